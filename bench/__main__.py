@@ -1,0 +1,89 @@
+"""Every measurement, in one run: `python -m bench [--short]`.
+
+Prints one JSON object: what was measured, on what, and each bar with the ratio it allows. Ratios are against
+a floor measured in the same run, for machines are noisy. Exits 1 when a ratio exceeds its bar 1.5 times: such
+a miss is no noise. Bars that are still worked towards are shown with the others and end nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench import delivery as delivery_bench
+from bench import filter as filter_bench
+from bench import memory, store_syncs
+from bench import store as store_bench
+
+_TOLERANCE = 1.5
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One promise: `value` should be at most `bar`."""
+
+    name: str
+    value: float
+    bar: float
+    reached: bool = True  # False: still worked towards
+
+    @property
+    def broken(self) -> bool:
+        """Missed by more than noise explains."""
+        return self.reached and self.value > self.bar * _TOLERANCE
+
+
+def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
+    """The promises among the figures."""
+    return [
+        Bar("small frame to decision / bare invoke", figures["filter"]["ratio"], 1.05),
+        Bar("sync calls per burst of 3", figures["store"]["syncs_per_burst"], 5),
+        Bar("sync calls per settled burst (event and thumbnail)", figures["store"]["syncs_per_settle"], 2),
+        Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90),
+        *_worked_towards(figures["outbox"], figures["delivery"]),
+    ]
+
+
+def _worked_towards(outbox: dict[str, Any], delivery: dict[str, Any]) -> list[Bar]:
+    named = [
+        ("put / append and fdatasync", outbox["put_to_append"], 2.0),
+        ("put with many rows queued / with none", outbox["put_many_to_empty"], 1.1),
+        ("next 20 of many rows / of 10,000", outbox["next_many_to_some"], 2.0),
+        ("database / payload of its rows", outbox["size_to_payload"], 1.25),
+        ("memory that many queued rows add, MB", outbox["resident_more_mb"], 2.0),
+        ("raw paho / Deliver, 500-byte rows per second", delivery["ratio_events"], 1 / 0.90),
+        ("raw paho / Deliver, 20 kB files per second", delivery["ratio_files"], 1 / 0.80),
+        ("memory of 100,000 events that wait offline, MB", delivery["memory_mb"], 2.0),
+    ]
+    return [Bar(name, value, bar, reached=False) for name, value, bar in named]
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--short", action="store_true", help="fewer rounds: for CI")
+    short = parser.parse_args().short
+    figures = {
+        "filter": filter_bench.run(short),
+        "store": store_syncs.run(short),
+        "outbox": store_bench.run(short),
+        "delivery": delivery_bench.run(short),
+        "memory": memory.run(short),
+    }
+    judged = bars(figures)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    report = {"machine": machine, "figures": figures, "bars": [asdict(bar) for bar in judged]}
+    print(json.dumps(report, indent=1))
+    for bar in judged:
+        word = "BROKEN" if bar.broken else "ok" if bar.value <= bar.bar else "over"
+        print(f"{word:6} {bar.name}: {bar.value:.3g}, bar {bar.bar:g}", file=sys.stderr)
+    return 1 if any(bar.broken for bar in judged) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,255 @@
+"""Drain rate: Deliver and the store over a loopback Mosquitto, against raw paho with the same window.
+
+Side by side in one run, in turns, so that both meet the same machine. `events`: 500-byte rows; `files`: 20 kB
+thumbnails that lie in files, raw paho reading them from the same files. A subscriber in a process of its own
+takes everything. Also what 100,000 waiting events cost in memory. Run as `python -m bench.delivery`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trapd.demo.broker import HOST, MosquittoBroker, free_port
+
+_UNIT = "bench-unit"
+_BASE = f"trapd/v1/{_UNIT}"
+_WINDOW = 20  # Mosquitto's own Receive Maximum
+_EVENT_BYTES, _FILE_BYTES = 500, 20_000
+_WAITING = 100_000
+_CONF = ("allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 20")
+
+
+def run(short: bool) -> dict[str, Any]:
+    """Messages per second of each, ratios raw / trapd as the median of the rounds, and memory in MB."""
+    rounds, events, files = (3, 2000, 500) if short else (5, 10_000, 3000)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "files").mkdir()
+        draw = random.Random(1)
+        for number in range(files):
+            (folder / "files" / str(number)).write_bytes(draw.randbytes(_FILE_BYTES))
+        with MosquittoBroker(free_port(), folder, _CONF) as broker, _subscriber(broker.port):
+            rates: dict[str, list[float]] = {}
+            for _ in range(rounds):
+                for what, count in (("events", events), ("files", files)):
+                    rates.setdefault(f"raw_{what}", []).append(_raw(broker.port, folder, what, count))
+                    rates.setdefault(f"trapd_{what}", []).append(_trapd(broker.port, folder, what, count))
+    return {
+        "window": _WINDOW,
+        **{f"{name}_per_s": round(statistics.median(found)) for name, found in rates.items()},
+        "ratio_events": _ratio(rates["raw_events"], rates["trapd_events"]),
+        "ratio_files": _ratio(rates["raw_files"], rates["trapd_files"]),
+        "memory_mb": _memory(_WAITING // (10 if short else 1)),
+    }
+
+
+def _ratio(raw: list[float], ours: list[float]) -> float:
+    return round(statistics.median(a / b for a, b in zip(raw, ours, strict=True)), 3)
+
+
+@contextmanager
+def _subscriber(port: int) -> Iterator[None]:
+    process = subprocess.Popen(
+        ["mosquitto_sub", "-h", HOST, "-p", str(port), "-q", "0", "-t", f"{_BASE}/#", "-F", "%l"],
+        stdout=subprocess.DEVNULL,
+    )
+    time.sleep(0.5)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _raw(port: int, folder: Path, what: str, count: int) -> float:
+    """paho with a loop thread of its own, at most the window in flight."""
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+    room, done, connected = threading.Semaphore(_WINDOW), threading.Event(), threading.Event()
+    left = count
+
+    def on_publish(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        room.release()
+        if left == 0:
+            done.set()
+
+    client = Client(CallbackAPIVersion.VERSION2, "raw", protocol=MQTTProtocolVersion.MQTTv5)
+    client.max_inflight_messages_set(0)
+    client.on_publish = on_publish
+    client.on_connect = lambda *_: connected.set()
+    client.connect(HOST, port)
+    client.loop_start()
+    connected.wait(10)
+    payload = bytes(_EVENT_BYTES)
+    begin_s = time.perf_counter()
+    for number in range(count):
+        if what == "files":
+            payload = (folder / "files" / str(number)).read_bytes()
+        room.acquire()
+        client.publish(f"{_BASE}/event", payload, qos=1)
+    done.wait(120)
+    taken_s = time.perf_counter() - begin_s
+    client.disconnect()
+    client.loop_stop()
+    return count / taken_s
+
+
+def _trapd(port: int, folder: Path, what: str, count: int) -> float:
+    """The daemon's Deliver over a store in which all of it waits."""
+    from trapd.host.clock import SystemClock
+    from trapd.store import Store
+
+    clock = SystemClock()
+    with tempfile.TemporaryDirectory(dir=folder) as root:
+        store = Store.open(Path(root), _UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
+        fill(store, clock, what, count, folder / "files")
+        stage = deliver(store, clock, port)
+        thread = threading.Thread(target=stage.run)
+        with store.session() as session:
+            thread.start()
+            while not stage.online:
+                time.sleep(0.0005)
+            begin_s = time.perf_counter()
+            while session.outbox.depth():
+                time.sleep(0.002)
+            taken_s = time.perf_counter() - begin_s
+        stage.stop.set()
+        thread.join(10)
+        store.close(clean=True)
+    return count / taken_s
+
+
+def deliver(store: Any, clock: Any, port: int) -> Any:
+    """Deliver as the daemon makes it, towards `port`."""
+    from trapd import app
+    from trapd.backends.uplink_paho import PahoUplink
+    from trapd.stages.alerts import Alerts
+    from trapd.stages.deliver import Deliver, DeliverPlan
+    from trapd.wire import codec
+    from trapd.wire.topics import Topics
+    from trapd.wire.window import Backoff
+
+    uplink = PahoUplink(
+        HOST, port, client_id=f"trapd-{_UNIT}", username=None, password=lambda: None, tls=None,
+        protocol="5", keepalive_s=60,
+    )  # fmt: skip
+    return Deliver(
+        DeliverPlan(app._WINDOW, 96.0),
+        uplink=uplink,
+        topics=Topics("trapd/v1", _UNIT),
+        store=store,
+        alerts=Alerts(store, codec.alert, lambda: ""),
+        clock=clock,
+        encode_event=codec.event,
+        backoff=Backoff(random.Random(1)),
+    )
+
+
+def fill(store: Any, clock: Any, what: str, count: int, files: Path) -> None:
+    """`count` rows that wait: 500-byte payloads, or thumbnails of bare events."""
+    from trapd.records import Kind, Trigger, Verdict
+    from trapd.rules import PRIORITY
+    from trapd.store.rows import queue_row
+
+    now = clock.now()
+    with store.session() as session:
+        if what == "events":
+            with session.database.write() as connection:
+                for _ in range(count):
+                    queue_row(
+                        connection, now, kind=Kind.TRAIL, priority=PRIORITY[Kind.TRAIL], leaf="event",
+                        size_bytes=_EVENT_BYTES, payload=bytes(_EVENT_BYTES),
+                    )  # fmt: skip
+            return
+        trigger = Trigger("timer", "", now.boot_ns)
+        session.database.one("PRAGMA synchronous=OFF")
+        for number in range(count):
+            event = session.events.record(
+                seq=store.next_seq(), moment=now, trigger=trigger, media=(), config="", env={}
+            )
+            path = f"thumbs/{event.id}.jpg"
+            if what == "files":
+                (store.root / path).write_bytes((files / str(number)).read_bytes()[:-2] + b"\xff\xd9")
+            session.events.settle(
+                event.id,
+                Verdict("unknown", keep=True),
+                thumb=(path, _FILE_BYTES) if what == "files" else None,
+            )
+        with session.database.write() as connection:
+            if what == "files":
+                connection.execute("DELETE FROM outbox WHERE kind = 'event'")
+
+
+def _memory(count: int) -> float:
+    """How much larger a process with Deliver offline is with `count` events waiting than with none; MB."""
+    with_none, with_all = (
+        float(
+            subprocess.run(
+                [sys.executable, "-m", "bench.delivery", "--child", str(number)],
+                check=True,
+                capture_output=True,
+                text=True,
+                cwd=Path(__file__).parents[1],
+            ).stdout
+        )
+        for number in (0, count)
+    )
+    return round(with_all - with_none, 2)
+
+
+def _child(count: int) -> None:
+    from trapd.host.clock import SystemClock
+    from trapd.store import Store
+
+    with tempfile.TemporaryDirectory() as root:
+        filler = subprocess.run(
+            [sys.executable, "-m", "bench.delivery", "--fill", root, str(count)], check=True
+        )
+        assert filler.returncode == 0
+        clock = SystemClock()
+        store = Store.open(Path(root), _UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
+        stage = deliver(store, clock, free_port())
+        thread = threading.Thread(target=stage.run)
+        thread.start()
+        with store.session() as session:
+            for _ in range(100):
+                session.outbox.depth()
+                time.sleep(0.05)  # Deliver tries to connect, and fails
+        stage.stop.set()
+        thread.join(10)
+        store.close(clean=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+
+
+def _fill(root: str, count: int) -> None:
+    from trapd.host.clock import SystemClock
+    from trapd.store import Store
+
+    clock = SystemClock()
+    store = Store.open(Path(root), _UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
+    fill(store, clock, "waiting", count, Path(root))
+    store.close(clean=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        _child(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["--fill"]:
+        _fill(sys.argv[2], int(sys.argv[3]))
+    else:
+        print(json.dumps(run("--short" in sys.argv[1:])))

@@ -1,0 +1,113 @@
+"""Resident memory of the whole daemon at work: default model, replay camera, MQTT to an embedded broker.
+
+`run(short)` starts the real process, lets it take bursts, and reads VmRSS and VmHWM from the kernel. The
+floor in the same run is a process that has only imported numpy and the TFLite runtime and loaded the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from trapd.demo.broker import EmbeddedBroker, free_port
+from trapd.demo.photographs import make_bursts
+from trapd.errors import UsageError
+from trapd.store import Store
+
+_EVERY_S = 0.25
+_SHORT_BURSTS = 60
+_FULL_BURSTS = 1000
+_FLOOR = """
+from pathlib import Path
+from trapd.backends.classifier_tflite import TfliteClassifier
+from trapd.backends.model_files import find
+classifier = TfliteClassifier(find("default", None), name="default", threads=2)
+classifier.open()
+print(Path("/proc/self/status").read_text())
+"""
+
+
+def run(short: bool) -> dict[str, float]:
+    """`resident_mb` at the end, `early_mb` after ten bursts, `peak_mb`, and the floor's `model_mb`."""
+    bursts = _SHORT_BURSTS if short else _FULL_BURSTS
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_bursts(folder / "photographs")
+        with EmbeddedBroker(free_port(), folder) as broker:
+            early, late = _watch(folder, broker.port, bursts)
+    floor = subprocess.run([sys.executable, "-c", _FLOOR], check=True, capture_output=True, text=True).stdout
+    return {
+        "bursts": bursts,
+        "model_mb": _megabytes(floor, "VmRSS"),
+        "early_mb": _megabytes(early, "VmRSS"),
+        "resident_mb": _megabytes(late, "VmRSS"),
+        "peak_mb": _megabytes(late, "VmHWM"),
+    }
+
+
+def _watch(folder: Path, port: int, bursts: int) -> tuple[str, str]:
+    """The kernel's status of the daemon after ten bursts and after all."""
+    store = folder / "store"
+    config = folder / "config.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "unit": {"id": "bench-unit"},
+                "storage": {"path": str(store), "min_free_bytes": 50_000_000},
+                "sensor": {"backend": "timer", "every_s": _EVERY_S},
+                "trigger": {"max_per_hour": 100_000},
+                "camera": {"backend": "replay", "path": str(folder / "photographs")},
+                "burst": {"interval_s": 0.02},
+                "mqtt": {"host": "127.0.0.1", "port": port, "tls": {"enabled": False}},
+            }
+        )
+    )
+    with (folder / "log").open("wb") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "trapd", "run", "--config", str(config)], stdout=log, stderr=log
+        )
+    try:
+        early = _status_after(daemon, store, 10)
+        late = _status_after(daemon, store, bursts)
+    finally:
+        daemon.terminate()
+        daemon.wait(20)
+    return early, late
+
+
+def _status_after(daemon: subprocess.Popen[bytes], store: Path, bursts: int) -> str:
+    end_s = time.monotonic() + 60 + 4 * bursts * _EVERY_S
+    while time.monotonic() < end_s:
+        if daemon.poll() is not None:
+            raise SystemExit(f"the daemon ended with {daemon.returncode}")
+        if (store / "trapd.db").exists() and _judged(store) >= bursts:
+            return Path(f"/proc/{daemon.pid}/status").read_text()
+        time.sleep(0.2)
+    raise SystemExit(f"the daemon did not judge {bursts} bursts in time")
+
+
+def _judged(store: Path) -> int:
+    try:
+        with Store.peek(store) as session:
+            totals = session.events.totals()
+    except UsageError:  # it is just being made
+        return 0
+    return totals["bursts"] - totals["captured"]
+
+
+def _megabytes(status: str, name: str) -> float:
+    line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
+    return round(int(line.split()[1]) / 1000, 1)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.memory")
+    parser.add_argument("--short", action="store_true")
+    print(json.dumps(run(parser.parse_args().short)))

@@ -1,0 +1,122 @@
+"""A model is tried where it can do no harm: in a child process."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.backends.pictures_made import jpeg_of, scene
+from trapd.backends import model_files
+from trapd.backends.classifier_tflite import TfliteClassifier
+from trapd.backends.model_probe import Probe, probe
+from trapd.backends.pictures import small_of
+from trapd.errors import BadPicture, ModelUnavailable
+
+DEFAULT = model_files.find("default", None)
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "models"
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the models for tests are not beside the checkout"
+)
+
+
+def test_the_default_model_is_sound() -> None:
+    shown = probe(DEFAULT, processes=1)
+    assert shown.ok
+    assert (shown.layout, shown.input) == ("trapd", "int8 [1, 320, 320, 3]")
+    assert shown.labels == ("empty", "animal", "person", "vehicle")
+    assert shown.ms is not None
+    assert shown.ms > 0
+
+
+def test_a_path_that_looks_like_an_option_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("--help").write_bytes(b"no model")
+    assert not probe(Path("--help"), processes=1).ok
+
+
+def test_modules_in_the_working_folder_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("numpy.py").write_text("raise SystemExit(77)", "utf-8")
+    assert probe(DEFAULT, processes=1).ok
+
+
+def test_a_model_that_gives_no_answer_in_time_is_refused() -> None:
+    shown = probe(DEFAULT, processes=1, timeout_s=0.01)
+    assert shown == Probe(ok=False, reason="the model gave no answer in 0 s", hint="install another model")
+
+
+@pytest.mark.slow
+def test_models_cut_or_damaged_anywhere_never_harm_this_process(tmp_path: Path) -> None:
+    data = DEFAULT.read_bytes()
+    draw = random.Random(5)
+    for number in range(14):
+        path = tmp_path / f"{number}.tflite"
+        if number % 2:
+            path.write_bytes(data[: draw.choice((0, 4, 40, 400, 4_000, 40_000, draw.randrange(len(data))))])
+        else:
+            damaged = bytearray(data)
+            for _ in range(draw.choice((1, 20, 400))):
+                damaged[draw.randrange(60_000)] ^= 1 << draw.randrange(8)
+            path.write_bytes(damaged)
+        shown = probe(path, processes=1)
+        if number % 2:
+            assert not shown.ok
+        if not shown.ok:
+            assert shown.reason
+            assert "\n" not in shown.reason
+            with pytest.raises(ModelUnavailable):
+                TfliteClassifier(path, name="damaged", threads=1).open()
+
+
+@needs_shared
+@pytest.mark.slow
+def test_a_model_that_is_not_the_same_each_time_is_never_called_sound() -> None:
+    assert not probe(SHARED / "formats" / "yolo11n_int8_unstable.tflite").ok
+
+
+@needs_shared
+@pytest.mark.slow
+def test_a_model_without_labels_opens_only_with_some(tmp_path: Path) -> None:
+    path = SHARED / "formats" / "wildlife_classifier_quantized.tflite"
+    with pytest.raises(ModelUnavailable, match=r"filter\.labels"):
+        TfliteClassifier(path, name="wildlife", threads=1).open()
+    labels = tmp_path / "labels.txt"
+    labels.write_text("empty\nhuman\n" + "".join(f"species {number}\n" for number in range(34)), "utf-8")
+    classifier = TfliteClassifier(path, name="wildlife", threads=1, labels=labels)
+    info = classifier.open()
+    assert (info.layout, info.tells) == ("classifier", {"person"})
+
+
+@needs_shared
+@pytest.mark.slow
+def test_a_detector_names_what_it_sees() -> None:
+    path = SHARED / "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"
+    classifier = TfliteClassifier(path, name="ssd", threads=2)
+    info = classifier.open()
+    assert (info.layout, info.threshold) == ("ssd", 0.35)
+    assert info.tells == {"animal", "person", "vehicle"}
+    data = pytest.importorskip("skimage.data")
+    for picture, category in ((data.chelsea(), "animal"), (data.astronaut(), "person")):
+        judged = classifier.judge(jpeg_of(Image.fromarray(picture)))
+        assert max(judged.by_class, key=lambda name: judged.by_class[name]) == category
+        assert judged.score > info.threshold
+
+
+def test_a_bad_picture_whose_error_is_kept_does_not_stop_the_next() -> None:
+    classifier = TfliteClassifier(DEFAULT, name="default", threads=1)
+    classifier.open()
+    kept = []
+    small, _, _ = small_of(jpeg_of(scene()), (640, 360))
+    for bad in (b"", jpeg_of(scene())[:3000], replace(small, data=small.data[:100]), replace(small, width=3)):
+        try:
+            classifier.judge(bad)
+        except BadPicture as error:
+            kept.append(error)
+        assert 0 <= classifier.judge(small).score <= 1
+    assert len(kept) == 4

@@ -1,0 +1,292 @@
+"""Brokers, wires and listeners for tests: all real, all on the loopback, all gone when the test ends."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import selectors
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from trapd.demo.broker import HOST, EmbeddedBroker, MosquittoBroker, free_port, mosquitto_program
+from trapd.ports import Received
+
+WITHIN_S = 10.0
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """The embedded broker, running."""
+    with EmbeddedBroker(free_port(), tmp_path) as broker:
+        yield broker
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[MosquittoBroker]:
+    """An open Mosquitto, running."""
+    with make_mosquitto(tmp_path) as broker:
+        yield broker
+
+
+def make_mosquitto(folder: Path, *lines: str) -> MosquittoBroker:
+    """A Mosquitto that is not running yet; skips the test where there is none."""
+    if mosquitto_program() is None:
+        pytest.skip("Mosquitto is not installed")
+    return MosquittoBroker(free_port(), folder, lines or ("allow_anonymous true",))
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """A small authority, and what it signed. `other_ca` has signed nothing."""
+
+    ca: Path
+    other_ca: Path
+    server_cert: Path
+    server_key: Path
+    client_cert: Path
+    client_key: Path
+
+
+def make_certificates(folder: Path, name: str = "localhost", client: str = "unit") -> Certificates:
+    """Certificates for a broker called `name` and a client called `client`."""
+    for ca in ("ca", "other-ca"):
+        _openssl(
+            f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN={ca} "
+            f"-keyout {ca}.key -out {ca}.pem",
+            folder,
+        )
+    for who, subject, more in (("server", name, f"subjectAltName=DNS:{name}"), ("client", client, "")):
+        extensions = folder / f"{who}.ext"
+        extensions.write_text(f"{more}\n")
+        _openssl(
+            f"req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={subject} "
+            f"-keyout {who}.key -out {who}.csr",
+            folder,
+        )
+        _openssl(
+            f"x509 -req -in {who}.csr -CA ca.pem -CAkey ca.key -set_serial 7 -days 2 "
+            f"-extfile {extensions.name} -out {who}.pem",
+            folder,
+        )
+    return Certificates(
+        ca=folder / "ca.pem",
+        other_ca=folder / "other-ca.pem",
+        server_cert=folder / "server.pem",
+        server_key=folder / "server.key",
+        client_cert=folder / "client.pem",
+        client_key=folder / "client.key",
+    )
+
+
+def make_tls_mosquitto(folder: Path, certificates: Certificates, *lines: str) -> MosquittoBroker:
+    """A Mosquitto with TLS that knows the user `unit` with the password `secret`."""
+    passwords = folder / "passwords"
+    passwords.touch(mode=0o600)
+    subprocess.run(
+        ["mosquitto_passwd", "-b", str(passwords), "unit", "secret"], check=True, capture_output=True
+    )
+    return make_mosquitto(
+        folder,
+        f"certfile {certificates.server_cert}",
+        f"keyfile {certificates.server_key}",
+        f"cafile {certificates.ca}",
+        "allow_anonymous false",
+        f"password_file {passwords}",
+        *lines,
+    )
+
+
+class Listener:
+    """A plain subscriber of its own connection; what it heard stands in `messages`."""
+
+    def __init__(
+        self,
+        port: int,
+        pattern: str,
+        *,
+        user: tuple[str, str] | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
+        self.messages: queue.SimpleQueue[Received] = queue.SimpleQueue()
+        self._ready = threading.Event()
+        self._pattern = pattern
+        self._client: Client | None = Client(
+            CallbackAPIVersion.VERSION2, "", protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+        )
+        self._client.on_connect = self._subscribe
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._heard
+        if user is not None:
+            self._client.username_pw_set(*user)
+        if ca_file is not None:
+            self._client.tls_set(str(ca_file))
+        self._client.connect("localhost" if ca_file else HOST, port, clean_start=True)
+        self._client.loop_start()
+        assert self._ready.wait(WITHIN_S), "the listener's subscription was not confirmed"
+
+    def say(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """Publish, and wait until the broker has it."""
+        assert self._client is not None
+        properties = Properties(PacketTypes.PUBLISH)
+        if response_topic is not None:
+            properties.ResponseTopic = response_topic
+        if correlation is not None:
+            properties.CorrelationData = correlation
+        sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        sent.wait_for_publish(WITHIN_S)
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        client.disconnect()
+        client.loop_stop()
+        # It refers to us and we to it: only without callbacks is it gone, with its sockets, right here.
+        client.on_connect = client.on_subscribe = client.on_message = None
+
+    def _subscribe(self, client: Client, *_: object) -> None:
+        client.subscribe(self._pattern, options=SubscribeOptions(qos=1, retainAsPublished=True))
+
+    def _heard(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        self.messages.put(Received(message.topic, bytes(message.payload), bool(message.retain)))
+
+
+class Wire:
+    """A stretch of network between a client and a broker's port, that can be cut and frozen."""
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port = to_port
+        self._listening = socket.create_server((HOST, 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._ends: dict[socket.socket, socket.socket] = {}
+        self._silent: set[socket.socket] = set()  # ends that have said all they had to say
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listening, selectors.EVENT_READ)
+        self._wake, wake = socket.socketpair()
+        self._selector.register(wake, selectors.EVENT_READ)
+        self._woken = wake
+        self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._done = threading.Event()
+        self._frozen = False
+        self._thread = threading.Thread(target=self._run, name="wire")
+        self._thread.start()
+
+    def cut(self) -> None:
+        """Break every connection now; new ones get through."""
+        self._order("cut")
+
+    def freeze(self) -> None:
+        """Let nothing through any more, in either direction, and break nothing."""
+        self._order("freeze")
+
+    def thaw(self) -> None:
+        """Let what waits through, and all that comes."""
+        self._order("thaw")
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self._order("close")
+            self._thread.join(WITHIN_S)
+
+    def _order(self, order: str) -> None:
+        self._done.clear()
+        self._orders.put(order)
+        self._wake.send(b"!")
+        assert self._done.wait(WITHIN_S)
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            for key, _ in self._selector.select(timeout=1.0):
+                end = key.fileobj
+                assert isinstance(end, socket.socket)
+                if end is self._listening:
+                    self._accept()
+                elif end is self._woken:
+                    end.recv(1)
+                    closing = self._obey(self._orders.get())
+                elif end in self._ends:
+                    self._pass_on(end)
+        self._break_all()
+        for end in (self._listening, self._wake, self._woken):
+            end.close()
+        self._selector.close()
+        self._done.set()
+
+    def _obey(self, order: str) -> bool:
+        if order == "close":
+            return True
+        if order == "cut":
+            self._break_all()
+        else:
+            self._frozen = order == "freeze"
+            for end in self._ends.keys() - self._silent:
+                if self._frozen:
+                    self._selector.unregister(end)
+                else:
+                    self._selector.register(end, selectors.EVENT_READ)
+        self._done.set()
+        return False
+
+    def _accept(self) -> None:
+        near, _ = self._listening.accept()
+        try:
+            far = socket.create_connection((HOST, self._to_port), timeout=WITHIN_S)
+        except OSError:
+            near.close()
+            return
+        for end, other in ((near, far), (far, near)):
+            self._ends[end] = other
+            if not self._frozen:
+                self._selector.register(end, selectors.EVENT_READ)
+
+    def _pass_on(self, end: socket.socket) -> None:
+        other = self._ends[end]
+        try:
+            data = end.recv(65536)
+            if data:
+                other.sendall(data)
+            elif other in self._silent:
+                self._break(end)  # both have said all
+            else:
+                self._silent.add(end)
+                self._selector.unregister(end)
+                other.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._break(end)
+
+    def _break_all(self) -> None:
+        while self._ends:
+            self._break(next(iter(self._ends)))
+
+    def _break(self, end: socket.socket) -> None:
+        other = self._ends.pop(end)
+        self._ends.pop(other)
+        for half in (end, other):
+            self._silent.discard(half)
+            with contextlib.suppress(KeyError):  # a frozen or silent one is not registered
+                self._selector.unregister(half)
+            half.close()
+
+
+def _openssl(arguments: str, folder: Path) -> None:
+    subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)

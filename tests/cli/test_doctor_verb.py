@@ -1,0 +1,260 @@
+"""`trapd doctor`: every part is looked at, each fault says what to do, nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from tests.fakes.camera import jpeg
+from tests.fakes.clock import FakeClock
+from trapd import doctor as doctor_module
+from trapd.cli import cli
+from trapd.config import load
+from trapd.errors import ConfigurationError
+from trapd.store import Store
+
+PARTS = ["storage", "disk", "clock", "filter", "camera", "sensor", "credential", "broker"]
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Somebody who accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """Nobody listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Unit:
+    """A configuration with a replay camera, a timer and no filter."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.photographs = folder / "photographs"
+        self.photographs.mkdir()
+        (self.photographs / "1.jpg").write_bytes(jpeg(640, 360))
+        self.document: dict[str, Any] = {
+            "unit": {"id": "ridge-07"},
+            "storage": {"path": str(self.store), "min_free_bytes": 1_000_000},
+            "sensor": {"backend": "timer"},
+            "camera": {"backend": "replay", "path": str(self.photographs)},
+            "filter": {"backend": "none"},
+            "mqtt": {"host": "127.0.0.1", "port": port, "tls": {"enabled": False}},
+        }
+
+    def change(self, section: str, **keys: Any) -> None:
+        self.document[section] = self.document[section] | keys
+
+    def doctor(self, *options: str) -> Result:
+        path = self.folder / "config.yaml"
+        path.write_text(yaml.safe_dump(self.document))
+        return CliRunner(catch_exceptions=False).invoke(cli, ["doctor", "--config", str(path), *options])
+
+    def findings(self) -> dict[str, dict[str, Any]]:
+        """By name, but for what the configuration itself is warned of."""
+        found = json.loads(self.doctor("--json").output)["findings"]
+        return {finding["name"]: finding for finding in found if finding["name"] != "configuration"}
+
+    def fault(self, part: str) -> dict[str, Any]:
+        """The one finding that is not well, which is that of `part`."""
+        assert self.doctor("--json").exit_code == 1
+        (fault,) = [finding for finding in self.findings().values() if not finding["ok"]]
+        assert fault["name"] == part
+        return fault
+
+
+@pytest.fixture
+def unit(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Unit:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    return Unit(tmp_path, port)
+
+
+def test_a_unit_that_would_work(unit: Unit) -> None:
+    result = unit.doctor("--json")
+    document = json.loads(result.output)
+    assert (result.exit_code, document["ok"]) == (0, True)
+    assert set(document) == {"ok", "findings"}
+    for finding in document["findings"]:
+        assert set(finding) == {"name", "ok", "message", "hint"}
+        assert finding["ok"] is True
+        assert finding["message"]
+    names = [finding["name"] for finding in document["findings"]]
+    assert [name for name in names if name != "configuration"] == PARTS
+    assert "mqtt.tls.enabled" in document["findings"][0]["message"]  # what `check` would warn of
+    assert unit.findings()["camera"]["message"] == "gave a frame of 640 x 360"
+
+
+def test_for_people_a_line_each(unit: Unit) -> None:
+    result = unit.doctor()
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.output.splitlines()]
+    assert [line[1] for line in lines if line[1] != "configuration"] == PARTS
+    assert {line[0] for line in lines} == {"ok"}
+
+
+def test_nothing_is_left_behind(unit: Unit) -> None:
+    before = sorted(unit.folder.rglob("*"))
+    unit.doctor()
+    assert sorted(unit.folder.rglob("*")) == sorted([*before, unit.folder / "config.yaml"])
+    unit.store.mkdir()
+    unit.doctor()
+    assert list(unit.store.iterdir()) == []
+
+
+def test_beside_a_running_daemon(unit: Unit) -> None:
+    """It has the store's lock, and keeps it."""
+    store = Store.open(unit.store, "ridge-07", clock=FakeClock(), max_bytes=10**9, min_free_bytes=0)
+    try:
+        before = sorted(unit.store.rglob("*"))
+        assert unit.doctor("--json").exit_code == 0
+        assert sorted(unit.store.rglob("*")) == before
+    finally:
+        store.close(clean=True)
+
+
+def test_a_broker_that_is_not_there(unit: Unit, closed_port: int) -> None:
+    unit.change("mqtt", port=closed_port)
+    fault = unit.fault("broker")
+    assert f"nothing listens on 127.0.0.1:{closed_port}" in fault["message"]
+    assert "delivers later" in fault["hint"]
+    lines = unit.doctor().output.splitlines()
+    assert lines[-1].startswith("FAIL broker")
+
+
+def test_a_broker_that_speaks_no_tls(unit: Unit) -> None:
+    with hanging_up() as port:
+        unit.change("mqtt", port=port, tls={"enabled": True})
+        assert "mqtt.tls.enabled" in unit.fault("broker")["message"]
+
+
+@contextmanager
+def hanging_up() -> Iterator[int]:
+    """A server that takes a connection and closes it on the first bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+
+        def serve() -> None:
+            while True:
+                try:
+                    line, _ = server.accept()
+                except OSError:
+                    return
+                with line:
+                    line.recv(10)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+
+
+@pytest.mark.parametrize("content", [None, b"no PEM at all"])
+def test_a_ca_file_that_cannot_be_used(unit: Unit, content: bytes | None) -> None:
+    """It is the file's fault and not the broker's."""
+    path = unit.folder / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    unit.change("mqtt", tls={"enabled": True, "ca_file": str(path)})
+    fault = unit.fault("broker")
+    assert fault["message"].startswith(f"CA file {path} cannot be used")
+
+
+def test_a_name_that_is_none_does_not_end_the_others(unit: Unit) -> None:
+    unit.change("mqtt", host="ridge..example")
+    assert "ridge..example" in unit.fault("broker")["message"]
+
+
+def test_photographs_that_are_not_there(unit: Unit) -> None:
+    unit.change("camera", path=str(unit.folder / "none"))
+    assert "camera.path" in unit.fault("camera")["hint"]
+
+
+def test_hardware_that_is_not_there(unit: Unit) -> None:
+    """The libraries of a Pi are missing here."""
+    unit.change("sensor", backend="gpiozero")
+    unit.change("camera", backend="picamera2", path=None)
+    assert unit.doctor("--json").exit_code == 1
+    findings = unit.findings()
+    assert [name for name in PARTS if not findings[name]["ok"]] == ["camera", "sensor"]
+    for name in ("camera", "sensor"):
+        assert findings[name]["hint"]
+
+
+def test_a_model_that_is_not_there(unit: Unit) -> None:
+    unit.change("filter", backend="tflite", model="not-there")
+    assert "not-there" in unit.fault("filter")["message"]
+
+
+@pytest.mark.slow
+def test_the_default_model(unit: Unit) -> None:
+    unit.change("filter", backend="tflite")
+    assert "model default passes its self-test" in unit.findings()["filter"]["message"]
+
+
+def test_a_password_that_cannot_be_read(unit: Unit) -> None:
+    unit.change("mqtt", password_file=str(unit.folder / "none"))
+    assert "password_file" in unit.fault("credential")["message"]
+
+
+def test_a_password_is_never_shown(unit: Unit) -> None:
+    secret = unit.folder / "password"
+    secret.write_text("open-sesame\n")
+    unit.change("mqtt", password_file=str(secret))
+    result = unit.doctor("--json")
+    assert result.exit_code == 0
+    assert "open-sesame" not in result.output
+
+
+def test_a_disk_without_room(unit: Unit) -> None:
+    unit.change("storage", min_free_bytes=10**15)
+    assert "free some space" in unit.fault("disk")["hint"]
+
+
+def test_a_quota_beyond_the_disk_is_only_said(unit: Unit) -> None:
+    unit.change("storage", max_bytes=10**15)
+    assert unit.findings()["disk"]["ok"] is True
+    assert "more than the disk" in unit.findings()["disk"]["hint"]
+
+
+def test_a_storage_path_that_is_a_file(unit: Unit) -> None:
+    unit.store.write_bytes(b"")
+    assert unit.fault("storage")["message"] == f"{unit.store} cannot be written"
+
+
+def test_a_part_that_breaks_the_looking_is_a_finding_too(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(settings: object) -> doctor_module.Finding:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(doctor_module, "_clock", broken)
+    fault = unit.fault("clock")
+    assert fault["message"] == "ZeroDivisionError: division by zero"
+    assert list(unit.findings()) == PARTS
+
+
+def test_a_configuration_that_cannot_be_used_is_not_doctored(unit: Unit) -> None:
+    unit.document["mqtt"] = {}
+    with pytest.raises(ConfigurationError):
+        unit.doctor()
+
+
+def test_each_finding_comes_as_soon_as_it_is_there(unit: Unit) -> None:
+    """Looking for a broker may take ten seconds; what is known is told before."""
+    unit.doctor()
+    findings = doctor_module.examine(load(unit.folder / "config.yaml"))
+    assert next(findings).name == "configuration"

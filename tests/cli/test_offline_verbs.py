@@ -1,0 +1,135 @@
+"""`trapd replay` and `trapd evaluate` as a person runs them, with the default model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from tests.fakes.camera import jpeg
+from trapd.cli.offline import evaluate, replay
+from trapd.demo.photographs import make_bursts
+from trapd.errors import UsageError
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "images"
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the labelled photographs are not beside the checkout"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("photographs")
+    make_bursts(made)
+    return made
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(replay, [str(argument) for argument in arguments])
+
+
+def test_a_line_a_burst_and_the_right_verdicts(folder: Path) -> None:
+    result = run(folder, "--by-folder")
+    assert result.exit_code == 0
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    verdicts = {Path(line["burst"]).name: line["verdict"] for line in lines}
+    assert verdicts["01-cat"] == verdicts["03-astronaut"] == verdicts["05-motorcycle"] == "unclassified"
+    assert verdicts["02-grass"] == verdicts["04-gravel"] == verdicts["06-brick"] == "empty"
+    assert all(len(line["files"]) == 3 for line in lines)
+    assert "6 bursts" in result.stderr
+
+
+def test_bad_files_are_named_counted_and_the_rest_goes_on(folder: Path, tmp_path: Path) -> None:
+    good = (folder / "01-cat" / "0.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(good[: len(good) // 3])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "good.jpg").write_bytes(good)
+    (tmp_path / "text.jpg").write_text("no photograph")
+    Image.new("RGB", (10, 10)).save(tmp_path / "png-inside.jpg", "PNG")
+    result = run(tmp_path, tmp_path / "absent")
+    assert result.exit_code == 0
+    verdicts = {
+        Path(json.loads(line)["burst"]).name: json.loads(line)["verdict"]
+        for line in result.stdout.splitlines()
+    }
+    assert verdicts["good"] == "unclassified"
+    assert verdicts["cut"] == verdicts["empty"] == verdicts["text"] == "unknown"
+    assert verdicts["png-inside"] != "unknown"
+    for name in ("cut.jpg", "empty.jpg", "text.jpg", "absent"):
+        assert sum(name in line for line in result.stderr.splitlines()) == 1
+    assert "3 unknown" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_hundred_megapixels_are_judged(tmp_path: Path) -> None:
+    Image.new("RGB", (12_500, 8_000), (90, 120, 60)).save(tmp_path / "large.jpg", quality=30)
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["verdict"] in {"empty", "unclassified"}
+
+
+def test_nothing_that_can_be_judged_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    assert run(tmp_path).exit_code == 1
+
+
+def test_wrong_usage_is_said(tmp_path: Path) -> None:
+    assert isinstance(run(tmp_path).exception, UsageError)
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    assert isinstance(run(tmp_path, "--burst", 3, "--by-folder").exception, UsageError)
+
+
+def test_out_is_whole_or_not_there(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "md.json"
+    result = run(folder, "--format", "megadetector", "--out", out)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    document = json.loads(out.read_text())
+    assert len(document["images"]) == 18
+    assert [path.name for path in tmp_path.iterdir()] == ["md.json"]
+    assert isinstance(run(folder, "--out", tmp_path / "absent" / "x").exception, UsageError)
+
+
+def test_evaluate_prints_the_contracts_shape(folder: Path, tmp_path: Path) -> None:
+    for label, burst in (("animal", "01-cat"), ("vehicle", "05-motorcycle"), ("empty", "02-grass")):
+        (tmp_path / label).mkdir()
+        for photograph in (folder / burst).iterdir():
+            (tmp_path / label / photograph.name).write_bytes(photograph.read_bytes())
+    result = CliRunner().invoke(evaluate, [str(tmp_path), "--json"])
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert {"auc", "auc_ci", "n_nonempty", "n_empty", "by", "thresholds", "recommended"} <= report.keys()
+    assert (report["auc"], report["n_nonempty"], report["n_empty"]) == (1.0, 6, 3)
+    assert {"day", "night"} <= report["by"].keys()
+    human = CliRunner().invoke(evaluate, [str(tmp_path)])
+    assert "reaches recall 0.95" in human.stdout
+
+
+@needs_shared
+@pytest.mark.slow
+def test_the_labelled_photographs_are_evaluated_in_well_under_a_minute() -> None:
+    """The default model was trained on these: the figures show that the whole path is sound, no more."""
+    began_s = time.monotonic()
+    result = CliRunner().invoke(evaluate, [str(SHARED), "--json"])
+    report = json.loads(result.stdout)
+    assert time.monotonic() - began_s < 60
+    assert (report["n_nonempty"], report["n_empty"], report["failed"]) == (101, 82, 0)
+    assert report["auc"] > 0.97
+    own = next(row for row in report["thresholds"] if row["threshold"] == report["threshold"])
+    assert own["recall"] > 0.95
+    assert own["false_keep"] < 0.1
+
+
+@needs_shared
+@pytest.mark.slow
+def test_day_and_night_are_told_as_the_manifest_has_them() -> None:
+    from trapd.backends.light import is_night
+
+    rows = list(csv.DictReader((SHARED / "manifest.csv").read_text().splitlines()))
+    agreed = sum(is_night((SHARED / row["file"]).read_bytes()) == (row["day_night"] != "day") for row in rows)
+    assert agreed / len(rows) > 0.95

@@ -1,0 +1,94 @@
+"""What every Camera promises, run over each backend."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.fakes.camera import FakeCamera, jpeg
+from tests.fakes.clock import FakeClock
+from trapd.backends.camera_replay import ReplayCamera
+from trapd.errors import CameraUnavailable
+from trapd.ports import Camera
+from trapd.records import Trigger
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["fake", "replay"])
+def camera(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> Iterator[Camera]:
+    if request.param == "fake":
+        yield FakeCamera(clock)
+        return
+    for index in range(4):
+        (tmp_path / f"{index}.jpg").write_bytes(jpeg(640, 480, 40 * index))
+    replay = ReplayCamera(tmp_path, filter_size=(320, 180), clock=clock)
+    yield replay
+    replay.close()
+
+
+def shoot(camera: Camera, clock: FakeClock, frames: int = 3) -> list[tuple[int, bytes]]:
+    trigger = Trigger("timer", "timer", clock.boot_ns())
+    return [(frame.boot_ns, frame.jpeg) for frame in camera.shoot(trigger, frames, 0.3)]
+
+
+def test_a_burst_has_as_many_frames_as_asked_for(camera: Camera, clock: FakeClock) -> None:
+    camera.open()
+    assert len(shoot(camera, clock, 3)) == 3
+    assert len(shoot(camera, clock, 1)) == 1
+
+
+def test_frames_are_newer_than_the_trigger_and_in_order(camera: Camera, clock: FakeClock) -> None:
+    camera.open()
+    before_ns = clock.boot_ns()
+    times = [at_ns for at_ns, _ in shoot(camera, clock)]
+    assert times[0] > before_ns
+    assert times == sorted(times)
+    assert times[2] - times[0] >= 0.599e9
+
+
+def test_each_frame_is_a_jpeg_of_the_size_it_states(camera: Camera, clock: FakeClock) -> None:
+    camera.open()
+    for frame in camera.shoot(Trigger("timer", "timer", clock.boot_ns()), 2, 0.1):
+        with Image.open(io.BytesIO(frame.jpeg)) as picture:
+            assert (picture.format, picture.size) == ("JPEG", (frame.width, frame.height))
+
+
+def test_small_frames_are_even_planar_and_whole(camera: Camera, clock: FakeClock) -> None:
+    camera.open()
+    for frame in camera.shoot(Trigger("timer", "timer", clock.boot_ns()), 2, 0.1):
+        small = frame.small
+        assert small is not None
+        assert small.width % 2 == small.height % 2 == 0
+        assert len(small.data) == small.stride * small.height * 3 // 2
+
+
+def test_a_probe_of_an_open_camera_passes(camera: Camera) -> None:
+    camera.open()
+    camera.probe()
+
+
+def test_it_can_be_closed_twice_and_opened_again(camera: Camera, clock: FakeClock) -> None:
+    camera.open()
+    camera.close()
+    camera.close()
+    camera.open()
+    assert len(shoot(camera, clock)) == 3
+
+
+def test_a_failing_camera_says_so_with_its_own_error(clock: FakeClock, tmp_path: Path) -> None:
+    with pytest.raises(CameraUnavailable, match="no photograph"):
+        ReplayCamera(tmp_path, filter_size=(320, 180), clock=clock).open()
+    with pytest.raises(CameraUnavailable, match="cannot read"):
+        ReplayCamera(tmp_path / "absent", filter_size=(320, 180), clock=clock).open()
+    fake = FakeCamera(clock)
+    fake.fail_open = True
+    with pytest.raises(CameraUnavailable):
+        fake.open()

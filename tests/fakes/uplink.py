@@ -1,0 +1,270 @@
+"""An Uplink without a network: a broker in memory, with knobs for what real ones do.
+
+It keeps the contract of `trapd.ports.Uplink` (it runs through the same suite) and may be used from several
+threads.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trapd.errors import BadInput, LinkUnavailable
+from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What reached the broker, by which client."""
+
+    client_id: str
+    topic: str
+    payload: bytes
+    retain: bool
+
+
+class FakeBroker:
+    """Retained messages, sessions, wills and subscriptions, as MQTT 5 has them.
+
+    Knobs: `refusal` (every connect ends in this Lost), `silent` (connects are never answered), `reason`
+    (topic to reason code of its answer; what is refused is not passed on), `withhold` (no publish is
+    answered until `release`), `forbidden` (filters it will not subscribe), `receive_maximum`,
+    `maximum_packet_bytes`. `published` lists what arrived, refused or not; `answered` what was answered, with
+    the reason, in that order.
+    """
+
+    def __init__(self) -> None:
+        self.refusal: Lost | None = None
+        self.silent = False
+        self.reason: Callable[[str], int] = lambda topic: 0x00
+        self.withhold = False
+        self.forbidden: frozenset[str] = frozenset()
+        self.receive_maximum = 65535
+        self.maximum_packet_bytes: int | None = None
+        self.published: list[Published] = []
+        self.answered: list[tuple[Published, int]] = []
+        self.retained: dict[str, bytes] = {}
+        self.connects = 0
+        self._running = True
+        self._lock = threading.RLock()
+        self._links: dict[str, FakeLink] = {}
+        self._sessions: dict[str, list[str]] = {}
+        self._missed: dict[str, list[Received]] = {}
+        self._held: list[tuple[FakeLink, Acknowledged, Published]] = []
+        self._watchers: list[tuple[str, queue.SimpleQueue[Received]]] = []
+
+    def stop(self) -> None:
+        """The broker ends: every link is lost, no will is sent."""
+        with self._lock:
+            self._running = False
+            self._break_links(Lost("the broker closed the connection"), wills=False)
+
+    def start(self, *, keep: bool = True) -> None:
+        """The broker runs again, with its database or (`keep` false) without. Nothing if it runs already."""
+        with self._lock:
+            if self._running:
+                return
+            self._running = True
+            if not keep:
+                self.retained.clear()
+                self._sessions.clear()
+                self._missed.clear()
+
+    def drop(self) -> None:
+        """The network breaks every link; the broker sends the wills."""
+        with self._lock:
+            self._break_links(Lost("the connection broke off"), wills=True)
+
+    def release(self) -> None:
+        """Answer what was withheld, and withhold no more."""
+        with self._lock:
+            self.withhold = False
+            held, self._held = self._held, []
+            for link, answer, message in held:
+                self._answer(link, answer, message)
+
+    def watch(self, pattern: str) -> queue.SimpleQueue[Received]:
+        """All messages from now on whose topic matches, and the retained ones at once."""
+        with self._lock:
+            messages: queue.SimpleQueue[Received] = queue.SimpleQueue()
+            for topic, payload in self.retained.items():
+                if matches(pattern, topic):
+                    messages.put(Received(topic, payload, retained=True))
+            self._watchers.append((pattern, messages))
+            return messages
+
+    def say(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """An operator publishes."""
+        with self._lock:
+            if retain and payload:
+                self.retained[topic] = payload
+            elif retain:
+                self.retained.pop(topic, None)
+            message = Received(topic, payload, retain, response_topic, correlation)
+            for client_id, filters in self._sessions.items():
+                if not any(matches(pattern, topic) for pattern in filters):
+                    continue
+                link = self._links.get(client_id)
+                if link is not None:
+                    link.give(message)
+                else:
+                    self._missed.setdefault(client_id, []).append(message)
+            for pattern, messages in self._watchers:
+                if matches(pattern, topic):
+                    messages.put(message)
+
+    # --- what links call -----------------------------------------------------------------------------------
+
+    def joined(self, link: FakeLink) -> None:
+        with self._lock:
+            self.connects += 1
+            if self.silent:
+                return
+            if self.refusal is not None or not self._running:
+                link.give(self.refusal or Lost("nothing listens there"))
+                return
+            earlier = self._links.pop(link.client_id, None)
+            if earlier is not None:
+                earlier.give(Lost("another client has connected under this unit's name", 0x8E))
+            present = link.client_id in self._sessions
+            self._sessions.setdefault(link.client_id, [])
+            self._links[link.client_id] = link
+            link.give(Connected(present, self.receive_maximum, self.maximum_packet_bytes))
+            for message in self._missed.pop(link.client_id, ()):
+                link.give(message)
+
+    def took(self, link: FakeLink, token: int, topic: str, payload: bytes, retain: bool) -> None:
+        with self._lock:
+            if self._links.get(link.client_id) is not link:
+                raise LinkUnavailable("the link is lost")
+            message = Published(link.client_id, topic, payload, retain)
+            self.published.append(message)
+            reason = self.reason(topic)
+            if reason < 0x80:
+                self.say(topic, payload, retain=retain)
+            answer = Acknowledged(token, reason)
+            if self.withhold:
+                self._held.append((link, answer, message))
+            else:
+                self._answer(link, answer, message)
+
+    def asked(self, link: FakeLink, filters: tuple[str, ...]) -> None:
+        with self._lock:
+            if self._links.get(link.client_id) is not link:
+                raise LinkUnavailable("the link is lost")
+            granted = [pattern for pattern in filters if pattern not in self.forbidden]
+            self._sessions.setdefault(link.client_id, []).extend(granted)
+            link.give(Subscribed(tuple(pattern for pattern in filters if pattern in self.forbidden)))
+            for topic, payload in self.retained.items():
+                if any(matches(pattern, topic) for pattern in granted):
+                    link.give(Received(topic, payload, retained=True))
+
+    def left(self, link: FakeLink) -> None:
+        with self._lock:
+            if self._links.get(link.client_id) is link:
+                del self._links[link.client_id]
+                link.give(Lost("closed"))
+
+    def _answer(self, link: FakeLink, answer: Acknowledged, message: Published) -> None:
+        self.answered.append((message, answer.reason))
+        link.give(answer)
+
+    def _break_links(self, lost: Lost, *, wills: bool) -> None:
+        links, self._links = list(self._links.values()), {}
+        self._held = []
+        for link in links:
+            link.give(lost)
+            if wills:
+                self.say(link.will[0], link.will[1], retain=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeUplink:
+    """The Uplink port over a FakeBroker."""
+
+    broker: FakeBroker
+    client_id: str = "unit"
+
+    def connect(self, will: tuple[str, bytes]) -> Link:
+        link = FakeLink(self.broker, self.client_id, will)
+        self.broker.joined(link)
+        return link
+
+
+class FakeLink:
+    """The Link port over a FakeBroker."""
+
+    def __init__(self, broker: FakeBroker, client_id: str, will: tuple[str, bytes]) -> None:
+        self.client_id = client_id
+        self.will = will
+        self._broker = broker
+        self._events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+        self._connected = False
+        self._ended = False
+        self._closed = False
+        self._token = 0
+        self._unanswered = 0
+
+    def give(self, event: LinkEvent) -> None:
+        """What happens to this link next."""
+        self._events.put(event)
+
+    def next(self, timeout_s: float) -> LinkEvent | None:
+        if self._ended:
+            return None
+        try:
+            event = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        match event:
+            case Connected():
+                self._connected = True
+            case Acknowledged():
+                self._unanswered -= 1
+            case Lost():
+                self._ended = True
+        return event
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
+        self._check_usable()
+        if "#" in topic or "+" in topic or not topic:
+            raise BadInput(f"{topic!r} cannot be published")
+        if self._unanswered >= self._broker.receive_maximum:
+            raise LinkUnavailable("the broker takes no more unanswered messages")
+        self._token += 1
+        self._unanswered += 1
+        self._broker.took(self, self._token, topic, payload, retain)
+        return self._token
+
+    def subscribe(self, filters: tuple[str, ...]) -> None:
+        self._check_usable()
+        self._broker.asked(self, filters)
+
+    def close(self) -> None:
+        self._closed = True
+        self._broker.left(self)
+
+    def _check_usable(self) -> None:
+        if not self._connected or self._ended or self._closed:
+            raise LinkUnavailable("the link is not connected")
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Whether `topic` falls under the subscription `pattern`. MQTT 5.0, section 4.7."""
+    wanted, given = pattern.split("/"), topic.split("/")
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index >= len(given) or level not in ("+", given[index]):
+            return False
+    return len(wanted) == len(given)

@@ -1,0 +1,71 @@
+"""Which photographs there are, and which make a burst."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trapd.offline.gather import bursts, gather
+
+
+def tree(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def test_folders_are_taken_in_full_by_name_and_hidden_files_are_not(tmp_path: Path) -> None:
+    tree(tmp_path, "b/2.JPG", "b/1.jpeg", "a/3.png", "a/notes.txt", "a/.hidden.jpg", ".trash/9.jpg", "c.mp4")
+    found = gather([tmp_path])
+    assert [path.relative_to(tmp_path).as_posix() for path in found.photographs] == [
+        "a/3.png",
+        "b/1.jpeg",
+        "b/2.JPG",
+    ]
+    assert [path.name for path in found.videos] == ["c.mp4"]
+    assert not found.troubles
+
+
+def test_a_file_named_itself_is_taken_whatever_its_ending(tmp_path: Path) -> None:
+    tree(tmp_path, "photo.dat")
+    assert gather([tmp_path / "photo.dat"]).photographs == (tmp_path / "photo.dat",)
+
+
+def test_what_is_not_there_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    tree(tmp_path, "1.jpg")
+    found = gather([tmp_path / "absent", tmp_path])
+    assert len(found.photographs) == 1
+    assert [trouble.path.name for trouble in found.troubles] == ["absent"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
+    tree(tmp_path, "closed/1.jpg", "open/2.jpg")
+    (tmp_path / "closed").chmod(0)
+    try:
+        found = gather([tmp_path])
+    finally:
+        (tmp_path / "closed").chmod(0o755)
+    assert [path.name for path in found.photographs] == ["2.jpg"]
+    assert [trouble.path.name for trouble in found.troubles] == ["closed"]
+
+
+def test_photographs_in_a_row_make_bursts_within_their_folder(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"a/{n}.jpg" for n in range(5)), "b/0.jpg")
+    made = bursts(gather([tmp_path]), size=2, by_folder=False)
+    assert [len(burst.files) for burst in made] == [2, 2, 1, 1]
+    assert made[1].name == str(tmp_path / "a" / "2")
+
+
+def test_by_folder_each_folder_is_a_burst(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"a/{n}.jpg" for n in range(5)), "b/0.jpg")
+    made = bursts(gather([tmp_path]), size=1, by_folder=True)
+    assert [(Path(burst.name).name, len(burst.files)) for burst in made] == [("a", 5), ("b", 1)]
+
+
+def test_a_video_is_a_burst_by_itself(tmp_path: Path) -> None:
+    tree(tmp_path, "1.jpg", "clip.mp4")
+    made = bursts(gather([tmp_path]), size=3, by_folder=False)
+    assert [burst.video for burst in made] == [False, True]

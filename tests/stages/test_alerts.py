@@ -1,0 +1,120 @@
+"""Alerts: one retained leaf each, written when something changes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.stages.driver import Bench
+from trapd.errors import StoreError
+from trapd.stages.alerts import Alerts
+from trapd.wire import codec
+
+
+def told(bench: Bench, name: str) -> list[Any]:
+    """What waits for the alert's leaf: documents, None where it is cleared."""
+    return [json.loads(payload) if payload else None for payload in bench.leaf(f"alert/{name}")]
+
+
+def fresh(bench: Bench) -> Alerts:
+    """The alerts of another process on the same store."""
+    return Alerts(bench.store, codec.alert, lambda: codec.rfc3339(bench.clock.now().wall_ms))
+
+
+def test_a_raised_alert_says_since_when_what_and_what_to_do(bench: Bench) -> None:
+    since = codec.rfc3339(bench.clock.now().wall_ms)
+    bench.alerts.raise_("camera", "no camera answers", "look at the cable")
+    assert told(bench, "camera") == [
+        {"since": since, "message": "no camera answers", "hint": "look at the cable"}
+    ]
+    assert bench.alerts.names() == ("camera",)
+    assert bench.session.outbox.retained_leaves() == ["alert/camera"]
+
+
+def test_the_same_again_writes_nothing(bench: Bench) -> None:
+    bench.alerts.raise_("camera", "no camera", "look")
+    before = [row.row for row in bench.session.outbox.next(10, max_bytes=10**6)]
+    bench.clock.advance(60.0)
+    bench.alerts.raise_("camera", "no camera", "look")
+    assert [row.row for row in bench.session.outbox.next(10, max_bytes=10**6)] == before
+
+
+def test_other_words_are_written_and_it_stands_since_the_first(bench: Bench) -> None:
+    bench.alerts.raise_("camera", "no camera", "look")
+    (first,) = told(bench, "camera")
+    bench.clock.advance(60.0)
+    bench.alerts.raise_("camera", "no frame", "look")
+    (second,) = told(bench, "camera")
+    assert (second["message"], second["since"]) == ("no frame", first["since"])
+
+
+def test_cleared_is_an_empty_payload_and_the_next_one_begins_anew(bench: Bench) -> None:
+    bench.alerts.raise_("camera", "no camera", "look")
+    (first,) = told(bench, "camera")
+    bench.alerts.clear("camera")
+    assert (told(bench, "camera"), bench.alerts.names()) == ([None], ())
+    bench.clock.advance(60.0)
+    bench.alerts.raise_("camera", "no camera", "look")
+    assert told(bench, "camera")[0]["since"] > first["since"]
+
+
+def test_clearing_what_does_not_stand_writes_nothing(bench: Bench) -> None:
+    bench.alerts.clear("camera")
+    assert told(bench, "camera") == []
+
+
+def test_each_name_stands_alone(bench: Bench) -> None:
+    bench.alerts.raise_("sensor", "no pin", "")
+    bench.alerts.raise_("camera", "no camera", "")
+    bench.alerts.clear("sensor")
+    assert bench.alerts.names() == ("camera",)
+
+
+def test_an_alert_that_finds_no_room_is_tried_again_when_it_is_raised_again(bench: Bench) -> None:
+    bench.store.faults.make("put")
+    bench.alerts.raise_("disk", "no room", "free some")
+    assert (told(bench, "disk"), bench.alerts.names()) == ([], ())
+    bench.store.faults.end()
+    bench.alerts.raise_("disk", "no room", "free some")
+    assert told(bench, "disk")[0]["message"] == "no room"
+
+
+def test_a_clearing_that_finds_no_room_is_tried_again(bench: Bench) -> None:
+    """Or an alert that is over would stand at the broker for ever."""
+    bench.alerts.raise_("disk", "no room", "free some")
+    bench.store.faults.make("put")
+    bench.alerts.clear("disk")
+    assert (told(bench, "disk")[0]["message"], bench.alerts.names()) == ("no room", ("disk",))
+    bench.store.faults.end()
+    bench.alerts.clear("disk")
+    assert (told(bench, "disk"), bench.alerts.names()) == ([None], ())
+
+
+def test_a_store_that_is_broken_is_not_hidden(bench: Bench) -> None:
+    bench.store.faults.make("put", StoreError("the disk failed", ""))
+    with pytest.raises(StoreError):
+        bench.alerts.raise_("disk", "no room", "")
+
+
+def test_a_new_process_clears_what_the_earlier_one_raised(bench: Bench) -> None:
+    bench.alerts.raise_("camera", "no camera", "look")
+    bench.alerts.raise_("sensor", "no pin", "look")
+    bench.alerts.clear("sensor")
+    later = fresh(bench)
+    later.forget_earlier()
+    assert (told(bench, "camera"), later.names()) == ([None], ())
+    later.raise_("camera", "no camera", "look")
+    assert told(bench, "camera")[0]["message"] == "no camera"
+
+
+def test_a_full_store_at_start_ends_nothing_and_the_clearing_comes_later(bench: Bench) -> None:
+    bench.alerts.raise_("camera", "no camera", "look")
+    later = fresh(bench)
+    bench.store.faults.make("put")
+    later.forget_earlier()
+    assert later.names() == ("camera",)
+    bench.store.faults.end()
+    later.clear("camera")
+    assert (told(bench, "camera"), later.names()) == ([None], ())

@@ -1,0 +1,114 @@
+"""The supervisor: first failure shown, silence noticed, stages ended in order."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from trapd.errors import StageFailed, StageStuck
+from trapd.stages.base import Stage, Supervisor
+
+
+class Steady(Stage):
+    """Beats until it is told to stop, and notes when it ended."""
+
+    def __init__(self, name: str, ended: list[str]) -> None:
+        super().__init__()
+        self.name = name
+        self._ended = ended
+
+    def run(self) -> None:
+        while not self.stop.wait(0.01):
+            self.beat()
+        self._ended.append(self.name)
+
+
+class Failing(Stage):
+    """Raises as soon as it runs."""
+
+    name = "failing"
+
+    def run(self) -> None:
+        raise ValueError("the part is broken")
+
+
+class Returning(Stage):
+    """Returns without being told to."""
+
+    name = "returning"
+
+    def run(self) -> None:
+        return
+
+
+class Silent(Stage):
+    """Never beats; ends when told to."""
+
+    name = "silent"
+    patience_s = 0.0
+
+    def run(self) -> None:
+        self.stop.wait(30)
+
+
+def test_the_first_failure_ends_the_watch_with_its_cause() -> None:
+    ended: list[str] = []
+    with (
+        pytest.raises(StageFailed, match=r"failing.*the part is broken") as caught,
+        Supervisor([Steady("steady", ended), Failing()]) as supervisor,
+    ):
+        supervisor.watch(threading.Event(), lambda: None)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert ended == ["steady"]
+
+
+def test_a_stage_that_returns_unasked_is_a_failure() -> None:
+    with pytest.raises(StageFailed, match="without being told"), Supervisor([Returning()]) as supervisor:
+        supervisor.watch(threading.Event(), lambda: None)
+
+
+def test_a_silent_stage_ends_the_watch() -> None:
+    with pytest.raises(StageStuck, match="silent"), Supervisor([Silent()]) as supervisor:
+        supervisor.watch(threading.Event(), lambda: None)
+
+
+def test_an_orderly_stop_ends_the_stages_in_order() -> None:
+    ended: list[str] = []
+    stop = threading.Event()
+    with Supervisor([Steady(name, ended) for name in ("first", "second", "third")]) as supervisor:
+        stop.set()
+        supervisor.watch(stop, lambda: None)
+    assert ended == ["first", "second", "third"]
+
+
+def test_the_watchdog_is_fed_only_while_every_stage_progresses() -> None:
+    fed: list[int] = []
+    stop = threading.Event()
+
+    def alive() -> None:
+        fed.append(1)
+        stop.set()
+
+    with Supervisor([Steady("steady", [])]) as supervisor:
+        supervisor.watch(stop, alive)
+    assert fed
+
+    fed.clear()
+    with pytest.raises(StageStuck), Supervisor([Silent()]) as supervisor:
+        supervisor.watch(threading.Event(), alive)
+    assert not fed
+
+
+def test_a_failure_during_the_stop_is_shown_too() -> None:
+    class Late(Stage):
+        name = "late"
+
+        def run(self) -> None:
+            self.stop.wait(30)
+            raise ValueError("could not end well")
+
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(StageFailed, match="could not end well"), Supervisor([Late()]) as supervisor:
+        supervisor.watch(stop, lambda: None)

@@ -1,0 +1,254 @@
+"""Verdicts, where the frames come from, and damaged photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.fakes.camera import small
+from tests.fakes.classifier import INFO, FakeClassifier
+from tests.stages.driver import Bench
+from trapd.records import Event, ModelInfo, State
+from trapd.rules import NS_PER_S, audit_chosen
+from trapd.stages.screen import Screen, ScreenPlan
+
+PLAN = ScreenPlan(
+    threshold=None,
+    classes=("animal", "person", "vehicle"),
+    audit_fraction=0.0,
+    thumbnail_bytes=24576,
+    discard_at_once=False,
+)
+EMPTY = 0.02
+
+
+class ScreenDriver:
+    """A Screen, turn by turn, begun as `run` begins it."""
+
+    def __init__(self, bench: Bench, classifier: FakeClassifier | None, plan: ScreenPlan) -> None:
+        self.bench = bench
+        self.told: list[ModelInfo | None] = []
+        self.announcing: Callable[[], None] = lambda: None
+        self.session = bench.store.session()
+        self.stage = Screen(
+            plan,
+            classifier=classifier,
+            store=bench.store,
+            waiting=bench.waiting,
+            alerts=bench.alerts,
+            clock=bench.clock,
+            announce=self._announce,
+        )
+
+    def turn(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.stage._turn(self.session)
+
+    def judge(self, event: Event) -> Event:
+        """One turn, and what became of `event`."""
+        self.turn()
+        found = self.bench.session.events.get(event.id)
+        assert found is not None
+        return found
+
+    def _announce(self, model: ModelInfo | None) -> None:
+        self.announcing()
+        self.told.append(model)
+
+
+@contextmanager
+def screening(
+    bench: Bench, classifier: FakeClassifier | None, *, opened: bool = True, **plan: Any
+) -> Iterator[ScreenDriver]:
+    driver = ScreenDriver(bench, classifier, replace(PLAN, **plan))
+    try:
+        if opened:
+            driver.stage._open_model()
+        yield driver
+    finally:
+        driver.session.close()
+
+
+def rows(bench: Bench) -> list[str]:
+    """The leaves of what waits about events."""
+    return [row.leaf for row in bench.session.outbox.next(1000, max_bytes=10**9) if row.event_id is not None]
+
+
+# --- verdicts ----------------------------------------------------------------------------------------------
+
+
+def test_something_is_kept_and_due_with_its_thumbnail(bench: Bench) -> None:
+    event = bench.burst()
+    with screening(bench, FakeClassifier(0.9)) as screen:
+        judged = screen.judge(event)
+    assert judged.verdict is not None
+    assert (judged.state, judged.n, judged.verdict.verdict, judged.verdict.score) == (
+        State.KEPT,
+        1,
+        "unclassified",
+        0.9,
+    )
+    assert (judged.verdict.model, judged.verdict.sha256, judged.verdict.threshold) == (
+        INFO.name,
+        INFO.sha256,
+        0.35,
+    )
+    assert judged.verdict.ms is not None
+    assert rows(bench) == ["event", f"thumb/{event.id}"]
+
+
+def test_nothing_is_discarded_and_its_files_stay(bench: Bench) -> None:
+    event = bench.burst()
+    files = bench.files()
+    with screening(bench, FakeClassifier(EMPTY)) as screen:
+        judged = screen.judge(event)
+    assert judged.verdict is not None
+    assert (judged.state, judged.n, judged.verdict.verdict) == (State.DISCARDED, None, "empty")
+    assert rows(bench) == []
+    assert bench.files() == files
+
+
+def test_at_once_removes_the_files_of_what_is_discarded(bench: Bench) -> None:
+    empty, full = bench.burst(), bench.burst()
+    classifier = FakeClassifier(EMPTY)
+    with screening(bench, classifier, discard_at_once=True) as screen:
+        judged = screen.judge(empty)
+        assert judged.state is State.DISCARDED
+        assert all(medium.path is None for medium in judged.media)
+        classifier.score = 0.9
+        assert screen.judge(full).state is State.KEPT
+    assert [file for file in bench.files() if file.startswith("media/")] == sorted(
+        str(medium.path) for medium in full.media
+    )
+
+
+def test_a_share_of_what_is_discarded_is_delivered_as_a_sample(bench: Bench) -> None:
+    events = [bench.burst(frames=1) for _ in range(30)]
+    with screening(bench, FakeClassifier(EMPTY), audit_fraction=0.3, discard_at_once=True) as screen:
+        screen.turn(30)
+    chosen = {event.id for event in events if audit_chosen(event.id, 0.3)}
+    assert 0 < len(chosen) < 30
+    for event in bench.events():
+        assert event.verdict is not None
+        assert event.verdict.verdict == "empty"
+        assert event.verdict.audit is (event.id in chosen)
+        assert event.state is (State.KEPT if event.id in chosen else State.DISCARDED)
+        assert (event.media[0].path is not None) is (event.id in chosen)
+
+
+def test_what_is_kept_is_no_sample(bench: Bench) -> None:
+    event = bench.burst()
+    with screening(bench, FakeClassifier(0.9), audit_fraction=1.0) as screen:
+        verdict = screen.judge(event).verdict
+    assert verdict is not None
+    assert verdict.audit is False
+
+
+def test_the_configured_threshold_goes_before_the_models(bench: Bench) -> None:
+    event = bench.burst()
+    with screening(bench, FakeClassifier(0.5), threshold=0.6) as screen:
+        judged = screen.judge(event)
+    assert judged.state is State.DISCARDED
+    assert judged.verdict is not None
+    assert judged.verdict.threshold == 0.6
+
+
+def test_the_oldest_is_judged_first(bench: Bench) -> None:
+    events = [bench.burst(frames=1) for _ in range(3)]
+    with screening(bench, FakeClassifier()) as screen:
+        for number, event in enumerate(events, 1):
+            assert screen.judge(event).n == number
+
+
+# --- where the frames come from ----------------------------------------------------------------------------
+
+
+def test_small_frames_are_used_where_there_are_any_and_the_disk_where_not(bench: Bench) -> None:
+    first, second = bench.burst(), bench.burst()
+    bench.waiting.put(first.id, [small()] * 3)
+    classifier = FakeClassifier()
+    with screening(bench, classifier) as screen:
+        screen.judge(first)
+        assert classifier.judged == ["small"] * 3
+        screen.judge(second)
+    assert classifier.judged == ["small"] * 3 + ["disk"] * 3
+
+
+def test_frames_that_came_too_late_do_not_stay_in_memory(bench: Bench) -> None:
+    """Screen may find a burst on disk before Capture has put its small frames."""
+    late, event = bench.burst(), bench.burst()
+    with screening(bench, FakeClassifier()) as screen:
+        screen.judge(late)
+        bench.waiting.put(late.id, [small()] * 3)
+        bench.waiting.put(event.id, [small()] * 3)
+        screen.judge(event)
+    assert bench.waiting.take(late.id) is None
+
+
+def test_no_news_is_missed_between_the_look_and_the_wait(bench: Bench) -> None:
+    """A burst recorded just then ends the wait at once; old news does not."""
+    with screening(bench, FakeClassifier()) as screen:
+        screen.announcing = lambda: bench.waiting.put(bench.burst().id, [small()] * 3)
+        before_ns = bench.clock.boot_ns()
+        screen.turn(2)
+        assert bench.clock.boot_ns() - before_ns < NS_PER_S // 10  # there was no wait
+        assert [event.state for event in bench.events()] == [State.KEPT]
+        before_ns = bench.clock.boot_ns()
+        screen.turn()
+        assert bench.clock.boot_ns() - before_ns == NS_PER_S  # nothing to do: the wait
+
+
+# --- damage ------------------------------------------------------------------------------------------------
+
+
+def damage(bench: Bench, event: Event, frame: int) -> None:
+    path = bench.store.root / str(event.media[frame].path)
+    path.write_bytes(b"no photograph any more")
+
+
+def test_a_photograph_that_cannot_be_decoded_keeps_an_empty_burst(bench: Bench) -> None:
+    """It may be the one with the animal."""
+    event = bench.burst()
+    damage(bench, event, 1)
+    with screening(bench, FakeClassifier(EMPTY)) as screen:
+        judged = screen.judge(event)
+    assert judged.verdict is not None
+    assert (judged.state, judged.verdict.verdict, judged.verdict.score) == (State.KEPT, "unknown", None)
+    assert judged.verdict.reason == "1 of 3 photographs cannot be decoded"
+
+
+def test_it_does_not_change_what_the_others_show(bench: Bench) -> None:
+    event = bench.burst()
+    damage(bench, event, 1)
+    with screening(bench, FakeClassifier(0.9)) as screen:
+        verdict = screen.judge(event).verdict
+    assert verdict is not None
+    assert verdict.verdict == "unclassified"
+
+
+def test_it_keeps_a_burst_of_a_class_that_nobody_wants(bench: Bench) -> None:
+    event = bench.burst()
+    damage(bench, event, 0)
+    classifier = FakeClassifier(0.9)
+    classifier.info = replace(INFO, tells=frozenset({"animal", "person"}))
+    classifier.by_class = {"person": 0.9}
+    with screening(bench, classifier, classes=("animal",)) as screen:
+        judged = screen.judge(event)
+    assert judged.verdict is not None
+    assert (judged.state, judged.verdict.verdict) == (State.KEPT, "unknown")
+
+
+@pytest.mark.parametrize("audit_fraction", [0.0, 1.0])
+def test_a_burst_of_which_nothing_is_left_is_kept_unknown(bench: Bench, audit_fraction: float) -> None:
+    event = bench.burst()
+    for medium in event.media:
+        (bench.store.root / str(medium.path)).unlink()
+    with screening(bench, FakeClassifier(), audit_fraction=audit_fraction) as screen:
+        judged = screen.judge(event)
+    assert judged.verdict is not None
+    assert (judged.state, judged.verdict.verdict, judged.verdict.audit) == (State.KEPT, "unknown", False)
+    assert rows(bench) == ["event"]  # without a photograph there is no thumbnail

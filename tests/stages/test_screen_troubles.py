@@ -1,0 +1,288 @@
+"""Screen when the model or the disk fails, its thumbnails, and as a whole."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.fakes.camera import small
+from tests.fakes.classifier import INFO, FakeClassifier
+from tests.fakes.clock import FakeClock
+from tests.fakes.store import FULL, FaultyStore
+from tests.stages.driver import UNIT, Bench
+from tests.stages.driver import bench as make_bench
+from trapd.errors import StoreCorrupt, StoreError
+from trapd.records import Detection, Event, FrameScore, ModelInfo, Small, State
+from trapd.rules import NS_PER_S
+from trapd.stages.screen import Screen, ScreenPlan
+
+PLAN = ScreenPlan(
+    threshold=None,
+    classes=("animal", "person", "vehicle"),
+    audit_fraction=0.0,
+    thumbnail_bytes=24576,
+    discard_at_once=False,
+)
+EMPTY = 0.02
+
+
+class ScreenDriver:
+    """A Screen, turn by turn, begun as `run` begins it."""
+
+    def __init__(self, bench: Bench, classifier: FakeClassifier | None, plan: ScreenPlan) -> None:
+        self.bench = bench
+        self.told: list[ModelInfo | None] = []
+        self.announcing: Callable[[], None] = lambda: None
+        self.session = bench.store.session()
+        self.stage = Screen(
+            plan,
+            classifier=classifier,
+            store=bench.store,
+            waiting=bench.waiting,
+            alerts=bench.alerts,
+            clock=bench.clock,
+            announce=self._announce,
+        )
+
+    def turn(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.stage._turn(self.session)
+
+    def judge(self, event: Event) -> Event:
+        """One turn, and what became of `event`."""
+        self.turn()
+        found = self.bench.session.events.get(event.id)
+        assert found is not None
+        return found
+
+    def _announce(self, model: ModelInfo | None) -> None:
+        self.announcing()
+        self.told.append(model)
+
+
+@contextmanager
+def screening(
+    bench: Bench, classifier: FakeClassifier | None, *, opened: bool = True, **plan: Any
+) -> Iterator[ScreenDriver]:
+    driver = ScreenDriver(bench, classifier, replace(PLAN, **plan))
+    try:
+        if opened:
+            driver.stage._open_model()
+        yield driver
+    finally:
+        driver.session.close()
+
+
+def rows(bench: Bench) -> list[str]:
+    """The leaves of what waits about events."""
+    return [row.leaf for row in bench.session.outbox.next(1000, max_bytes=10**9) if row.event_id is not None]
+
+
+# --- the model ---------------------------------------------------------------------------------------------
+
+
+def test_without_a_filter_everything_is_kept_unknown_by_none(bench: Bench) -> None:
+    event = bench.burst()
+    with screening(bench, None) as screen:
+        judged = screen.judge(event)
+    assert judged.verdict is not None
+    assert (judged.state, judged.verdict.verdict, judged.verdict.model) == (State.KEPT, "unknown", "none")
+    assert (judged.verdict.sha256, judged.verdict.threshold, judged.verdict.score) == (None, None, None)
+    assert screen.told == [None]
+    assert bench.alerts.names() == ()
+
+
+def test_a_model_that_does_not_open_is_an_alert_and_tried_again(bench: Bench) -> None:
+    classifier = FakeClassifier()
+    classifier.fail_open = True
+    with screening(bench, classifier) as screen:
+        first = screen.judge(bench.burst())
+        assert first.verdict is not None
+        assert (first.state, first.verdict.verdict, first.verdict.model) == (State.KEPT, "unknown", "none")
+        assert bench.alerts.names() == ("model",)
+        classifier.fail_open = False
+        assert screen.judge(bench.burst()).verdict == replace(first.verdict)  # too early to try again
+        bench.clock.advance(60.0)
+        judged = screen.judge(bench.burst())
+    assert judged.verdict is not None
+    assert judged.verdict.verdict == "unclassified"
+    assert bench.alerts.names() == ()
+    assert screen.told == [None, INFO]
+    assert bench.session.counters.all()["unjudged"] == 2
+
+
+def test_a_model_that_fails_at_work_keeps_the_burst_and_is_opened_again(bench: Bench) -> None:
+    classifier = FakeClassifier(EMPTY)
+    with screening(bench, classifier) as screen:
+        assert screen.judge(bench.burst()).state is State.DISCARDED
+        classifier.fail_judge = True
+        failed = screen.judge(bench.burst())
+        assert failed.verdict is not None
+        assert (failed.state, failed.verdict.verdict) == (State.KEPT, "unknown")
+        assert failed.verdict.reason == "the model gave NaN"
+        assert (bench.alerts.names(), classifier.is_open) == (("model",), False)
+        classifier.fail_judge = False
+        bench.clock.advance(60.0)
+        assert screen.judge(bench.burst()).state is State.DISCARDED
+    assert classifier.opened == 2
+    assert bench.alerts.names() == ()
+    assert screen.told == [INFO, None, INFO]
+
+
+def test_who_is_told_of_the_model_may_find_the_store_full(bench: Bench) -> None:
+    classifier = FakeClassifier()
+    with screening(bench, classifier) as screen:
+
+        def full() -> None:
+            raise FULL
+
+        screen.announcing = full
+        event = bench.burst()
+        assert screen.judge(event).state is State.CAPTURED
+        screen.announcing = lambda: None
+        assert screen.judge(event).state is State.KEPT
+    assert screen.told == [INFO]
+
+
+# --- thumbnails --------------------------------------------------------------------------------------------
+
+
+def test_thumbnails_are_pictures_of_at_most_that_size(bench: Bench) -> None:
+    event = bench.burst()
+    with screening(bench, FakeClassifier(), thumbnail_bytes=700) as screen:
+        judged = screen.judge(event)
+    assert judged.thumb is not None
+    data = (bench.store.root / judged.thumb[0]).read_bytes()
+    assert len(data) == judged.thumb[1] <= 700
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()
+        assert picture.format == "JPEG"
+
+
+@pytest.mark.parametrize("most", [0, 10])
+def test_there_is_none_where_none_is_wanted_or_fits(bench: Bench, most: int) -> None:
+    event = bench.burst()
+    with screening(bench, FakeClassifier(), thumbnail_bytes=most) as screen:
+        assert screen.judge(event).thumb is None
+    assert rows(bench) == ["event"]
+
+
+class Boxes(FakeClassifier):
+    """Sees something in every frame, each time more clearly."""
+
+    def judge(self, picture: Small | bytes) -> FrameScore:
+        score = 0.5 + 0.1 * len(self.judged)
+        super().judge(picture)
+        return FrameScore(score, {}, (Detection(0, "unclassified", score, (0.0, 0.0, 1.0, 1.0)),))
+
+
+def test_the_thumbnail_shows_the_best_frame(bench: Bench) -> None:
+    event = bench.burst()
+    bench.waiting.put(event.id, [small()] * 3)
+    for medium in event.media[:2]:
+        (bench.store.root / str(medium.path)).unlink()
+    with screening(bench, Boxes()) as screen:
+        assert screen.judge(event).thumb is not None
+
+
+@pytest.mark.parametrize("error", [FULL, StoreError("cannot write it: Permission denied", "")])
+def test_an_event_without_a_thumbnail_is_still_an_event(bench: Bench, error: StoreError) -> None:
+    bench.store.faults.make("thumb", error)
+    event = bench.burst()
+    with screening(bench, FakeClassifier()) as screen:
+        judged = screen.judge(event)
+    assert (judged.state, judged.thumb) == (State.KEPT, None)
+    assert rows(bench) == ["event"]
+
+
+# --- the disk ----------------------------------------------------------------------------------------------
+
+
+def test_a_verdict_that_finds_no_room_leaves_the_burst_captured(bench: Bench) -> None:
+    event = bench.burst()
+    bench.store.faults.make("settle")
+    with screening(bench, FakeClassifier()) as screen:
+        before_ns = bench.clock.boot_ns()
+        for _ in range(3):
+            assert screen.judge(event).state is State.CAPTURED
+        assert bench.clock.boot_ns() - before_ns == 15 * NS_PER_S  # it does not spin
+        bench.store.faults.end()
+        assert screen.judge(event).state is State.KEPT
+    assert rows(bench) == ["event", f"thumb/{event.id}"]
+
+
+def test_a_damaged_database_ends_the_stage(bench: Bench) -> None:
+    bench.burst()
+    bench.store.faults.make("settle", StoreCorrupt("the database is damaged", ""))
+    with screening(bench, FakeClassifier()) as screen, pytest.raises(StoreCorrupt):
+        screen.turn()
+
+
+# --- what ended two processes ------------------------------------------------------------------------------
+
+
+class Fatal(FakeClassifier):
+    """Ends whoever asks it."""
+
+    def judge(self, picture: Small | bytes) -> FrameScore:
+        raise AssertionError("judged what must not be judged")
+
+
+def test_what_has_ended_two_processes_is_kept_without_a_look(tmp_path: Path) -> None:
+    """Neither the model nor the thumbnail's decoder sees it a third time, and a full store ends nothing."""
+    with make_bench(tmp_path) as first:
+        doomed = first.burst()
+    crash(tmp_path)
+    crash(tmp_path)
+    with make_bench(tmp_path) as again, screening(again, Fatal()) as screen:
+        assert again.store.recovered.give_up == (doomed.id,)
+        again.store.faults.make("thumb", AssertionError("looked at what must not be looked at"))
+        again.store.faults.make("settle")
+        assert screen.judge(doomed).state is State.CAPTURED
+        again.store.faults.end("settle")
+        judged = screen.judge(doomed)
+        assert judged.verdict is not None
+        assert (judged.state, judged.verdict.verdict) == (State.KEPT, "unknown")
+        assert judged.verdict.reason == "judging it has ended two processes"
+        assert (judged.attempts, judged.thumb) == (2, None)
+
+
+def crash(root: Path) -> None:
+    """A process that ends before it has judged anything."""
+    FaultyStore.make(root, UNIT, FakeClock()).close(clean=False)
+
+
+# --- the stage as a whole ----------------------------------------------------------------------------------
+
+
+def test_run_judges_what_waits_and_lets_go_of_the_model(bench: Bench) -> None:
+    events = [bench.burst(frames=1) for _ in range(3)]
+    classifier = FakeClassifier()
+    with screening(bench, classifier, opened=False) as screen:
+        judged = iter(events)
+
+        def stop_after_the_last() -> None:
+            next(judged)
+            if len(classifier.judged) == 2:
+                screen.stage.stop.set()
+
+        classifier.judging = stop_after_the_last
+        screen.stage.run()
+        assert screen.told == [INFO]
+    assert [event.state for event in bench.events()] == [State.KEPT] * 3
+    assert not classifier.is_open
+
+
+def test_a_model_that_breaks_its_promise_ends_the_stage_and_is_closed(bench: Bench) -> None:
+    """Start-up is recovery: the burst has one attempt more, and at two it is kept unjudged."""
+    bench.burst()
+    with screening(bench, Fatal(), opened=False) as screen, pytest.raises(AssertionError):
+        screen.stage.run()
+    assert bench.events()[0].state is State.CAPTURED

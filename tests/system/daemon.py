@@ -1,0 +1,137 @@
+"""The real daemon as a child process, the way a service manager runs it, and what a receiver heard of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.brokers import Listener
+from trapd.errors import UsageError
+from trapd.records import Event, State
+from trapd.store import Store
+
+UNIT = "ridge-07"
+BASE = f"trapd/v1/{UNIT}"
+WITHIN_S = 60.0
+_LOOK_S = 0.1
+
+
+def until(condition: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:
+    """Look until `condition` holds; fails the test, naming `what`, when it does not in time."""
+    end_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end_s, f"not within {within_s:.0f} s: {what}"
+        # A child process works at its own pace: looking again later is all that can be done.
+        time.sleep(_LOOK_S)
+
+
+class Daemon:
+    """`trapd run` on a storage folder of its own."""
+
+    def __init__(self, folder: Path, photographs: Path, port: int, **sections: dict[str, Any]) -> None:
+        self.root = folder / "store"
+        self.config = folder / "config.yaml"
+        self.log = folder / "daemon.log"
+        document: dict[str, Any] = {
+            "unit": {"id": UNIT},
+            "storage": {"path": str(self.root), "min_free_bytes": 50_000_000},
+            "sensor": {"backend": "timer", "every_s": 0.5},
+            "camera": {"backend": "replay", "path": str(photographs)},
+            "burst": {"interval_s": 0.05},
+            "mqtt": {"host": "127.0.0.1", "port": port, "tls": {"enabled": False}},
+        }
+        for name, keys in sections.items():
+            document[name] = document.get(name, {}) | keys
+        self.config.write_text(yaml.safe_dump(document))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, environ: dict[str, str] | None = None) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "trapd", "run", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(environ or {})},
+            )
+
+    def stop(self) -> int:
+        """SIGTERM, as the service manager does; the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a power cut does to a process."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        process, self.process = self.process, None
+        process.send_signal(number)
+        return process.wait(20)
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.kill()
+
+    def events(self) -> list[Event]:
+        """Every event in the store, whether or not the daemon runs."""
+        try:
+            with Store.peek(self.root) as session:
+                return session.events.page(limit=1_000_000)
+        except UsageError:  # no store yet, or one that is just being made
+            return []
+
+    def queue(self) -> dict[str, int]:
+        with Store.peek(self.root) as session:
+            return session.outbox.depth()
+
+    def drained(self) -> bool:
+        """Nothing is captured and unjudged, nothing waits to be sent but a heartbeat."""
+        if any(event.state in (State.CAPTURED, State.KEPT) for event in self.events()):
+            return False
+        return not (self.queue().keys() - {"state"})
+
+
+@dataclass
+class Heard:
+    """What a receiver makes of the messages: events by id, with every payload of each."""
+
+    listener: Listener
+    payloads: dict[str, list[bytes]] = field(default_factory=dict)
+    leaves: dict[str, list[bytes]] = field(default_factory=dict)
+
+    def take(self) -> Heard:
+        while True:
+            try:
+                message = self.listener.messages.get_nowait()
+            except queue.Empty:
+                return self
+            leaf = message.topic.removeprefix(f"{BASE}/")
+            self.leaves.setdefault(leaf, []).append(message.payload)
+            if leaf == "event":
+                self.payloads.setdefault(json.loads(message.payload)["id"], []).append(message.payload)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The first payload of each event, in the order of `n`."""
+        first = [json.loads(payloads[0]) for payloads in self.payloads.values()]
+        return sorted(first, key=lambda event: event["n"])
+
+    def assert_nothing_lost(self, stored: list[Event]) -> None:
+        """Every event that was due arrived, numbers have no gap, repeats say the same."""
+        due = {event.id for event in stored if event.state in (State.KEPT, State.DELIVERED)}
+        assert due == set(self.payloads)
+        assert [event["n"] for event in self.events] == list(range(1, len(due) + 1))
+        for event_id, payloads in self.payloads.items():
+            assert len(set(payloads)) == 1, f"{event_id} arrived with different contents"

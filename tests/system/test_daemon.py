@@ -1,0 +1,222 @@
+"""The whole daemon with real parts: what an operator's receiver gets, and what breaking it does."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.brokers import Listener
+from tests.system.conftest import Broker
+from tests.system.daemon import BASE, Daemon, Heard, until
+from trapd.demo.broker import MosquittoBroker
+from trapd.records import State
+
+pytestmark = pytest.mark.slow
+
+EVENT_FIELDS = [
+    "v", "id", "unit", "epoch", "seq", "n", "ts", "ts_quality", "boot_id", "mono_ms", "trigger", "verdict",
+    "score", "audit", "detections", "filter", "frames", "media", "config", "env",
+]  # fmt: skip
+
+
+def test_the_main_job(daemon: Daemon, heard: Heard) -> None:
+    """Triggers to receiver: every field of the contract, every file as it is described, a clean end."""
+    daemon.start()
+    until(lambda: len(heard.take().events) >= 6 and len(daemon.events()) >= 12, "six events")
+    assert daemon.stop() == 0
+    heard.take()
+    stored = daemon.events()
+    heard.assert_nothing_lost(stored)
+    assert [event.seq for event in stored] == list(range(1, len(stored) + 1))
+    assert any(event.state is State.DISCARDED for event in stored)
+    for event in heard.events:
+        assert list(event) == EVENT_FIELDS
+        assert event["verdict"] == "unclassified" or event["audit"]
+        assert event["trigger"] == {"source": "timer", "sensor": "timer"}
+        assert event["frames"] == len(event["media"]) == 3
+        assert event["filter"]["model"] == "default"
+        assert event["filter"]["ms"] >= 0
+        _photographs_are_as_described(daemon, event)
+        thumb = heard.leaves[f"thumb/{event['id']}"][0]
+        assert len(thumb) <= 24576
+        with Image.open(io.BytesIO(thumb)) as picture:
+            picture.load()
+            assert picture.format == "JPEG"
+    assert heard.leaves["availability"][0] == b"online"
+    assert heard.leaves["availability"][-1] == b"stopped"
+    assert json.loads(heard.leaves["birth"][-1])["model"]["name"] == "default"
+    state = json.loads(heard.leaves["state"][-1])
+    assert all(isinstance(value, int | float | str) for value in state.values())
+
+
+def _photographs_are_as_described(daemon: Daemon, event: dict[str, Any]) -> None:
+    for medium in event["media"]:
+        (path,) = (daemon.root / "media").glob(
+            f"*/*{event['epoch']}-{event['seq']:06d}_{medium['id'][-1]}.jpg"
+        )
+        data = path.read_bytes()
+        assert len(data) == medium["bytes"]
+        assert hashlib.sha256(data).hexdigest() == medium["sha256"]
+        with Image.open(path) as picture:
+            assert picture.size == (medium["width"], medium["height"])
+            exif = picture.getexif()
+            assert exif.get_ifd(0x8769)[0xA420].strip("\0") == medium["id"]
+
+
+@pytest.mark.parametrize("outage_s", [20.0])
+def test_a_broker_that_is_away_loses_nothing(
+    tmp_path: Path, photographs: Path, outage_s: float, request: pytest.FixtureRequest
+) -> None:
+    """The unit starts without a broker, and goes on for 20 s of triggers; all arrives after."""
+    broker: Broker = request.getfixturevalue("embedded")
+    port = broker.port
+    broker.stop()
+    daemon = Daemon(tmp_path, photographs, port)
+    try:
+        daemon.start()
+        began_s = time.monotonic()
+        until(lambda: time.monotonic() - began_s > outage_s, "the outage")
+        waiting = [event for event in daemon.events() if event.state is State.KEPT]
+        assert len(waiting) > 10
+        with _wire_closed_until_heard(broker) as heard:
+            until(lambda: len(heard.take().events) >= len(waiting), "the catch-up")
+            assert daemon.stop() == 0
+            heard.take().assert_nothing_lost(daemon.events())
+    finally:
+        daemon.close()
+
+
+class _wire_closed_until_heard:  # noqa: N801 - used like a function
+    """The broker comes back, and the receiver subscribes before the unit's next attempt to connect.
+
+    The embedded broker throws away what nobody subscribes to and says it took it. Subscribing takes
+    milliseconds, the unit waits up to seconds; should it win all the same, the gap fails the test loudly.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._listener: Listener | None = None
+
+    def __enter__(self) -> Heard:
+        self._broker.start()
+        self._listener = Listener(self._broker.port, f"{BASE}/#")
+        return Heard(self._listener)
+
+    def __exit__(self, *_: object) -> None:
+        if self._listener is not None:
+            self._listener.close()
+
+
+def test_kill_nine_at_random_loses_nothing(daemon: Daemon, heard: Heard) -> None:
+    """Ten times, at any moment of its work; then one quiet run to hand over what is left."""
+    draw = random.Random(7)
+    for _ in range(10):
+        daemon.start()
+        before = len(daemon.events())
+        until(lambda: len(daemon.events()) > before + 1, "a burst of this life")  # noqa: B023 - used at once
+        time.sleep(draw.uniform(0.0, 1.0))
+        daemon.kill()
+    before = len(daemon.events())
+    daemon.start()
+    until(lambda: len(daemon.events()) > before, "a burst of the last life")
+    until(lambda: _caught_up(daemon, heard.take()), "the rest")
+    assert daemon.stop() == 0
+    stored = daemon.events()
+    heard.take().assert_nothing_lost(stored)
+    assert len(stored) >= 20
+    assert not any((daemon.root / "tmp").iterdir())
+    rows = {medium.path for event in stored for medium in event.media}
+    files = {str(path.relative_to(daemon.root)) for path in (daemon.root / "media").rglob("*.jpg")}
+    assert files == rows
+
+
+def _caught_up(daemon: Daemon, heard: Heard) -> bool:
+    due = {event.id for event in daemon.events() if event.state in (State.KEPT, State.DELIVERED)}
+    return due <= set(heard.payloads)
+
+
+def test_a_second_daemon_on_the_same_store_is_refused_in_one_sentence(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.start()
+    until(lambda: len(daemon.events()) > 0, "a first burst")
+    second = Daemon(tmp_path, tmp_path, 1)
+    second.config.write_text(daemon.config.read_text())
+    second.start()
+    assert second.process is not None
+    assert second.process.wait(20) == 1
+    assert len([line for line in second.log.read_text().splitlines() if line]) == 1
+    assert daemon.stop() == 0
+
+
+def test_the_service_manager_hears_ready_and_watchdog(daemon: Daemon, tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(path))
+        ear.settimeout(30)
+        daemon.start({"NOTIFY_SOCKET": str(path)})
+        seen = b""
+        while b"WATCHDOG=1" not in seen or b"READY=1" not in seen:
+            seen += ear.recv(4096) + b"\n"
+        assert seen.index(b"READY=1") < seen.index(b"WATCHDOG=1")
+        assert daemon.stop() == 0
+        rest = b""
+        while b"STOPPING=1" not in rest:
+            rest += ear.recv(4096)
+
+
+@pytest.mark.rig
+def test_nobody_subscribed_is_not_taken_for_delivered(
+    mosquitto: MosquittoBroker, tmp_path: Path, photographs: Path
+) -> None:
+    """MQTT 5 says so with 0x10; the rows stay until a receiver is there."""
+    daemon = Daemon(tmp_path, photographs, mosquitto.port)
+    try:
+        daemon.start()
+        until(lambda: sum(event.state is State.KEPT for event in daemon.events()) >= 3, "three events")
+        assert not any(event.state is State.DELIVERED for event in daemon.events())
+        listener = Listener(mosquitto.port, f"{BASE}/#")
+        heard = Heard(listener)
+        until(lambda: heard.take() is not None and len(heard.events) >= 3, "the probe and what follows it")
+        assert daemon.stop() == 0
+        heard.take().assert_nothing_lost(daemon.events())
+        listener.close()
+    finally:
+        daemon.close()
+
+
+@pytest.mark.parametrize(
+    ("sections", "alert"),
+    [
+        ({"camera": {"backend": "picamera2"}}, "camera"),
+        ({"sensor": {"backend": "gpiozero"}}, "sensor"),
+        ({"filter": {"model": "not-there"}}, "model"),
+    ],
+)
+def test_a_missing_part_is_an_alert_and_no_end(
+    broker: Broker,
+    heard: Heard,
+    tmp_path: Path,
+    photographs: Path,
+    sections: dict[str, dict[str, str]],
+    alert: str,
+) -> None:
+    daemon = Daemon(tmp_path, photographs, broker.port, **sections)
+    try:
+        daemon.start()
+        until(lambda: f"alert/{alert}" in heard.take().leaves, f"alert/{alert}")
+        document = json.loads(heard.leaves[f"alert/{alert}"][-1])
+        assert set(document) == {"since", "message", "hint"}
+        if alert == "model":
+            until(lambda: len(heard.take().events) >= 2, "events kept unjudged")
+            assert {event["verdict"] for event in heard.events} == {"unknown"}
+        assert daemon.stop() == 0
+    finally:
+        daemon.close()

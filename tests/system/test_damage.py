@@ -1,0 +1,80 @@
+"""The whole daemon with a damaged database: it comes back by itself, and says what did not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.system.daemon import Daemon, Heard, until
+from trapd.records import State
+from trapd.store import Store
+
+pytestmark = pytest.mark.slow
+
+
+def zeros(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flipped(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    for page in range(1, len(data) // 4096):
+        data[page * 4096 + 3] ^= 0x40
+    file.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
+@pytest.mark.parametrize("damage", [zeros, cut_short, flipped, Path.unlink])
+def test_a_damaged_database_is_rebuilt_and_told(
+    daemon: Daemon, heard: Heard, damage: Callable[[Path], None]
+) -> None:
+    daemon.start()
+    until(lambda: len(heard.take().events) >= 3, "events")
+    daemon.kill()
+    before = {event.id for event in daemon.events()}
+    damage(daemon.root / "trapd.db")
+    (daemon.root / "trapd.db-wal").unlink(missing_ok=True)
+    daemon.start()
+    until(lambda: bool(heard.take().leaves.get("alert/store")), "the alert")
+    assert "made anew" in json.loads(heard.leaves["alert/store"][-1])["message"]
+    until(lambda: len(daemon.events()) >= len(before) + 3, "new bursts")
+    until(daemon.drained, "the queue")
+    assert daemon.stop() == 0
+    assert before <= {event.id for event in daemon.events()}
+    arrived = {event["id"] for event in heard.take().events}
+    assert {event.id for event in daemon.events() if event.n is not None} <= arrived
+    numbers: dict[str, list[int]] = {}
+    for payloads in heard.payloads.values():
+        event = json.loads(payloads[-1])
+        numbers.setdefault(event["epoch"], []).append(event["n"])
+    with Store.peek(daemon.root) as session:
+        epoch = session.epoch
+    assert sorted(numbers[epoch]) == list(range(1, len(numbers[epoch]) + 1))
+
+
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
+def test_damage_met_at_work_ends_the_process_and_the_next_start_rebuilds(
+    daemon: Daemon, heard: Heard
+) -> None:
+    daemon.start()
+    until(lambda: len(heard.take().events) >= 3, "events")
+    before = {event.id for event in daemon.events()}
+    zeros(daemon.root / "trapd.db")
+    assert daemon.process is not None
+    process = daemon.process
+    until(lambda: process.poll() is not None, "the end of the process")
+    assert process.returncode == 1
+    daemon.process = None
+    daemon.start()
+    until(lambda: bool(heard.take().leaves.get("alert/store")), "the alert")
+    until(daemon.drained, "the queue")
+    assert daemon.stop() == 0
+    assert before <= {event.id for event in daemon.events()}
+    assert all(event.state is not State.CAPTURED for event in daemon.events())

@@ -1,0 +1,206 @@
+"""Pure decisions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trapd import rules
+from trapd.records import Detection, FrameScore, Kind, ModelInfo, Refusal, Verdict
+from trapd.rules import Budget, Turns, again_below
+
+S = rules.NS_PER_S
+BLIND = ModelInfo("lite", "0" * 64, 0.35, frozenset())
+NAMING = ModelInfo("ssd", "1" * 64, 0.5, frozenset({"animal", "person", "vehicle"}))
+ALL = ("animal", "person", "vehicle")
+
+
+def judge(
+    scores: list[FrameScore], info: ModelInfo, classes: tuple[str, ...] = ALL, audit: bool = False
+) -> Verdict:
+    return rules.judge_burst(scores, info, threshold=None, classes=classes, audit=audit)
+
+
+def test_the_best_frame_decides() -> None:
+    verdict = judge([FrameScore(0.1), FrameScore(0.36), FrameScore(0.2)], BLIND)
+    assert (verdict.verdict, verdict.keep, verdict.score) == ("unclassified", True, 0.36)
+
+
+def test_a_score_at_the_threshold_is_kept_and_below_it_is_not() -> None:
+    assert judge([FrameScore(0.35)], BLIND).keep
+    assert not judge([FrameScore(0.3499)], BLIND).keep
+
+
+def test_the_configured_threshold_goes_before_the_models() -> None:
+    verdict = rules.judge_burst([FrameScore(0.5)], BLIND, threshold=0.6, classes=ALL, audit=False)
+    assert (verdict.verdict, verdict.keep, verdict.threshold) == ("empty", False, 0.6)
+
+
+def test_a_model_that_tells_classes_names_the_strongest_wanted_one() -> None:
+    frames = [FrameScore(0.9, {"animal": 0.6, "person": 0.9})]
+    assert judge(frames, NAMING).verdict == "person"
+    assert judge(frames, NAMING, ("animal",)).verdict == "animal"
+
+
+def test_only_unwanted_classes_are_discarded_under_their_name() -> None:
+    verdict = judge([FrameScore(0.9, {"person": 0.9})], NAMING, ("animal",))
+    assert (verdict.verdict, verdict.keep) == ("person", False)
+
+
+def test_a_model_that_cannot_tell_classes_never_discards_on_one() -> None:
+    assert judge([FrameScore(0.9)], BLIND, ("vehicle",)).keep
+
+
+def test_an_audit_sample_is_a_discarded_burst_that_is_kept() -> None:
+    verdict = judge([FrameScore(0.1)], BLIND, audit=True)
+    assert (verdict.verdict, verdict.keep, verdict.audit) == ("empty", True, True)
+    assert not judge([FrameScore(0.9)], BLIND, audit=True).audit
+
+
+def test_a_burst_without_a_judged_frame_is_kept_as_unknown() -> None:
+    verdict = judge([], BLIND)
+    assert (verdict.verdict, verdict.keep, verdict.score) == ("unknown", True, None)
+
+
+def test_boxes_carry_their_frame_and_are_bounded() -> None:
+    box = Detection(0, "animal", 0.5, (0, 0, 1, 1))
+    verdict = judge([FrameScore(0.6, {}, (box,) * 40)] * 3, BLIND)
+    assert len(verdict.detections) == 50
+    assert {found.frame for found in verdict.detections} <= {0, 1, 2}
+
+
+def test_the_gate_cools_down_after_the_burst_ends() -> None:
+    gate = rules.TriggerGate(cooldown_s=10, max_per_hour=100)
+    gate.began(0)
+    gate.ended(2 * S)
+    assert gate.refusal(11 * S) is Refusal.COOLDOWN
+    assert gate.refusal(12 * S) is None
+
+
+@given(st.lists(st.integers(0, 4 * 3600), min_size=1, max_size=200), st.integers(1, 20))
+def test_no_hour_holds_more_bursts_than_the_limit(times: list[int], most: int) -> None:
+    gate = rules.TriggerGate(cooldown_s=0, max_per_hour=most)
+    admitted: list[int] = []
+    for second in sorted(times):
+        if gate.refusal(second * S) is None:
+            gate.began(second * S)
+            gate.ended(second * S)
+            admitted.append(second)
+        else:
+            assert len([t for t in admitted if second - t < 3600]) >= most
+    for second in admitted:
+        assert len([t for t in admitted if 0 <= second - t < 3600]) <= most
+
+
+def test_the_audit_draw_is_the_same_each_time_and_near_its_share() -> None:
+    chosen = [rules.audit_chosen(f"unit-3f9a-{n:06d}", 0.02) for n in range(10_000)]
+    assert chosen == [rules.audit_chosen(f"unit-3f9a-{n:06d}", 0.02) for n in range(10_000)]
+    assert 140 <= sum(chosen) <= 260
+    assert not any(rules.audit_chosen(str(n), 0.0) for n in range(100))
+    assert all(rules.audit_chosen(str(n), 1.0) for n in range(100))
+
+
+@given(st.floats(-90, 90), st.floats(-180, 180), st.floats(0.1, 50))
+def test_a_rounded_place_is_near_and_tells_no_more_than_its_cell(lat: float, lon: float, km: float) -> None:
+    rounded_lat, rounded_lon = rules.round_location(lat, lon, km)
+    assert -90 <= rounded_lat <= 90
+    assert -180 <= rounded_lon <= 180
+    assert abs(rounded_lat - lat) * 111.32 <= km / 2 + 0.01
+    if abs(rounded_lat) < 80:
+        east = abs((rounded_lon - lon + 180) % 360 - 180)
+        assert east * 111.32 * math.cos(math.radians(rounded_lat)) <= km / 2 + 0.01
+
+
+def test_precision_zero_publishes_the_place_itself() -> None:
+    assert rules.round_location(43.31, 129.77, 0) == (43.31, 129.77)
+
+
+@pytest.mark.parametrize(
+    ("kind", "retain", "reason", "goes"),
+    [
+        (Kind.EVENT, False, 0x00, True),
+        (Kind.EVENT, False, 0x10, False),
+        (Kind.THUMB, False, 0x10, False),
+        (Kind.TRAIL, False, 0x10, False),
+        (Kind.ALERT, True, 0x10, True),
+        (Kind.CONTROL, False, 0x10, True),
+        (Kind.STATE, True, 0x10, True),
+        (Kind.STATE, True, 0x87, False),
+        (Kind.EVENT, False, 0x87, False),
+    ],
+)
+def test_which_answers_let_a_row_go(kind: Kind, retain: bool, reason: int, goes: bool) -> None:
+    assert rules.acknowledged(kind, retain, reason) is goes
+
+
+def test_a_leaf_nobody_subscribes_to_is_probed_less_and_less_often() -> None:
+    assert [rules.probe_delay_s(n) for n in (1, 2, 3, 4, 5, 6, 99)] == [5, 10, 20, 40, 60, 60, 60]
+
+
+def test_every_kind_has_a_priority() -> None:
+    assert set(rules.PRIORITY) == set(Kind)
+
+
+# --- turns and budget --------------------------------------------------------------------------------------
+
+
+def test_one_send_in_ten_is_of_the_lower_classes() -> None:
+    turns, order = Turns(), []
+    for _ in range(40):
+        lower = turns.lower
+        order.append(lower)
+        turns.sent(lower=lower)
+    assert order == ([False] * 9 + [True]) * 4
+
+
+DAY_S = 86_400.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 20_000), st.integers(1, 400), st.booleans()), max_size=80))
+def test_no_day_of_running_has_more_than_its_budget(steps: list[tuple[float, int, bool]]) -> None:
+    budget, now_s, sent = Budget(1000, 300), 0.0, []
+    for pause_s, size, alert in steps:
+        now_s += pause_s
+        if budget.allows(size, now_s, alert=alert):
+            budget.spend(size, now_s, alert=alert)
+            sent.append((now_s, size, alert))
+        last_day = [(s, a) for at_s, s, a in sent if at_s > now_s - DAY_S]
+        assert sum(s for s, _ in last_day) <= 1000
+        assert sum(s for s, a in last_day if not a) <= 700
+
+
+def test_the_reserve_is_there_for_alerts_alone() -> None:
+    budget = Budget(1000, 300)
+    assert budget.allows(700, 0.0, alert=False)
+    assert not budget.allows(701, 0.0, alert=False)
+    budget.spend(700, 0.0, alert=False)
+    assert not budget.allows(1, 0.0, alert=False)
+    assert budget.allows(300, 0.0, alert=True)
+    budget.spend(300, 0.0, alert=True)
+    assert not budget.allows(1, 0.0, alert=True)
+    assert budget.spent_bytes(0.0) == 1000
+
+
+def test_a_day_later_it_is_free_again_and_a_quarter_of_an_hour_at_most_after_it() -> None:
+    budget = Budget(1000, 0)
+    budget.spend(1000, 100.0, alert=False)
+    assert not budget.allows(1, DAY_S + 99.0, alert=False)
+    assert budget.allows(1000, DAY_S + 100.0 + 900.0, alert=False)
+
+
+def test_a_budget_is_handed_on() -> None:
+    first, second = Budget(1000, 300), Budget(1000, 300)
+    first.spend(500, 10.0, alert=False)
+    first.spend(100, 5000.0, alert=True)
+    second.restore(first.slots())
+    for size in (1, 200, 201, 400, 401):
+        for alert in (True, False):
+            assert first.allows(size, 6000.0, alert=alert) == second.allows(size, 6000.0, alert=alert)
+
+
+def test_rows_without_a_receipt_go_again_on_the_next_link_or_after_an_hour() -> None:
+    assert again_below(7, 0.0) == again_below(7, 3600.0) == 7
+    assert again_below(7, 3605.0) == 12

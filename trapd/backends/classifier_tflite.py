@@ -1,0 +1,76 @@
+"""The Classifier port over a TFLite model: trapd's own, or any of a known layout.
+
+Screen's thread owns it, or a worker of the offline verbs. Bytes that nobody vouches for (a file given by
+path, or put into the models folder by hand) are tried in a child process before they are loaded here, for a
+damaged model can end its process.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trapd.backends import model_files
+from trapd.backends.model_probe import probe
+from trapd.backends.tflite_model import Model
+from trapd.errors import ModelUnavailable
+from trapd.records import FrameScore, ModelInfo, Small
+
+
+class TfliteClassifier:
+    """One model, by its file. `labels`: for a model that carries none."""
+
+    def __init__(
+        self, path: Path, *, name: str, threads: int, labels: Path | None = None, runtime: str | None = None
+    ) -> None:
+        self._path = path
+        self._name = name
+        self._threads = threads
+        self._labels = labels
+        self._runtime = runtime
+        self._model: Model | None = None
+
+    def open(self) -> ModelInfo:
+        """Load the model and test it on itself. Raises ModelUnavailable."""
+        self.close()
+        sha256 = model_files.sha256_of(self._path)
+        labels = self._labels or model_files.labels_of(self._path)
+        self._require_trust(sha256, labels)
+        model = Model(self._path, threads=self._threads, labels=labels, runtime=self._runtime)
+        layout = model.layout
+        if layout.labels is None:
+            raise ModelUnavailable(
+                f"the model {self._name} does not say what its classes are",
+                "give filter.labels, a file with one label a line",
+            )
+        self._model = model
+        return ModelInfo(
+            name=self._name,
+            sha256=sha256,
+            threshold=layout.threshold,
+            tells=layout.tells,
+            layout=layout.name,
+            input=model.input,
+            labels=layout.labels,
+        )
+
+    def judge(self, picture: Small | bytes) -> FrameScore:
+        """Score one frame. Raises BadPicture, ModelUnavailable."""
+        if self._model is None:
+            raise ModelUnavailable(f"the model {self._name} is not open")
+        return self._model.judge(picture)
+
+    def close(self) -> None:
+        """Free the model; may be called twice."""
+        self._model = None
+
+    def _require_trust(self, sha256: str, labels: Path | None) -> None:
+        vouched = model_files.vouched_sha256(self._path)
+        if vouched is None:
+            shown = probe(self._path, labels=labels, processes=1, runtime=self._runtime)
+            if not shown.ok:
+                raise ModelUnavailable(shown.reason, shown.hint)
+        elif vouched != sha256:
+            raise ModelUnavailable(
+                f"the model {self._name} is not the file that was installed",
+                "it is damaged: install it again",
+            )

@@ -1,0 +1,86 @@
+"""Which way a model's outputs are to be read.
+
+`recognise` is called once, when a model is loaded; the Layout it returns is then asked for every frame, by
+the classifier's thread. A new layout is one module with a `recognise` of its own and one line in `_LAYOUTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from trapd.backends import tflite_layout_classifier, tflite_layout_ssd, tflite_layout_trapd
+from trapd.backends.tflite_interpreter import Array, Tensor
+from trapd.backends.tflite_metadata import ModelFacts
+from trapd.errors import ModelUnavailable
+from trapd.records import FrameScore
+
+
+class Layout(Protocol):
+    """How one kind of model is read. Immutable."""
+
+    @property
+    def name(self) -> str:
+        """What the layout is called in `model test` and in the log."""
+
+    @property
+    def threshold(self) -> float:
+        """Keep a frame whose score reaches this, unless the user says otherwise."""
+
+    @property
+    def tells(self) -> frozenset[str]:
+        """The classes (animal, person, vehicle) it can tell apart reliably."""
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """What its classes are called; None: unknown, and then nothing can be judged."""
+
+    @property
+    def signed_float(self) -> bool:
+        """Whether an input of floats runs from -1 to 1 rather than from 0 to 1."""
+
+    def decode(self, outputs: Sequence[Array]) -> FrameScore:
+        """One frame's score from all outputs, real-valued, in the model's order.
+
+        Raises ValueError, with a sentence, for values that are no score: NaN and infinity above all.
+        """
+
+
+_LAYOUTS: Final[tuple[Callable[[ModelFacts], Layout | None], ...]] = (
+    tflite_layout_trapd.recognise,
+    tflite_layout_ssd.recognise,
+    tflite_layout_classifier.recognise,
+)
+
+
+def recognise(facts: ModelFacts) -> Layout:
+    """The layout of this model. Raises ModelUnavailable for one that trapd does not know."""
+    for candidate in _LAYOUTS:
+        found = candidate(facts)
+        if found is not None:
+            return found
+    shapes = ", ".join(str(tensor) for tensor in facts.outputs)
+    raise ModelUnavailable(
+        f"the model's outputs ({shapes}) are of a layout that trapd does not know",
+        "known are trapd's own, SSD with post-processing, and plain classifiers",
+    )
+
+
+def require_picture_input(inputs: Sequence[Tensor]) -> tuple[int, int]:
+    """Width and height of the one picture that the model takes. Raises ModelUnavailable for anything else."""
+    shapes = ", ".join(str(tensor) for tensor in inputs)
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
+        raise ModelUnavailable(f"the model takes {shapes}, not one picture")
+    _, first, second, last = inputs[0].shape
+    if last != 3:
+        if first == 3:
+            raise ModelUnavailable(
+                f"the model takes its colours as planes (NCHW, {shapes}), which trapd does not feed yet",
+                "export it channels last (NHWC)",
+            )
+        raise ModelUnavailable(f"the model takes {shapes}, not a picture in three colours")
+    if not (16 <= first <= 4096 and 16 <= second <= 4096):
+        raise ModelUnavailable(f"the model takes pictures of {second} x {first}: its size is not fixed")
+    if inputs[0].dtype not in ("uint8", "int8", "float32"):
+        raise ModelUnavailable(f"the model takes {shapes}: only uint8, int8 and float32 are fed")
+    return second, first

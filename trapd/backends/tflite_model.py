@@ -1,0 +1,103 @@
+"""A TFLite model that has passed its self-test: picture in, score out.
+
+Used by one thread: the classifier's, or the main thread of a probe (model_probe). Loading runs the model on
+pictures made from a fixed seed, one of them twice: what comes out must be finite, the same both times, and
+within the range that its layout promises.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from trapd.backends.pictures import Pixels
+from trapd.backends.tflite_input import PictureInput
+from trapd.backends.tflite_interpreter import Array, Interpreter
+from trapd.backends.tflite_layouts import Layout, recognise, require_picture_input
+from trapd.backends.tflite_metadata import ModelFacts, read_metadata
+from trapd.errors import ModelUnavailable
+from trapd.records import FrameScore, Small
+
+_SEED: Final = 20261122
+_INSTALL_ANOTHER: Final = "install another model"
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What the self-test saw: the score of each test picture, and the spread of each of its outputs."""
+
+    scores: tuple[float, ...]
+    spreads: tuple[float, ...]
+
+
+class Model:
+    """One loaded model."""
+
+    def __init__(
+        self, path: Path, *, threads: int, labels: Path | None = None, runtime: str | None = None
+    ) -> None:
+        """Load and test. Raises ModelUnavailable."""
+        if not path.is_file():
+            raise ModelUnavailable(f"there is no model {path}", "trapd model list shows what is installed")
+        metadata = read_metadata(path, labels)
+        self._interpreter = Interpreter(path, threads=threads, runtime=runtime)
+        self.runtime = self._interpreter.runtime
+        size = require_picture_input(self._interpreter.inputs)
+        self.input = str(self._interpreter.inputs[0])
+        self._pictures = PictureInput(size, self._interpreter.inputs[0].dtype)
+        samples = self._sample()
+        facts = ModelFacts(self._interpreter.inputs, self._interpreter.outputs, metadata, samples)
+        self.layout: Layout = recognise(facts)
+        self._pictures.signed_float = self.layout.signed_float
+        scores = tuple(self._decode(outputs).score for outputs in samples)
+        spreads = tuple(float(np.std(output, dtype=np.float64)) for outputs in samples for output in outputs)
+        self.tested = SelfTest(scores, spreads)
+
+    def judge(self, picture: Small | bytes) -> FrameScore:
+        """One frame's score. Raises BadPicture; ModelUnavailable for what is no score."""
+        write = self._pictures.read(picture)
+        write(self._interpreter.input())
+        return self._decode(self._interpreter.run())
+
+    def _decode(self, outputs: Sequence[Array]) -> FrameScore:
+        try:
+            return self.layout.decode(outputs)
+        except (ValueError, IndexError, OverflowError) as error:
+            raise ModelUnavailable(f"the model gave no sound score: {error}", _INSTALL_ANOTHER) from error
+
+    def time_ms(self) -> float:
+        """How long one run takes, with reading its outputs."""
+        begin_s = time.perf_counter()
+        self._decode(self._run(_grey(self._pictures.size)))
+        return (time.perf_counter() - begin_s) * 1000
+
+    def _sample(self) -> list[list[Array]]:
+        """The outputs for each test picture."""
+        width, height = self._pictures.size
+        noise = np.random.default_rng(_SEED).integers(0, 256, (height, width, 3), np.uint8)
+        black = np.zeros((height, width, 3), np.uint8)
+        samples = [self._run(pixels) for pixels in (noise, _grey(self._pictures.size), black)]
+        again = self._run(noise)
+        for outputs in (*samples, again):
+            if not all(np.isfinite(output).all() for output in outputs):
+                raise ModelUnavailable(
+                    "the model fails its self-test: it gives values that are not numbers", _INSTALL_ANOTHER
+                )
+        if not all(np.array_equal(first, second) for first, second in zip(samples[0], again, strict=True)):
+            raise ModelUnavailable(
+                "the model fails its self-test: it gives different values for one picture", _INSTALL_ANOTHER
+            )
+        return samples
+
+    def _run(self, pixels: Pixels) -> list[Array]:
+        self._pictures.write_rgb(pixels, self._interpreter.input())
+        return self._interpreter.run()
+
+
+def _grey(size: tuple[int, int]) -> Pixels:
+    return np.full((size[1], size[0], 3), 128, np.uint8)

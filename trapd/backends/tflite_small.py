@@ -1,0 +1,219 @@
+"""A camera's low-resolution frame (planar 4:2:0) to the RGB pixels of the filter's input, fast.
+
+Called by the classifier's thread for every frame; each plan belongs to one classifier and reuses its scratch
+arrays. Full-range BT.601 colour (JFIF), centre-sited chroma.
+
+Two plans do the same thing. `HalvingPlan` serves a frame exactly twice as wide as the input, the ordinary
+case (640 wide for an input of 320): pairs of pixels are averaged across, rows are weighed by a triangle, all
+in 16-bit integers over contiguous rows. `ResamplingPlan` serves every other size through Pillow's antialiased
+resize, at about four times the cost. The tests hold both to the photograph decoded by Pillow.
+
+All of it may cost a twentieth of the network's own run, so every call into numpy, and every array that is not
+in the cache, counts.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from trapd.backends.pictures import Pixels
+from trapd.errors import BadPicture
+from trapd.records import Small
+
+_PAIR: Final = np.dtype("<u2")  # two neighbouring bytes, the left one low
+_INT16: Final = np.dtype("<i2")
+_WEIGHT_BITS: Final = 6  # a pair of pixels (510) times 64 just fits into 16 bits
+_LUMA_BITS: Final = 1 + _WEIGHT_BITS
+_TINT_BITS: Final = 6  # 255 times 113 fits
+_MOST_SHRINK: Final = 4.0  # rows of the frame per row of the input; beyond it the taps grow too many
+
+_Int16 = npt.NDArray[np.int16]
+Geometry = tuple[str, int, int, int]
+"""Layout, width, height, stride."""
+
+# What Cb and Cr add to luma, in 1/64 (ITU-T T.871): red 1.402 Cr, green -.3441 Cb - .7141 Cr, blue 1.772 Cb.
+_BLUE_AND_RED_TINTS: Final = np.array([113, 90], np.int16).reshape(2, 1, 1)
+_GREEN_TINTS: Final = np.array([-22, -46], np.int16).reshape(2, 1, 1)
+_TINT_CONSTANTS: Final = np.array([-90 * 128, 68 * 128, -113 * 128], np.int16).reshape(3, 1, 1) + np.int16(48)
+"""What grey (128) adds, taken away; and rounding, together with luma's, which is only cut off."""
+
+
+# The bare ufunc: np.clip comes to it through three Python functions, and just after the network has run, with
+# nothing of Python in the processor's caches, those cost more than the clipping.
+_core: Any = getattr(np, "_core", None) or np.core
+_clip: Final = _core.umath.clip
+
+
+class Plan(Protocol):
+    """Turns frames of one geometry into pixels of one size."""
+
+    def write(self, data: bytes, out: npt.NDArray[Any]) -> None:
+        """Fill `out`, [height, width, 3] of uint8, or of int8 meaning the value less 128.
+
+        `data` holds at least `needed_bytes` of the plan's geometry.
+        """
+
+
+def geometry(small: Small) -> Geometry:
+    """What a plan depends on: layout, width, height, stride."""
+    return small.layout, small.width, small.height, small.stride
+
+
+def needed_bytes(small: Small) -> int:
+    """How many bytes such a frame has. Raises BadPicture for a geometry that contradicts itself."""
+    sound = (
+        small.layout in ("i420", "nv12")
+        and small.width > 0
+        and small.height > 0
+        and small.width % 2 == 0
+        and small.height % 2 == 0
+        and small.stride >= small.width
+    )
+    if not sound:
+        raise BadPicture(
+            f"a frame of {small.width} x {small.height}, stride {small.stride}, {small.layout} is not 4:2:0"
+        )
+    chroma_stride = small.stride if small.layout == "nv12" else 2 * (small.stride // 2)
+    return small.stride * small.height + chroma_stride * (small.height // 2)
+
+
+def plan_for(frame: Geometry, size: tuple[int, int], *, signed: bool) -> Plan:
+    """The fastest sound plan for frames of this geometry; `size` is the input's width and height."""
+    _, width, height, _ = frame
+    if width == 2 * size[0] and height <= _MOST_SHRINK * size[1]:
+        return HalvingPlan(frame, size, signed=signed)
+    return ResamplingPlan(frame, size, signed=signed)
+
+
+class HalvingPlan:
+    """Frames exactly twice as wide as the input."""
+
+    def __init__(self, frame: Geometry, size: tuple[int, int], *, signed: bool) -> None:
+        self._layout, self._width, self._height, self._stride = frame
+        columns, rows = size
+        half = self._height // 2
+        self._lowest, self._highest = (-128, 127) if signed else (0, 255)
+        self._taps = _row_weights(self._height, rows)
+        self._chroma_rows = ((np.arange(rows) + 0.5) * half / rows).astype(np.intp)
+        self._constants = _TINT_CONSTANTS - ((128 << _TINT_BITS) if signed else 0)
+        # Few arrays, used again and again: what limits the speed is memory, not sums.
+        most = max(self._height, rows)
+        one, two, three = (np.empty((most + extra, columns), _INT16) for extra in (0, 0, half))
+        self._pairs, self._odd = one[: self._height], two[: self._height]
+        self._unsigned = self._pairs.view(np.uint16), self._odd.view(np.uint16)
+        self._luma, self._tap = two[:rows], three[:rows]
+        self._chroma = one[: 2 * half].reshape(2, half, columns)
+        self._tints = three[: 3 * half].reshape(3, half, columns)
+        self._row = one[:rows]
+        # A row clipped to 8 bits: its low bytes are all there is.
+        self._low = self._row.view(np.int8 if signed else np.uint8)[:, ::2]
+
+    def write(self, data: bytes, out: npt.NDArray[Any]) -> None:
+        """See Plan."""
+        self._read_luma(data)
+        self._read_chroma(data)
+        row, luma = self._row, self._luma
+        for channel in range(3):
+            self._tints[channel].take(self._chroma_rows, axis=0, out=row, mode="clip")
+            np.add(row, luma, out=row)
+            _clip(row, self._lowest, self._highest, out=row)
+            np.copyto(out[..., channel], self._low)
+
+    def _read_luma(self, data: bytes) -> None:
+        plane = np.frombuffer(data, np.uint8, self._height * self._stride).reshape(self._height, self._stride)
+        pairs, luma = self._pairs, self._luma
+        _split(plane[:, : self._width], *self._unsigned)
+        np.add(pairs, self._odd, out=pairs)
+        for tap, (rows, weights) in enumerate(self._taps):
+            into = self._tap if tap else luma
+            pairs.take(rows, axis=0, out=into, mode="clip")
+            np.multiply(into, weights, out=into)
+            if tap:
+                np.add(luma, into, out=luma)
+        np.right_shift(luma, _LUMA_BITS, out=luma)
+
+    def _read_chroma(self, data: bytes) -> None:
+        """What red, green and blue add to luma, at chroma's own resolution."""
+        half, start = self._height // 2, self._height * self._stride
+        chroma, tints = self._chroma, self._tints
+        if self._layout == "nv12":
+            both = np.frombuffer(data, np.uint8, half * self._stride, start).reshape(half, self._stride)
+            _split(both[:, : self._width], chroma[0].view(np.uint16), chroma[1].view(np.uint16))
+        else:
+            stride = self._stride // 2
+            planes = np.frombuffer(data, np.uint8, 2 * half * stride, start).reshape(2, half, stride)
+            np.copyto(chroma, planes[..., : self._width // 2])
+        np.multiply(chroma, _BLUE_AND_RED_TINTS, out=tints[2::-2])
+        np.multiply(chroma, _GREEN_TINTS, out=chroma)
+        np.add(chroma[0], chroma[1], out=tints[1])
+        np.add(tints, self._constants, out=tints)
+        np.right_shift(tints, _TINT_BITS, out=tints)
+
+
+def _split(plane: Pixels, left: npt.NDArray[np.uint16], right: npt.NDArray[np.uint16]) -> None:
+    """The left and the right one of each pair of neighbouring bytes."""
+    pairs = plane.view(_PAIR)
+    np.bitwise_and(pairs, 0xFF, out=left)
+    np.right_shift(pairs, 8, out=right)
+
+
+def _row_weights(source: int, target: int) -> list[tuple[npt.NDArray[np.intp], _Int16]]:
+    """Per tap: which row of the source, and its weight in 1/64, for every row of the target.
+
+    A triangle as wide as the shrinkage, as Pillow's bilinear resize has it; below 1.25 two taps are enough.
+    """
+    scale = source / target
+    reach = scale if scale > 1.25 else 1.0
+    centres = (np.arange(target) + 0.5) * scale - 0.5
+    taps = math.ceil(2 * reach)
+    first = np.floor(centres - reach).astype(np.intp) + 1
+    rows = first[:, None] + np.arange(taps)
+    exact = np.maximum(0.0, 1.0 - np.abs(rows - centres[:, None]) / reach)
+    exact *= (rows >= 0) & (rows < source)
+    exact *= (1 << _WEIGHT_BITS) / exact.sum(axis=1, keepdims=True)
+    weights = np.rint(exact).astype(np.int16)
+    # Rounding must not change the sum: the heaviest tap takes the difference.
+    heaviest = weights.argmax(axis=1)
+    weights[np.arange(target), heaviest] += (1 << _WEIGHT_BITS) - weights.sum(axis=1, dtype=np.int16)
+    rows = np.clip(rows, 0, source - 1)
+    return [(rows[:, tap], weights[:, tap : tap + 1]) for tap in range(taps)]
+
+
+class ResamplingPlan:
+    """Frames of any size, through Pillow."""
+
+    def __init__(self, frame: Geometry, size: tuple[int, int], *, signed: bool) -> None:
+        self._layout, self._width, self._height, self._stride = frame
+        self._size = size
+        self._signed = signed
+
+    def write(self, data: bytes, out: npt.NDArray[Any]) -> None:
+        """See Plan."""
+        planes = [plane.resize(self._size, Image.Resampling.BILINEAR) for plane in self._planes(data)]
+        pixels = np.asarray(Image.merge("YCbCr", planes).convert("RGB"))
+        if self._signed:
+            np.bitwise_xor(pixels, 0x80, out=out.view(np.uint8))  # the same as taking 128 away
+        else:
+            np.copyto(out, pixels)
+
+    def _planes(self, data: bytes) -> list[Image.Image]:
+        luma = self._stride * self._height
+        width, height = self._width // 2, self._height // 2
+        planes = [_grey(data, 0, (self._width, self._height), self._stride)]
+        if self._layout == "nv12":
+            both = np.frombuffer(data, np.uint8, height * self._stride, luma).reshape(height, self._stride)
+            planes += [Image.fromarray(both[:, start : 2 * width : 2]) for start in (0, 1)]
+        else:
+            stride = self._stride // 2
+            planes += [_grey(data, luma + part * height * stride, (width, height), stride) for part in (0, 1)]
+        return planes
+
+
+def _grey(data: bytes, start: int, size: tuple[int, int], stride: int) -> Image.Image:
+    plane = np.frombuffer(data, np.uint8, stride * size[1], start)
+    return Image.frombuffer("L", size, plane, "raw", "L", stride, 1)

@@ -1,0 +1,87 @@
+"""The command line: each verb in a file of its own, imported only when it is called.
+
+`main` is the only place that ends the process; it turns errors into sentences and exit codes:
+0 done, 1 did not succeed, 2 wrong usage, 78 the local configuration cannot be used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import cast
+
+import click
+
+from trapd import __version__
+from trapd.errors import ConfigurationError, TrapdError, UsageError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_CONFIG = 78
+
+# verb: where its command stands, and the line that `trapd --help` shows without importing it
+_VERBS = {
+    "run": ("trapd.cli.run:run", "The daemon: sense, capture, screen, deliver."),
+    "demo": (
+        "trapd.cli.demo:demo",
+        "The whole system on this machine, with real photographs and a real broker.",
+    ),
+    "replay": ("trapd.cli.offline:replay", "Filter folders of photographs; no store, no broker."),
+    "evaluate": ("trapd.cli.offline:evaluate", "Measure a model on labelled photographs."),
+    "check": ("trapd.cli.config:check", "Validate a configuration: every error at once."),
+    "schema": ("trapd.cli.config:schema", "JSON Schema of the configuration."),
+    "doctor": ("trapd.cli.doctor:doctor", "What is missing on this unit, and what to do about it."),
+    "status": ("trapd.cli.inspect:status", "Queue, last trigger, last delivery, disk."),
+    "events": ("trapd.cli.inspect:events", "Recorded events."),
+    "model": ("trapd.cli.model:model", "Installed models: list, install, test."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its verbs by name; imports one when it is called or asked for its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _VERBS:
+            return None
+        module, name = _VERBS[cmd_name][0].split(":")
+        return cast(click.Command, getattr(importlib.import_module(module), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in _VERBS.items()])
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="trapd")
+def cli() -> None:
+    """The camera-trap daemon: a trigger, a burst on disk, a verdict, and delivery when there is a link."""
+
+
+def main() -> None:
+    """Run one verb and end the process. A reader that has seen enough is click's to notice."""
+    try:
+        code = cli.main(prog_name="trapd", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        code = 130
+    except ConfigurationError as error:
+        _say(error)
+        for fault in error.faults:
+            click.echo(
+                f"  {fault.path}: {fault.message}" + (f" ({fault.hint})" if fault.hint else ""), err=True
+            )
+        code = EXIT_CONFIG
+    except TrapdError as error:
+        _say(error)
+        code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(error: TrapdError) -> None:
+    click.echo(f"trapd: {error}", err=True)

@@ -1,0 +1,35 @@
+"""`trapd doctor`: what is missing on this unit, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from trapd.cli.options import config_option, json_option
+
+
+@click.command()
+@config_option
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, config: str | None, as_json: bool) -> None:
+    """Look at storage, disk, clock, model, camera, sensor, credential and broker.
+
+    One line each, with what to do. Exits with 1 if the unit would not work.
+    """
+    from trapd.config import find, load
+    from trapd.doctor import examine
+
+    findings = []
+    for finding in examine(load(find(config))):
+        findings.append(finding)
+        if not as_json:
+            mark = "ok  " if finding.ok else "FAIL"
+            hint = f"  ({finding.hint})" if finding.hint else ""
+            click.echo(f"{mark} {finding.name:14} {finding.message}{hint}")
+    ok = all(finding.ok for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
+    ctx.exit(0 if ok else 1)

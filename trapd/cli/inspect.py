@@ -1,0 +1,163 @@
+"""`trapd status` and `trapd events`: the store as it is, whether or not the daemon runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trapd.cli.options import config_option, json_option
+from trapd.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trapd.config import Loaded
+    from trapd.records import Event
+    from trapd.store import Session
+
+_VERDICTS = ("animal", "person", "vehicle", "unclassified", "empty", "unknown")
+_AGO = re.compile(r"(\d+)(s|m|h|d)")
+_AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_PAGE = 500
+
+
+@click.command()
+@config_option
+@json_option
+def status(config: str | None, as_json: bool) -> None:
+    """Queue by kind, oldest unsent, last trigger, last delivery, disk, triggers and refusals."""
+    from trapd.config import find, load
+    from trapd.store import Store
+
+    loaded = load(find(config))
+    with Store.peek(Path(loaded.settings.storage.path)) as session:
+        facts = _status(loaded, session)
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        _tell_status(facts)
+
+
+@click.command()
+@config_option
+@json_option
+@click.option(
+    "--since", metavar="T", help="Only since then: 2026-11-22, 2026-11-22T05:00, or 90m, 12h, 3d ago."
+)
+@click.option("--verdict", type=click.Choice(_VERDICTS), help="Only events of this verdict.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest ones.")
+def events(
+    config: str | None, as_json: bool, since: str | None, verdict: str | None, limit: int | None
+) -> None:
+    """Recorded events, oldest first; with --json one event a line."""
+    from trapd.config import find, load
+    from trapd.store import Store
+    from trapd.wire import codec
+
+    loaded = load(find(config))
+    since_ms = None if since is None else _since_ms(since, datetime.now(UTC))
+    with Store.peek(Path(loaded.settings.storage.path)) as session:
+        for event in _chosen(session, since_ms, verdict, limit):
+            line = codec.event_line(event)
+            click.echo(json.dumps(line) if as_json else _event_text(line))
+
+
+def _chosen(
+    session: Session, since_ms: int | None, verdict: str | None, limit: int | None
+) -> Iterator[Event]:
+    """Oldest first, page by page: a season of events never lies in memory as a whole."""
+    if limit is not None:
+        newest = session.events.page(since_wall_ms=since_ms, verdict=verdict, limit=limit, newest_first=True)
+        yield from reversed(newest)
+        return
+    after: str | None = None
+    while page := session.events.page(since_wall_ms=since_ms, verdict=verdict, limit=_PAGE, after=after):
+        yield from page
+        after = page[-1].id
+
+
+def _since_ms(text: str, now: datetime) -> int:
+    """A time of day or so long ago, as Unix milliseconds. Without an offset it is local time."""
+    ago = _AGO.fullmatch(text)
+    try:
+        if ago is not None:
+            at = now - timedelta(**{_AGO_UNITS[ago[2]]: int(ago[1])})
+        else:
+            at = datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"--since {text} is no time", "such as 2026-11-22, 2026-11-22T05:00, 90m, 12h or 3d"
+        ) from error
+    return int(at.timestamp() * 1000)
+
+
+def _status(loaded: Loaded, session: Session) -> dict[str, Any]:
+    from trapd.host.clock import SystemClock
+    from trapd.wire import codec
+
+    now = SystemClock().now()
+    newest = session.events.newest()
+    delivered_ms = session.outbox.last_delivery_ms()
+    counters = session.counters.all()
+    totals = session.events.totals()
+    settings = loaded.settings
+    refused = {
+        name.removeprefix("refused."): n for name, n in counters.items() if name.startswith("refused.")
+    }
+    return {
+        "unit": settings.unit.id,
+        "epoch": session.epoch,
+        "last_seq": newest.seq if newest else 0,
+        "queue": session.outbox.depth(),
+        "oldest_unsent_s": session.outbox.oldest_unsent_s(now),
+        "last_trigger": codec.rfc3339(newest.moment.wall_ms) if newest else None,
+        "last_delivery": codec.rfc3339(delivered_ms) if delivered_ms else None,
+        "events": {name: n for name, n in totals.items() if name != "bursts"},
+        "triggers": {"bursts": totals["bursts"], "refused": refused},
+        "counters": {name: n for name, n in counters.items() if not name.startswith("refused.")},
+        "disk": _disk(session.root, settings.storage.max_bytes, settings.storage.min_free_bytes),
+        "config": {"version": 0, "phase": "local"},
+    }
+
+
+def _disk(root: Path, max_bytes: int, min_free_bytes: int) -> dict[str, int]:
+    from trapd.store.durable import tree_bytes
+    from trapd.store.space import free_bytes_at
+
+    return {
+        "used_bytes": tree_bytes(root),
+        "free_bytes": free_bytes_at(root),
+        "max_bytes": max_bytes,
+        "min_free_bytes": min_free_bytes,
+    }
+
+
+def _tell_status(facts: dict[str, Any]) -> None:
+    queue = ", ".join(f"{n} {kind}" for kind, n in facts["queue"].items()) or "nothing waits"
+    refused = ", ".join(f"{n} {reason}" for reason, n in facts["triggers"]["refused"].items()) or "none"
+    states = ", ".join(f"{n} {state}" for state, n in facts["events"].items() if n) or "none"
+    disk = facts["disk"]
+    oldest = facts["oldest_unsent_s"]
+    lines = (
+        ("unit", f"{facts['unit']}, epoch {facts['epoch'] or '-'}, last burst {facts['last_seq']}"),
+        ("queue", queue + (f"; the oldest for {oldest:.0f} s" if oldest is not None else "")),
+        ("events", states),
+        ("refused", refused),
+        ("last trigger", facts["last_trigger"] or "never"),
+        ("last delivery", facts["last_delivery"] or "never"),
+        ("disk", f"{disk['used_bytes'] / 1e6:.1f} MB used, {disk['free_bytes'] / 1e9:.1f} GB free"),
+        ("configuration", f"{facts['config']['phase']}, version {facts['config']['version']}"),
+    )
+    for name, text in lines:
+        click.echo(f"{name:14} {text}")
+
+
+def _event_text(line: dict[str, Any]) -> str:
+    score = "   -" if line["score"] is None else f"{line['score']:.2f}"
+    audit = " audit" if line["audit"] else ""
+    return f"{line['ts']}  {line['id']}  {line['verdict'] or '-':12} {score}  {line['state']}{audit}"

@@ -1,0 +1,295 @@
+"""`trapd replay` and `trapd evaluate`: the filter over photographs in folders."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from trapd.cli.options import always_json_option, json_option
+from trapd.errors import UsageError
+
+if TYPE_CHECKING:
+    from trapd.offline.gather import Trouble
+    from trapd.offline.replay import Result
+    from trapd.ports import Classifier
+    from trapd.records import ModelInfo
+
+Item = TypeVar("Item")
+
+_model_option = click.option("--model", metavar="M", default="default", help="A model's name or file.")
+_models_option = click.option(
+    "--models", metavar="DIR", type=click.Path(path_type=Path), help="Where installed models lie."
+)
+_labels_option = click.option(
+    "--labels", metavar="FILE", type=click.Path(path_type=Path), help="Labels for a model that carries none."
+)
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_model_option
+@_models_option
+@_labels_option
+@click.option(
+    "--burst", metavar="N", type=click.IntRange(min=1), help="So many photographs in a row make a burst."
+)
+@click.option("--by-folder", is_flag=True, help="Each folder is one burst.")
+@click.option(
+    "--threshold",
+    metavar="T",
+    type=click.FloatRange(0, 1),
+    help="Keep from this score on. Default: the model's.",
+)
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write there instead of to stdout."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["jsonl", "megadetector"]), default="jsonl", show_default=True
+)
+@always_json_option
+@click.pass_context
+def replay(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    model: str,
+    models: Path | None,
+    labels: Path | None,
+    burst: int | None,
+    by_folder: bool,
+    threshold: float | None,
+    out: Path | None,
+    form: str,
+) -> None:
+    """Filter photographs, folders of them, or videos, offline; no store, no broker.
+
+    One JSON line a burst, or MegaDetector's batch format. What cannot be read is named on stderr, counted,
+    and kept as `unknown`. Exits with 1 if nothing could be judged.
+    """
+    from trapd.offline.gather import bursts, gather
+    from trapd.offline.replay import replay as judge
+    from trapd.offline.video import require_video
+
+    if burst is not None and by_folder:
+        raise UsageError("--burst and --by-folder exclude each other")
+    found = gather(paths)
+    _name_troubles(found.troubles)
+    if found.videos:
+        require_video()
+    groups = bursts(found, size=burst or 1, by_folder=by_folder)
+    if not groups:
+        raise UsageError("no photograph (.jpg, .jpeg, .png) below what was given")
+    begin_s = time.monotonic()
+    with _opened(model, models, labels) as (classifier, info):
+        limit = info.threshold if threshold is None else threshold
+        results = _shown(judge(groups, classifier, info, threshold=threshold), len(groups), "bursts")
+        with _output(out) as write:
+            if form == "megadetector":
+                tally = _write_batch(results, info, limit, write)
+            else:
+                tally = _write_lines(results, write)
+    tally.tell(time.monotonic() - begin_s, out)
+    ctx.exit(0 if tally.judged else 1)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@_model_option
+@_models_option
+@_labels_option
+@click.option(
+    "--recall",
+    metavar="R",
+    type=click.FloatRange(0, 1),
+    default=0.95,
+    show_default=True,
+    help="Recommend the highest threshold that reaches it.",
+)
+@json_option
+@click.pass_context
+def evaluate(
+    ctx: click.Context,
+    folder: Path,
+    model: str,
+    models: Path | None,
+    labels: Path | None,
+    recall: float,
+    as_json: bool,
+) -> None:
+    """Measure a model on photographs sorted into animal/, person/, vehicle/ and empty/.
+
+    Recall, false-keep rate and AUC with 95 % intervals, by class, day and night, at a range of thresholds.
+    Exits with 1 if nothing could be judged.
+    """
+    from trapd.backends.light import is_night
+    from trapd.offline import evaluate as evaluation
+
+    found, troubles = evaluation.photographs(folder)
+    _name_troubles(troubles)
+    judged: list[evaluation.Labelled] = []
+    failed = len(troubles)
+    with _opened(model, models, labels) as (classifier, info):
+        for one in _shown(evaluation.evaluate(found, classifier, is_night), len(found), "photographs"):
+            if isinstance(one, evaluation.Labelled):
+                judged.append(one)
+            else:
+                failed += 1
+                _name_troubles([one])
+    report = {
+        "model": info.name,
+        "sha256": info.sha256,
+        **evaluation.report(judged, recall=recall, threshold=info.threshold),
+        "failed": failed,
+    }
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        _tell_evaluation(report)
+    ctx.exit(0 if judged else 1)
+
+
+class _Tally:
+    """What a replay came to."""
+
+    def __init__(self) -> None:
+        self.kept = self.discarded = self.unknown = 0
+
+    @property
+    def judged(self) -> int:
+        return self.kept + self.discarded
+
+    def count(self, result: Result) -> None:
+        """One burst more; photographs that could not be judged are named."""
+        for frame in result.frames:
+            if frame.score is None:
+                click.echo(f"{frame.path}: {frame.failure}", err=True)
+        if result.verdict.verdict == "unknown":
+            self.unknown += 1
+        elif result.verdict.keep:
+            self.kept += 1
+        else:
+            self.discarded += 1
+
+    def tell(self, seconds: float, out: Path | None) -> None:
+        """The closing line, on stderr."""
+        total = self.judged + self.unknown
+        where = f" -> {out}" if out else ""
+        click.echo(
+            f"{total} bursts in {seconds:.1f} s: {self.kept} kept, {self.discarded} discarded as empty, "
+            f"{self.unknown} unknown (kept){where}",
+            err=True,
+        )
+
+
+def _write_lines(results: Iterable[Result], write: Any) -> _Tally:
+    tally = _Tally()
+    for result in results:
+        tally.count(result)
+        write(json.dumps(result.line()) + "\n")
+    return tally
+
+
+def _write_batch(results: Iterable[Result], info: ModelInfo, threshold: float, write: Any) -> _Tally:
+    from trapd.offline import megadetector
+
+    tally = _Tally()
+    kept = []
+    for result in results:
+        tally.count(result)
+        kept.append(result)
+    batch = megadetector.document(kept, info, threshold=threshold, finished=datetime.now(UTC))
+    write(json.dumps(batch, indent=1) + "\n")
+    return tally
+
+
+@contextlib.contextmanager
+def _opened(model: str, models: Path | None, labels: Path | None) -> Iterator[tuple[Classifier, ModelInfo]]:
+    from trapd.app import build_classifier
+
+    classifier = build_classifier(model, models=models, labels=labels)
+    try:
+        yield classifier, classifier.open()
+    finally:
+        classifier.close()
+
+
+@contextlib.contextmanager
+def _output(out: Path | None) -> Iterator[Any]:
+    """Where to write; a file appears under its name only when it is whole."""
+    if out is None:
+        yield lambda text: click.echo(text, nl=False)
+        return
+    part = out.with_name(f".{out.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file.write
+        part.replace(out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _shown(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """The same items, with a progress bar on a terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, description=what, total=total, console=Console(stderr=True), transient=True)
+
+
+def _name_troubles(troubles: Iterable[Trouble]) -> None:
+    for trouble in troubles:
+        click.echo(f"{trouble.path}: {trouble.why}", err=True)
+
+
+def _tell_evaluation(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    failed = f", {report['failed']} could not be judged" if report["failed"] else ""
+    seen = f"{report['n_nonempty']} photographs with something, {report['n_empty']} empty"
+    console.print(f"model {report['model']}: {seen}{failed}")
+    groups = Table("set", "with", "empty", "AUC", f"recall at {report['threshold']}", "false-keep")
+    for name, group in {"all": _at_own(report), **report["by"]}.items():
+        groups.add_row(
+            name,
+            str(group["n_nonempty"]),
+            str(group["n_empty"]),
+            _with_interval(group["auc"], group["auc_ci"]),
+            _with_interval(group["recall"], group["recall_ci"]),
+            _with_interval(group["false_keep"], group["false_keep_ci"]),
+        )
+    console.print(groups)
+    table = Table("threshold", "recall", "false-keep")
+    for row in report["thresholds"]:
+        table.add_row(
+            f"{row['threshold']:.3f}",
+            _with_interval(row["recall"], row["recall_ci"]),
+            _with_interval(row["false_keep"], row["false_keep_ci"]),
+        )
+    console.print(table)
+    if report["recommended"] is not None:
+        console.print(f"threshold {report['recommended']:.3f} reaches recall {report['recall']:g} here")
+
+
+def _at_own(report: dict[str, Any]) -> dict[str, Any]:
+    own = min(report["thresholds"], key=lambda row: abs(row["threshold"] - report["threshold"]))
+    return {**own, **{key: report[key] for key in ("auc", "auc_ci", "n_nonempty", "n_empty")}}
+
+
+def _with_interval(value: float | None, interval: list[float] | None) -> str:
+    if value is None or interval is None:
+        return "-"
+    return f"{value:.3f} [{interval[0]:.3f}-{interval[1]:.3f}]"

@@ -1,0 +1,116 @@
+"""The configuration file: where it is, what it says, and every fault of it at once.
+
+Called once at start-up, before any thread, and by `trapd check`. Reads one file and writes none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trapd.config.advice import warnings
+from trapd.config.checking import check, counted
+from trapd.config.document import read
+from trapd.config.schema import Settings
+from trapd.config.words import shown
+from trapd.errors import ConfigurationError, Fault
+
+PLACES = (Path("/etc/trapd/config.yaml"), Path("config.yaml"))
+MAX_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A sound configuration. `hash`: `sha256:<hex>` of the settings in effect; `warnings`: worth a word."""
+
+    settings: Settings
+    warnings: tuple[Fault, ...]
+    hash: str
+    path: Path
+
+
+def find(path: str | None, places: Sequence[Path] = PLACES) -> Path:
+    """The file to read: `path` if given, else the first of `places` that is there.
+
+    Raises ConfigurationError where there is none.
+    """
+    if path is not None:
+        return Path(path)
+    for place in places:
+        try:
+            place.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return place  # it is there and cannot be read: `load` says why, rather than taking another
+        return place
+    looked = " nor ".join(str(place) for place in places)
+    hint = "give --config FILE, or begin with config.example.yaml"
+    raise ConfigurationError(
+        "there is no configuration", (Fault("", f"there is neither {looked}", hint),), hint
+    )
+
+
+def load(path: Path) -> Loaded:
+    """Read and check `path`. Relative paths in it start at its folder.
+
+    Raises ConfigurationError with every fault, in the order of the file.
+    """
+    document = read(_text(path))
+    if document.data is None:
+        raise _unusable(path, "the file is empty", "begin with config.example.yaml")
+    if not isinstance(document.data, dict):
+        message = f"the file must hold groups of keys, holds {shown(document.data)}"
+        raise _unusable(path, message, "begin with unit: and mqtt:")
+    settings, faults = check(document.data, path.absolute().parent, document.places, document.faults)
+    if settings is None:
+        raise ConfigurationError(f"{path} has {counted(faults)}", tuple(faults))
+    return Loaded(settings, warnings(settings), fingerprint(settings), path)
+
+
+def fingerprint(settings: Settings) -> str:
+    """`sha256:<hex>` of the settings in effect: JSON, keys sorted, no spaces, whole numbers without a point.
+
+    No secret goes in: the settings hold none, only the names of the files that do.
+    """
+    text = json.dumps(_plain(settings.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _text(path: Path) -> str:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            what = "a folder" if path.is_dir() else "no ordinary file"
+            raise _unusable(path, f"{path} is {what}", "give the path of a YAML file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise _unusable(path, f"{path} does not exist", "check the path") from None
+    except PermissionError:
+        raise _unusable(path, f"{path} may not be read by this user", "check owner and mode") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise _unusable(path, f"{path} cannot be read: {reason}", "") from None
+    if len(content) > MAX_BYTES:
+        raise _unusable(path, f"{path} is larger than 256 KiB", "a configuration has about a hundred lines")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _unusable(path, f"the file is not UTF-8, first in line {line}", "save it as UTF-8") from None
+
+
+def _unusable(path: Path, message: str, hint: str) -> ConfigurationError:
+    return ConfigurationError(f"{path} cannot be used", (Fault("", message, hint),))

@@ -1,0 +1,46 @@
+"""Talking to the service manager (sd_notify(3)): READY, STATUS, WATCHDOG, STOPPING. Main thread.
+
+Does nothing where nobody listens: trapd runs the same without systemd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Mapping
+
+
+class ServiceManager:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        address = environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+
+    def ready(self, status: str) -> None:
+        """Start-up has ended: armed, or in alert."""
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(f"STATUS={text}")
+
+    def alive(self) -> None:
+        """Feed the watchdog; only on observed progress."""
+        self._send("WATCHDOG=1")
+
+    def extend_start(self, seconds: float) -> None:
+        """Recovery takes longer than the start time-out: ask for more."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
+
+    def stopping(self) -> None:
+        """An orderly stop has begun."""
+        self._send("STOPPING=1\nSTATUS=stopping")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        # A manager that went away is no reason to end: the watchdog would end us if it still mattered.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+            peer.settimeout(1.0)
+            peer.sendto(text.encode(), self._address)

@@ -1,0 +1,96 @@
+"""MegaDetector's batch output, format 1.6: what Timelapse and other tools of the field read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trapd.offline.replay import Judged, Result
+from trapd.records import FrameScore, ModelInfo
+
+FORMAT_VERSION = "1.6"
+CATEGORIES = {"1": "animal", "2": "person", "3": "vehicle", "4": "unclassified"}
+_NUMBER_OF = {name: number for number, name in CATEGORIES.items()}
+
+
+def document(
+    results: Iterable[Result], info: ModelInfo, *, threshold: float, finished: datetime
+) -> dict[str, Any]:
+    """The whole batch. Paths are relative to the folder that all photographs share, with forward slashes."""
+    # A video is one entry, whatever the number of its frames.
+    entries = [
+        (result, frame)
+        for result in results
+        for frame in (result.frames[:1] if result.burst.video else result.frames)
+    ]
+    root = _shared_folder([frame.path for _, frame in entries])
+    return {
+        "info": {
+            "format_version": FORMAT_VERSION,
+            "detector": info.name,
+            "detection_completion_time": finished.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            "detector_metadata": {
+                "sha256": info.sha256,
+                "typical_detection_threshold": round(threshold, 4),
+                "conservative_detection_threshold": round(threshold / 2, 4),
+            },
+        },
+        "detection_categories": CATEGORIES,
+        "images": [_image(result, frame, root) for result, frame in entries],
+    }
+
+
+def _image(result: Result, frame: Judged, root: Path) -> dict[str, Any]:
+    if result.burst.video:
+        return _video(result, root)
+    if frame.score is None:
+        return {"file": _relative(frame.path, root), "failure": frame.failure, "detections": None}
+    return {"file": _relative(frame.path, root), "detections": _boxes(frame.score)}
+
+
+def _video(result: Result, root: Path) -> dict[str, Any]:
+    file = _relative(result.burst.files[0], root)
+    judged = [frame for frame in result.frames if frame.score is not None]
+    failures = [frame.failure for frame in result.frames if frame.score is None]
+    if failures:
+        return {"file": file, "failure": "; ".join(failures), "detections": None}
+    boxes = [
+        {**box, "frame_number": frame.video_frame}
+        for frame in judged
+        if frame.score is not None
+        for box in _boxes(frame.score)
+    ]
+    return {
+        "file": file,
+        "frame_rate": judged[0].frame_rate if judged else 0,
+        "frames_processed": [frame.video_frame for frame in judged],
+        "detections": boxes,
+    }
+
+
+def _boxes(score: FrameScore) -> list[dict[str, Any]]:
+    boxes = [
+        {
+            "category": _NUMBER_OF.get(box.category, _NUMBER_OF["unclassified"]),
+            "conf": round(box.conf, 3),
+            "bbox": [round(value, 4) for value in box.bbox],
+        }
+        for box in score.detections
+    ]
+    if not boxes and score.score > 0 and not score.by_class:
+        # A model without boxes: its score holds for the whole picture.
+        boxes = [{"category": "4", "conf": round(score.score, 3), "bbox": [0.0, 0.0, 1.0, 1.0]}]
+    return boxes
+
+
+def _relative(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), root)).as_posix()
+
+
+def _shared_folder(paths: list[Path]) -> Path:
+    if not paths:
+        return Path()
+    return Path(os.path.commonpath([path.resolve().parent for path in paths]))

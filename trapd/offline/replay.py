@@ -1,0 +1,112 @@
+"""Judge bursts of photographs as Screen does, one after another. Main thread; owns the classifier."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trapd.errors import BadPicture, ModelUnavailable
+from trapd.offline.gather import Burst
+from trapd.offline.video import frames
+from trapd.ports import Classifier
+from trapd.records import FrameScore, ModelInfo, Verdict
+from trapd.rules import judge_burst, unjudged
+
+CLASSES = ("animal", "person", "vehicle")
+_LARGEST_FILE_BYTES = 300_000_000  # more is no photograph
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One photograph: its score, or why it has none."""
+
+    path: Path
+    score: FrameScore | None
+    failure: str = ""
+    video_frame: int | None = None  # its number, where the photograph is a frame of a video
+    frame_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One burst, judged."""
+
+    burst: Burst
+    verdict: Verdict
+    frames: tuple[Judged, ...]
+
+    def line(self) -> dict[str, Any]:
+        """The burst as `trapd replay` prints it."""
+        verdict = self.verdict
+        return {
+            "burst": self.burst.name,
+            "files": [str(file) for file in self.burst.files],
+            "verdict": verdict.verdict,
+            "score": None if verdict.score is None else round(verdict.score, 3),
+            "detections": [
+                {
+                    "frame": box.frame,
+                    "category": box.category,
+                    "conf": round(box.conf, 3),
+                    "bbox": [round(value, 4) for value in box.bbox],
+                }
+                for box in verdict.detections
+            ],
+            "kept": verdict.keep,
+            "ms": verdict.ms,
+        }
+
+
+def replay(
+    bursts: Iterable[Burst], classifier: Classifier, info: ModelInfo, *, threshold: float | None
+) -> Iterator[Result]:
+    """Judge each burst. A photograph that cannot be judged keeps its burst as unknown."""
+    for burst in bursts:
+        begin_s = time.monotonic()
+        if burst.video:
+            judged = _judge_video(classifier, burst.files[0])
+        else:
+            judged = tuple(judge_file(classifier, path) for path in burst.files)
+        verdict = _verdict(judged, info, threshold)
+        yield Result(burst, replace(verdict, ms=round((time.monotonic() - begin_s) * 1000)), judged)
+
+
+def judge_file(classifier: Classifier, path: Path) -> Judged:
+    """One photograph from disk; whatever is wrong with it is said, not raised."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE_BYTES:
+            return Judged(path, None, "the file is too large to be a photograph")
+        return Judged(path, classifier.judge(path.read_bytes()))
+    except OSError as error:
+        return Judged(path, None, error.strerror or str(error))
+    except (BadPicture, ModelUnavailable) as error:
+        return Judged(path, None, str(error))
+
+
+def _judge_video(classifier: Classifier, path: Path) -> tuple[Judged, ...]:
+    judged: list[Judged] = []
+    try:
+        for frame in frames(path):
+            score = classifier.judge(frame.jpeg)
+            judged.append(Judged(path, score, "", frame.number, frame.frame_rate))
+    except (BadPicture, ModelUnavailable) as error:
+        # What was judged before the damage counts; the rest keeps the burst.
+        judged.append(Judged(path, None, str(error)))
+    return tuple(judged)
+
+
+def _verdict(frames: Sequence[Judged], info: ModelInfo, threshold: float | None) -> Verdict:
+    scores = [frame.score for frame in frames if frame.score is not None]
+    failures = [frame.failure for frame in frames if frame.score is None]
+    if not scores:
+        return unjudged("; ".join(failures), info)
+    verdict = judge_burst(scores, info, threshold=threshold, classes=CLASSES, audit=False)
+    if failures and not verdict.keep:
+        return unjudged("; ".join(failures), info)
+    # Boxes are numbered by frames that were judged; say which photograph of the burst each was.
+    places = [index for index, frame in enumerate(frames) if frame.score is not None]
+    boxes = tuple(replace(box, frame=places[box.frame]) for box in verdict.detections)
+    return replace(verdict, detections=boxes)

@@ -1,0 +1,158 @@
+"""What trapd asks of the outside: sensor, camera, classifier, uplink, clock.
+
+Each Protocol is a contract that every backend keeps; `tests/contracts/` holds one suite per port and runs it
+over every backend. Backends raise the errors of `trapd.errors` and nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from trapd.records import Frame, FrameScore, ModelInfo, Moment, Small, Trigger, TsQuality
+
+
+class Clock(Protocol):
+    """Time, and waiting. Tests move it by hand."""
+
+    def now(self) -> Moment:
+        """Both clocks, read together."""
+
+    def boot_ns(self) -> int:
+        """Nanoseconds since boot; never goes back, goes on while suspended."""
+
+    def quality(self) -> TsQuality:
+        """How far the wall clock may be trusted now."""
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        """Wait for `event`, at most `timeout_s` of this clock's time; True if it is set."""
+
+
+class Sensor(Protocol):
+    """What notices an animal."""
+
+    def start(self, sink: Callable[[Trigger], None]) -> None:
+        """Begin to watch. `sink` is called on the backend's own thread; it neither blocks nor raises.
+
+        Raises SensorUnavailable.
+        """
+
+    def active(self) -> Trigger | None:
+        """The trigger that the level now amounts to, stamped with the present time; None when quiet."""
+
+    def check(self) -> None:
+        """Raise SensorUnavailable if the sensor can no longer notice anything."""
+
+    def close(self) -> None:
+        """Stop watching; may be called twice."""
+
+
+class Camera(Protocol):
+    """What takes photographs. One thread owns it."""
+
+    def open(self) -> None:
+        """Raises CameraUnavailable."""
+
+    def shoot(self, trigger: Trigger, frames: int, interval_s: float) -> Iterator[Frame]:
+        """Take a burst, giving each frame as soon as it is there.
+
+        The first frame is newer than the trigger (or, with pre-trigger, the last one before it). Every wait
+        is bounded. Raises CameraUnavailable, also half-way: what was given before stays good.
+        """
+
+    def probe(self) -> None:
+        """Make sure, cheaply, that the camera still gives frames. Raises CameraUnavailable."""
+
+    def close(self) -> None:
+        """Let go of the camera; may be called twice."""
+
+
+class Classifier(Protocol):
+    """What tells an animal from waving grass. One thread owns it."""
+
+    def open(self) -> ModelInfo:
+        """Load the model and test it on itself. Raises ModelUnavailable."""
+
+    def judge(self, picture: Small | bytes) -> FrameScore:
+        """Score one frame, given small from the camera or as a JPEG from disk.
+
+        Raises BadPicture for a JPEG that cannot be decoded, ModelUnavailable when the model fails or gives
+        something that is not a score.
+        """
+
+    def close(self) -> None:
+        """Free the model; may be called twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The broker took us. `session_present`: it remembers our session and subscriptions."""
+
+    session_present: bool
+    receive_maximum: int
+    maximum_packet_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The broker answered publish `token`. On MQTT 3.1.1 `reason` is always 0x00."""
+
+    token: int
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message for us. `retained`: it lay at the broker before we came."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The broker answered our subscription; `refused` lists the filters it would not take."""
+
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The link is gone (or never came to be). `code`: the broker's reason, where it gave one."""
+
+    reason: str
+    code: int | None = None
+
+
+LinkEvent = Connected | Acknowledged | Received | Subscribed | Lost
+
+
+class Link(Protocol):
+    """One connection, from its first packet to its last. Used by one thread."""
+
+    def next(self, timeout_s: float) -> LinkEvent | None:
+        """What happened next; None after `timeout_s`. After Lost there is nothing more.
+
+        The first event is Connected or Lost. Blocking work (DNS, TCP, TLS) happens elsewhere.
+        """
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
+        """Hand one QoS 1 message to the socket's queue; returns its token. Raises LinkUnavailable."""
+
+    def subscribe(self, filters: tuple[str, ...]) -> None:
+        """Ask for these topics at QoS 1, retain as published; the answer comes as Subscribed."""
+
+    def close(self) -> None:
+        """Disconnect cleanly (the will is not sent) and end the link's thread; may be called twice."""
+
+
+class Uplink(Protocol):
+    """What reaches the operator."""
+
+    def connect(self, will: tuple[str, bytes]) -> Link:
+        """Begin a connection with this retained will (topic, payload). Returns at once, never raises."""

@@ -1,0 +1,235 @@
+"""What flows through trapd: frozen values, no behaviour beyond naming.
+
+Times: `*_ns` and `mono_ms` count from boot (CLOCK_BOOTTIME: the clock of picamera2's SensorTimestamp, and
+it goes on during suspend); `wall_ms` is Unix time in milliseconds, UTC. Boxes are [x, y, width, height]
+relative to the picture, as in MegaDetector's JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+
+class TsQuality(StrEnum):
+    """How far a wall-clock time may be trusted."""
+
+    SYNCED = "synced"
+    RTC = "rtc"
+    ESTIMATED = "estimated"
+    UNSET = "unset"
+
+
+class Refusal(StrEnum):
+    """Why a trigger became no burst."""
+
+    BUSY = "busy"
+    COOLDOWN = "cooldown"
+    RATE = "rate"
+    DISK = "disk"
+    CAMERA = "camera"
+    DISARMED = "disarmed"
+    WARMUP = "warmup"
+    STUCK = "stuck"
+
+
+class State(StrEnum):
+    """Where an event stands."""
+
+    CAPTURED = "captured"  # durable, not judged yet
+    KEPT = "kept"  # due for delivery, audit samples included
+    DISCARDED = "discarded"  # clearly empty: files stay until space is needed
+    DELIVERED = "delivered"  # the broker (or the receiver) has it
+
+
+class Kind(StrEnum):
+    """What an outbox row carries; decides its topic leaf and its priority."""
+
+    ALERT = "alert"
+    CONTROL = "control"  # config/reported, config/schema, res/<command>, birth, availability
+    TRAIL = "trail"
+    EVENT = "event"
+    CLOCK = "clock"
+    THUMB = "thumb"
+    MEDIA_REQUESTED = "media_requested"
+    MEDIA_BULK = "media_bulk"
+    STATE = "state"  # the heartbeat
+
+
+class Priority(IntEnum):
+    """Lower goes first."""
+
+    ALERT = 0
+    CONTROL = 1
+    EVENT = 2
+    THUMB = 3
+    MEDIA_REQUESTED = 4
+    MEDIA_BULK = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One instant on both clocks."""
+
+    wall_ms: int
+    boot_ns: int
+    boot_id: str
+    quality: TsQuality
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Somebody or something asked for a burst. `source`: pir, timer, remote or schedule."""
+
+    source: str
+    sensor: str
+    boot_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A low-resolution frame for the filter: planar 4:2:0, full range (JPEG) colour.
+
+    `data` holds `height` rows of luma, then chroma. `i420`: U plane, V plane, rows of `stride // 2`;
+    `nv12`: one plane of interleaved U and V, rows of `stride`. `stride` is bytes per luma row (>= width).
+    Width and height are even.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    stride: int
+    layout: str = "i420"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One photograph: the JPEG as it will lie on disk but for its EXIF, and its small copy."""
+
+    jpeg: bytes
+    width: int
+    height: int
+    boot_ns: int  # exposure, on the trigger's clock
+    small: Small | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)  # exposure_s, gain, focus_m where known
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One box in one frame. `category`: animal, person, vehicle or unclassified."""
+
+    frame: int
+    category: str
+    conf: float
+    bbox: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScore:
+    """What the model says of one frame: the best evidence that it is not empty, and boxes if it has any.
+
+    `score` is in 0..1. `by_class` holds the best evidence for each class the model can tell; empty where it
+    cannot tell classes.
+    """
+
+    score: float
+    by_class: dict[str, float] = field(default_factory=dict)
+    detections: tuple[Detection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is known of a loaded model. `tells` lists the classes it can tell apart reliably."""
+
+    name: str
+    sha256: str
+    threshold: float
+    tells: frozenset[str]
+    layout: str = ""
+    input: str = ""
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement of a burst. `keep`: due for delivery; `audit`: an empty delivered as a sample."""
+
+    verdict: str  # animal, person, vehicle, unclassified, empty, unknown
+    keep: bool
+    score: float | None = None
+    audit: bool = False
+    detections: tuple[Detection, ...] = ()
+    model: str | None = None
+    sha256: str | None = None
+    threshold: float | None = None
+    ms: int | None = None
+    reason: str = ""  # why unknown; for the log, never published
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """One photograph of a burst on disk. `path` is relative to storage.path; None once evicted.
+
+    `sha256` is empty while an adopted photograph is not summed yet, and for one that could not be read then.
+    """
+
+    id: str
+    type: str
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One burst as the store knows it and, once `n` is given, as it is published."""
+
+    id: str
+    unit: str
+    epoch: str
+    seq: int
+    n: int | None
+    state: State
+    moment: Moment
+    trigger: Trigger
+    verdict: Verdict | None
+    media: tuple[Medium, ...]
+    config: str
+    env: dict[str, float]
+    attempts: int = 0
+    thumb: tuple[str, int] | None = None  # path relative to storage.path, and bytes; None where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One publish of an outbox row. `payload` says with what, else `event_id`; a thumbnail lies in `file`.
+
+    `leaf` is the topic below `<base>/<unit>/`. A row is one publish, but for a photograph's, which is one for
+    each of its parts: part 0 is the manifest, part n + 1 the chunk n of `chunk_bytes`, and `leaf` the topic
+    above them.
+    """
+
+    row: int
+    kind: Kind
+    leaf: str
+    retain: bool
+    payload: bytes | None = None
+    event_id: str | None = None
+    file: str | None = None  # relative to storage.path
+    bytes: int = 0
+    priority: Priority = Priority.EVENT
+    part: int = 0
+    chunk_bytes: int = 0  # of a photograph's parts; 0 for all else
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something the operator should know. `name` is a topic leaf: [a-z0-9_]+."""
+
+    name: str
+    since: str
+    message: str
+    hint: str

@@ -1,0 +1,245 @@
+"""Pure decisions: no clock, no files, no threads. Stages ask; these answer."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from trapd.records import Detection, FrameScore, Kind, ModelInfo, Priority, Refusal, Verdict
+
+NS_PER_S = 1_000_000_000
+_HOUR_NS = 3600 * NS_PER_S
+_KM_PER_DEGREE = 111.32  # one degree of latitude, and of longitude at the equator
+_MOST_DETECTIONS = 50  # of one event; keeps its payload small whatever a model says
+
+PRIORITY = {
+    Kind.ALERT: Priority.ALERT,
+    Kind.CONTROL: Priority.CONTROL,
+    Kind.STATE: Priority.CONTROL,
+    Kind.TRAIL: Priority.CONTROL,
+    Kind.CLOCK: Priority.CONTROL,
+    Kind.EVENT: Priority.EVENT,
+    Kind.THUMB: Priority.THUMB,
+    Kind.MEDIA_REQUESTED: Priority.MEDIA_REQUESTED,
+    Kind.MEDIA_BULK: Priority.MEDIA_BULK,
+}
+"""Which kind goes before which."""
+
+
+@dataclass(slots=True)
+class TriggerGate:
+    """Cool-down after a burst, and a ceiling on bursts per hour. Times are nanoseconds since boot."""
+
+    cooldown_s: float
+    max_per_hour: int
+    _ended_ns: int | None = None
+    _started: deque[int] = field(default_factory=deque)
+
+    def refusal(self, now_ns: int) -> Refusal | None:
+        """Why a trigger at `now_ns` may not become a burst; None if it may."""
+        if self._ended_ns is not None and now_ns - self._ended_ns < self.cooldown_s * NS_PER_S:
+            return Refusal.COOLDOWN
+        while self._started and now_ns - self._started[0] >= _HOUR_NS:
+            self._started.popleft()
+        if len(self._started) >= self.max_per_hour:
+            return Refusal.RATE
+        return None
+
+    def began(self, now_ns: int) -> None:
+        """A burst begins: it counts against the hour."""
+        self._started.append(now_ns)
+
+    def ended(self, now_ns: int) -> None:
+        """The burst has ended: the cool-down begins."""
+        self._ended_ns = now_ns
+
+
+def judge_burst(
+    scores: Sequence[FrameScore],
+    info: ModelInfo,
+    *,
+    threshold: float | None,
+    classes: Sequence[str],
+    audit: bool,
+) -> Verdict:
+    """The verdict of a burst: its best frame's. `threshold` None takes the model's own.
+
+    A burst is discarded when no frame reaches the threshold, or when all that reaches it is of classes that
+    the model can tell and nobody asked for. `audit` keeps a discarded burst as a sample.
+    """
+    if not scores:
+        return unjudged("the burst has no frame that could be judged", info)
+    limit = info.threshold if threshold is None else threshold
+    found = {
+        name: max(frame.by_class.get(name, 0.0) for frame in scores)
+        for name in sorted(info.tells)
+        if any(frame.by_class.get(name, 0.0) >= limit for frame in scores)
+    }
+    score = max(frame.score for frame in scores)
+    verdict, keep = _name_and_keep(score, limit, found, classes)
+    return Verdict(
+        verdict=verdict,
+        keep=keep or audit,
+        audit=audit and not keep,
+        score=score,
+        detections=_strongest(scores),
+        model=info.name,
+        sha256=info.sha256,
+        threshold=limit,
+    )
+
+
+def unjudged(reason: str, info: ModelInfo | None = None) -> Verdict:
+    """A burst that nobody judged is kept: the filter may fail, the animal may not be lost."""
+    return Verdict(
+        verdict="unknown",
+        keep=True,
+        reason=reason,
+        model=info.name if info else "none",
+        sha256=info.sha256 if info else None,
+        threshold=info.threshold if info else None,
+    )
+
+
+def _name_and_keep(
+    score: float, limit: float, found: dict[str, float], classes: Sequence[str]
+) -> tuple[str, bool]:
+    wanted = {name: conf for name, conf in found.items() if name in classes}
+    if wanted:
+        return max(wanted, key=lambda name: wanted[name]), True
+    if found:
+        return max(found, key=lambda name: found[name]), False
+    if score >= limit:
+        return "unclassified", True
+    return "empty", False
+
+
+def _strongest(scores: Sequence[FrameScore]) -> tuple[Detection, ...]:
+    every = [replace(box, frame=index) for index, frame in enumerate(scores) for box in frame.detections]
+    every.sort(key=lambda box: -box.conf)
+    return tuple(sorted(every[:_MOST_DETECTIONS], key=lambda box: (box.frame, -box.conf)))
+
+
+def audit_chosen(event_id: str, fraction: float) -> bool:
+    """Whether this burst, should it be discarded, is delivered as a sample.
+
+    Drawn from the id, so that judging again after a crash chooses the same.
+    """
+    drawn = int.from_bytes(hashlib.sha256(f"audit:{event_id}".encode()).digest()[:8], "big") / 2**64
+    return drawn < fraction
+
+
+def round_location(latitude: float, longitude: float, precision_km: float) -> tuple[float, float]:
+    """The centre of the grid cell, `precision_km` wide, that the place lies in; degrees.
+
+    Snapped to a fixed grid and not shifted at random: many answers average to nothing more than one does.
+    """
+    if precision_km <= 0:
+        return latitude, longitude
+    step = precision_km / _KM_PER_DEGREE
+    rounded = max(-90.0, min(90.0, round(latitude / step) * step))
+    # Near the poles a degree of longitude shrinks to nothing: one cell then spans the whole circle.
+    width = min(360.0, step / max(math.cos(math.radians(rounded)), 1e-6))
+    around = round(longitude / width) * width
+    around = (around + 180.0) % 360.0 - 180.0
+    return round(rounded, 5), round(around, 5)
+
+
+NOBODY_SUBSCRIBED = 0x10
+"""MQTT 5: the broker took the message and threw it away, for nobody had subscribed."""
+
+_PROBE_AFTER_S = (5.0, 10.0, 20.0, 40.0, 60.0)
+
+
+def probe_delay_s(refusals: int) -> float:
+    """How long a leaf that nobody subscribes to rests before its next probe; `refusals` counts from 1."""
+    return _PROBE_AFTER_S[min(refusals, len(_PROBE_AFTER_S)) - 1]
+
+
+def acknowledged(kind: Kind, retain: bool, reason: int) -> bool:
+    """Whether this PUBACK reason lets the row go."""
+    if reason == 0x00:
+        return True
+    # A broker keeps a retained message whoever listens; an answer is for the one who asked, if still there.
+    return reason == NOBODY_SUBSCRIBED and (retain or kind in (Kind.CONTROL, Kind.STATE))
+
+
+_SLOT_S = 900
+_SLOTS = 86_400 // _SLOT_S
+_EVERY = 10
+
+
+@dataclass(slots=True)
+class Turns:
+    """One send in ten is the turn of the oldest row of the lower classes."""
+
+    _since: int = 0
+
+    @property
+    def lower(self) -> bool:
+        """Whether the next send is theirs. While alerts wait nobody asks."""
+        return self._since >= _EVERY - 1
+
+    def sent(self, *, lower: bool) -> None:
+        """One more was sent."""
+        self._since = 0 if lower else self._since + 1
+
+
+@dataclass(slots=True)
+class Budget:
+    """Bytes that may be sent in any 24 h of running time, a part of them for alerts alone.
+
+    Times are seconds of running time: a clock that stands while trapd does not run. What was sent is kept in
+    slots of a quarter of an hour, each counted until its end is 24 h ago: never too little.
+    """
+
+    per_day_bytes: int
+    reserve_bytes: int
+    _spent: deque[tuple[int, int, int]] = field(default_factory=deque)  # slot, bytes, of those for alerts
+
+    def allows(self, size_bytes: int, now_s: float, *, alert: bool) -> bool:
+        """Whether so much may be sent now."""
+        self._forget(now_s)
+        total = sum(slot[1] for slot in self._spent)
+        for_alerts = sum(slot[2] for slot in self._spent)
+        kept_back = 0 if alert else max(0, self.reserve_bytes - for_alerts)
+        return total + size_bytes + kept_back <= self.per_day_bytes
+
+    def spend(self, size_bytes: int, now_s: float, *, alert: bool) -> None:
+        """So much was handed to the socket."""
+        slot, of_slot, for_alerts = int(now_s // _SLOT_S), 0, 0
+        if self._spent and self._spent[-1][0] == slot:
+            _, of_slot, for_alerts = self._spent.pop()
+        self._spent.append((slot, of_slot + size_bytes, for_alerts + (size_bytes if alert else 0)))
+
+    def spent_bytes(self, now_s: float) -> int:
+        """What counts against the budget now."""
+        self._forget(now_s)
+        return sum(slot[1] for slot in self._spent)
+
+    def slots(self) -> list[tuple[int, int, int]]:
+        """What a later process has to know; for `restore`."""
+        return list(self._spent)
+
+    def restore(self, slots: Sequence[tuple[int, int, int]]) -> None:
+        """What an earlier process has sent."""
+        self._spent = deque(sorted(slots))
+
+    def _forget(self, now_s: float) -> None:
+        while self._spent and self._spent[0][0] < int(now_s // _SLOT_S) - _SLOTS:
+            self._spent.popleft()
+
+
+_RECEIPT_WITHIN_S = 3600
+
+
+def again_below(first_mark: int, connected_s: float) -> int:
+    """Rows whose receipt is awaited with a mark below this go again.
+
+    Marks of this connection begin with `first_mark` and count its seconds; lower ones are of earlier
+    connections, and go again at once.
+    """
+    return max(first_mark, first_mark + int(connected_s) - _RECEIPT_WITHIN_S)

@@ -1,0 +1,58 @@
+"""What stands in for a camera or a sensor whose library is not on this machine.
+
+The unit stays up, raises the alert and goes on trying: a camera that is missing is no fault of the
+configuration, and a unit that is up can be told what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from trapd.errors import CameraUnavailable, SensorUnavailable
+from trapd.records import Frame, Trigger
+
+
+class AbsentCamera:
+    """A Camera that says why there is none."""
+
+    def __init__(self, why: str, hint: str) -> None:
+        self._why = why
+        self._hint = hint
+
+    def open(self) -> None:
+        """Raises CameraUnavailable, always."""
+        raise CameraUnavailable(self._why, self._hint)
+
+    def shoot(self, trigger: Trigger, frames: int, interval_s: float) -> Iterator[Frame]:
+        """Raises CameraUnavailable, always."""
+        raise CameraUnavailable(self._why, self._hint)
+
+    def probe(self) -> None:
+        """Raises CameraUnavailable, always."""
+        raise CameraUnavailable(self._why, self._hint)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class AbsentSensor:
+    """A Sensor that says why there is none."""
+
+    def __init__(self, why: str, hint: str) -> None:
+        self._why = why
+        self._hint = hint
+
+    def start(self, sink: Callable[[Trigger], None]) -> None:
+        """Raises SensorUnavailable, always."""
+        raise SensorUnavailable(self._why, self._hint)
+
+    def active(self) -> Trigger | None:
+        """Never."""
+        return None
+
+    def check(self) -> None:
+        """Raises SensorUnavailable, always."""
+        raise SensorUnavailable(self._why, self._hint)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,100 @@
+"""Alerts: what the operator should know now, as retained leaves that are raised and cleared.
+
+Any stage raises and clears; only a change is written. Each call opens a session of its own on the calling
+thread, so an alert costs its stage one short transaction. An alert is one stage's: no two threads raise or
+clear the same name, but for `disk`, which Capture raises whenever it holds and Housekeep clears in the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from trapd.errors import StoreFull
+from trapd.records import Alert, Kind
+from trapd.store import Store
+
+log = logging.getLogger("trapd.alerts")
+
+_PREFIX = "alert/"
+
+LASTING = frozenset({"disk", "evicted", "store"})
+"""Alerts of what is over as soon as it has happened: they stand on, also across restarts (see Scarcity)."""
+
+
+class Alerts:
+    """The alerts in force. `encode` turns one into its payload; `now_iso` gives the time it began.
+
+    What finds no room in the store is not in force, or still is: the next call with it tries again.
+    """
+
+    def __init__(self, store: Store, encode: Callable[[Alert], bytes], now_iso: Callable[[], str]) -> None:
+        self._store = store
+        self._encode = encode
+        self._now_iso = now_iso
+        self._lock = threading.Lock()
+        self._standing: dict[str, Alert] = {}
+        self._unstored: set[str] = set()
+
+    def raise_(self, name: str, message: str, hint: str) -> None:
+        """Raise alert `name`, or change what it says; it stands since it was first raised."""
+        earlier = self._find(name)
+        if earlier is not None and (earlier.message, earlier.hint) == (message, hint):
+            return
+        since = self._now_iso() if earlier is None else earlier.since
+        alert = Alert(name, since, message, hint)
+        log.log(self._level(name), "alert %s: %s (%s)", name, message, hint)
+        if self._put(name, self._encode(alert)):
+            with self._lock:
+                self._standing[name] = alert
+
+    def clear(self, name: str) -> None:
+        """Clear alert `name` if it stands."""
+        if self._find(name) is None:
+            return
+        log.info("alert %s is over", name)
+        if self._put(name, b""):
+            with self._lock:
+                self._standing.pop(name, None)
+
+    def names(self) -> tuple[str, ...]:
+        """What stands now."""
+        with self._lock:
+            return tuple(sorted(self._standing))
+
+    def forget_earlier(self) -> None:
+        """At start: clear what an earlier process had raised; what still holds is raised again.
+
+        LASTING ones stand on: they may not have been delivered yet.
+        """
+        with self._store.session() as session:
+            leaves = session.outbox.retained_leaves(_PREFIX)
+        for leaf in leaves:
+            name = leaf.removeprefix(_PREFIX)
+            with self._lock:
+                self._standing[name] = Alert(name, self._now_iso(), "raised by an earlier process", "")
+            if name not in LASTING:
+                self.clear(name)
+
+    def _level(self, name: str) -> int:
+        """One that finds no room is tried again at every occasion: it is said once."""
+        with self._lock:
+            return logging.DEBUG if name in self._unstored else logging.WARNING
+
+    def _find(self, name: str) -> Alert | None:
+        with self._lock:
+            return self._standing.get(name)
+
+    def _put(self, name: str, payload: bytes) -> bool:
+        try:
+            with self._store.session() as session:
+                session.outbox.put(Kind.ALERT, f"{_PREFIX}{name}", payload, retain=True)
+        except StoreFull:
+            log.log(self._level(name), "alert %s not stored: no space; the next occasion tries again", name)
+            with self._lock:
+                self._unstored.add(name)
+            return False
+        with self._lock:
+            self._unstored.discard(name)
+        return True

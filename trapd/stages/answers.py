@@ -1,0 +1,57 @@
+"""What the broker answers: which rows the store lets go of, which rest, which are held. Deliver's thread."""
+
+from __future__ import annotations
+
+from trapd.ports import Acknowledged, Clock
+from trapd.records import Kind, Message
+from trapd.rules import NOBODY_SUBSCRIBED, acknowledged
+from trapd.stages.connection import Connection
+from trapd.stages.declined import Declined
+from trapd.store import Session
+from trapd.wire.window import Backoff
+
+
+class Answers:
+    """`receipts`: an event stays until its receiver has confirmed it; the broker's word only marks it."""
+
+    def __init__(self, *, receipts: bool, declined: Declined, backoff: Backoff, clock: Clock) -> None:
+        self._receipts = receipts
+        self._declined = declined
+        self._backoff = backoff
+        self._clock = clock
+
+    def take(self, connection: Connection, answer: Acknowledged) -> None:
+        """One answer. The store hears of it later, with others."""
+        message = connection.answered(answer.token, self._clock.boot_ns())
+        if message is None:
+            return
+        self._backoff.proved()
+        if acknowledged(message.kind, message.retain, answer.reason):
+            connection.heard(message.kind)
+            connection.taken(message)
+            self._declined.taken(message.leaf)
+        else:
+            self._not_taken(connection, message, answer.reason)
+
+    def tell_store(self, session: Session, connection: Connection, *, all_of_it: bool) -> None:
+        """Let go of what the broker has: one transaction for all answers that came together."""
+        rows: list[int] = []
+        awaiting: list[int] = []
+        parts: dict[tuple[int, int], list[int]] = {}
+        for message in connection.to_note(all_of_it=all_of_it):
+            if message.chunk_bytes:
+                parts.setdefault((message.row, message.chunk_bytes), []).append(message.part)
+            elif self._receipts and message.kind is Kind.EVENT:
+                awaiting.append(message.row)
+            else:
+                rows.append(message.row)
+        mark = connection.mark(self._clock.boot_ns())
+        session.outbox.acknowledge(rows, parts=parts, awaiting=awaiting, mark=mark)
+
+    def _not_taken(self, connection: Connection, message: Message, reason: int) -> None:
+        now_ns = self._clock.boot_ns()
+        if reason == NOBODY_SUBSCRIBED:
+            connection.unheard(message.kind, now_ns)
+        else:
+            connection.hold(message, now_ns)
+            self._declined.refused(message.leaf, reason)

@@ -1,0 +1,283 @@
+"""Capture: a trigger becomes a burst on disk, durably, before anything judges it; or a counted refusal.
+
+One thread owns the camera and is the only writer of new events. It waits for nothing but the trigger, the
+camera and the card: not for the filter, not for clean-up, not for the network.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from trapd.errors import BadPicture, CameraUnavailable, SensorUnavailable, StoreCorrupt, StoreError, StoreFull
+from trapd.ports import Camera, Clock, Sensor
+from trapd.records import Event, Refusal, Small, Trigger
+from trapd.rules import NS_PER_S, TriggerGate
+from trapd.stages.alerts import Alerts
+from trapd.stages.base import Stage
+from trapd.stages.refusals import Refusals
+from trapd.stages.waiting import WaitingFrames
+from trapd.store import BurstFiles, ExifContext, Session, Store
+
+log = logging.getLogger("trapd.capture")
+
+_TURN_S = 0.2
+_SENSOR_LOOK_S = 10.0
+_DISK_RETRY_S = 5.0
+_FIRST_GUESS_BYTES = 300_000  # of one photograph, until the first one tells
+_CAMERA_RETRY_S = (5.0, 10.0, 20.0, 40.0, 60.0)
+_NO_ROOM = "no room for a burst: triggers are refused"
+_MAKE_ROOM = "let the queue drain, raise storage.max_bytes, or free space on the card"
+
+
+@dataclass(frozen=True, slots=True)
+class CapturePlan:
+    """What the configuration says of a burst."""
+
+    frames: int
+    interval_s: float
+    while_active: bool
+    cooldown_s: float
+    max_per_hour: int
+    probe_s: float
+    config: str
+
+
+class Capture(Stage):
+    """Sensor and camera to store."""
+
+    name = "capture"
+    patience_s = 120.0
+
+    def __init__(
+        self,
+        plan: CapturePlan,
+        *,
+        sensor: Sensor,
+        camera: Camera,
+        store: Store,
+        exif: ExifContext,
+        clock: Clock,
+        waiting: WaitingFrames,
+        alerts: Alerts,
+        environment: Callable[[], dict[str, float]],
+        refusals: Refusals | None = None,
+    ) -> None:
+        super().__init__()
+        self._plan = plan
+        self._sensor = sensor
+        self._camera = camera
+        self._store = store
+        self._exif = exif
+        self._clock = clock
+        self._waiting = waiting
+        self._alerts = alerts
+        self._environment = environment
+        self._gate = TriggerGate(plan.cooldown_s, plan.max_per_hour)
+        # One trigger may wait while a burst is taken; the animal that goes on moving needs no third.
+        self._inbox: queue.Queue[Trigger] = queue.Queue(maxsize=1)
+        # What an earlier run of the stages could not write down comes along.
+        self._refusals = refusals or Refusals(clock)
+        self._level_due_ns = 0
+        self._sensor_started = False
+        self._sensor_due_ns = 0
+        self._camera_open = False
+        self._camera_failures = 0
+        self._camera_retry_ns = 0
+        self._probe_ns = 0
+        self._photograph_bytes = _FIRST_GUESS_BYTES
+
+    def offer(self, trigger: Trigger) -> None:
+        """Take a trigger from a sensor's own thread; neither blocks nor raises."""
+        try:
+            self._inbox.put_nowait(trigger)
+        except queue.Full:
+            self._refusals.add(Refusal.BUSY)
+
+    def run(self) -> None:
+        """Until told to stop; a burst under way ends with its present frame."""
+        with self._store.session() as session:
+            try:
+                while not self.stop.is_set():
+                    self.beat()
+                    self._turn(session)
+                self._sensor.close()
+                self._refuse_waiting()
+                self._refusals.store(session)
+            finally:
+                self._sensor.close()
+                self._camera.close()
+
+    def _turn(self, session: Session) -> None:
+        self._keep_sensor_ready()
+        self._keep_camera_ready()
+        trigger = self._next_trigger()
+        if trigger is not None:
+            self._answer(session, trigger)
+        self._refusals.store(session)
+
+    def _keep_sensor_ready(self) -> None:
+        """Start the sensor, look after it now and then, start it again when it has died."""
+        now_ns = self._clock.boot_ns()
+        if now_ns < self._sensor_due_ns:
+            return
+        self._sensor_due_ns = now_ns + int(_SENSOR_LOOK_S * NS_PER_S)
+        try:
+            if self._sensor_started:
+                self._sensor.check()
+            else:
+                self._sensor.start(self.offer)
+                self._sensor_started = True
+            self._alerts.clear("sensor")
+        except SensorUnavailable as error:
+            self._sensor.close()
+            self._sensor_started = False
+            self._alerts.raise_("sensor", error.message, error.hint)
+
+    def _next_trigger(self) -> Trigger | None:
+        with suppress(queue.Empty):
+            return self._inbox.get(timeout=_TURN_S)
+        return self._still_active()
+
+    def _still_active(self) -> Trigger | None:
+        """No edge, yet a sensor may still be active: the mother has passed, here come the cubs.
+
+        What would be refused is asked again at a later turn and not counted: a level is not a new trigger.
+        """
+        now_ns = self._clock.boot_ns()
+        if not (self._plan.while_active and self._sensor_started and self._camera_open):
+            return None
+        if now_ns < self._level_due_ns or self._gate.refusal(now_ns) is not None:
+            return None
+        trigger = self._sensor.active()
+        if trigger is None or self._room():
+            return trigger
+        self._level_due_ns = now_ns + int(_DISK_RETRY_S * NS_PER_S)
+        return None
+
+    def _answer(self, session: Session, trigger: Trigger) -> None:
+        began_ns = self._clock.boot_ns()
+        refusal = self._gate.refusal(began_ns)
+        if refusal is None and not self._camera_open:
+            refusal = Refusal.CAMERA
+        if refusal is None and not self._room():
+            refusal = Refusal.DISK
+        if refusal is not None:
+            self._refusals.add(refusal)
+            return
+        try:
+            event, smalls = self._take(session, trigger)
+        except CameraUnavailable as error:
+            self._camera_failed(error)
+            self._refusals.add(Refusal.CAMERA)
+        except StoreError as error:
+            log.error("no burst: %s", error)
+            self._refusals.add(Refusal.DISK)
+            self._disk_refused(error)
+        else:
+            # Only a burst that is on the card counts against the hour and begins the cool-down.
+            self._gate.began(began_ns)
+            self._gate.ended(self._clock.boot_ns())
+            self._waiting.put(event.id, smalls)
+            self._photograph_bytes = max(medium.bytes for medium in event.media)
+
+    def _take(self, session: Session, trigger: Trigger) -> tuple[Event, tuple[Small | None, ...]]:
+        """Frames to disk, then one transaction. A camera that fails half-way leaves a shorter burst."""
+        moment = self._clock.now()
+        seq = self._store.next_seq()
+        files = self._store.burst_files(seq, moment, self._exif, trigger=trigger, config=self._plan.config)
+        try:
+            smalls = self._shoot(trigger, files)
+            media = files.commit()
+            event = session.events.record(
+                seq=seq,
+                moment=moment,
+                trigger=trigger,
+                media=media,
+                config=self._plan.config,
+                env=self._environment(),
+            )
+        except (CameraUnavailable, StoreFull):
+            files.abandon()
+            raise
+        return event, tuple(smalls)
+
+    def _shoot(self, trigger: Trigger, files: BurstFiles) -> list[Small | None]:
+        """Each frame to disk as it comes. Raises CameraUnavailable only where there is none at all."""
+        smalls: list[Small | None] = []
+        try:
+            for frame in self._camera.shoot(trigger, self._plan.frames, self._plan.interval_s):
+                self.beat()
+                try:
+                    files.add(frame)
+                except BadPicture as error:
+                    log.warning("a frame was no photograph and is left out: %s", error)
+                else:
+                    smalls.append(frame.small)
+                if smalls and self.stop.is_set():
+                    break
+        except CameraUnavailable as error:
+            if not smalls:
+                raise
+            self._camera_failed(error)
+        if not smalls:
+            raise CameraUnavailable("no frame of the burst was a photograph", "look at the camera's cable")
+        return smalls
+
+    def _keep_camera_ready(self) -> None:
+        """Open the camera, look now and then whether it gives frames, open it again when it does not."""
+        now_ns = self._clock.boot_ns()
+        if now_ns < (self._probe_ns if self._camera_open else self._camera_retry_ns):
+            return
+        try:
+            if not self._camera_open:
+                self._camera.open()
+                self._camera_open = True
+            # A camera that opens and gives no frame has not recovered.
+            self._camera.probe()
+        except CameraUnavailable as error:
+            self._camera_failed(error)
+        else:
+            self._camera_failures = 0
+            self._probe_ns = now_ns + int(self._plan.probe_s * NS_PER_S)
+            self._alerts.clear("camera")
+
+    def _camera_failed(self, error: CameraUnavailable) -> None:
+        self._camera.close()
+        self._camera_open = False
+        wait_s = _CAMERA_RETRY_S[min(self._camera_failures, len(_CAMERA_RETRY_S) - 1)]
+        self._camera_failures += 1
+        self._camera_retry_ns = self._clock.boot_ns() + int(wait_s * NS_PER_S)
+        log.warning("camera: %s; next try in %.0f s", error, wait_s)
+        self._alerts.raise_("camera", error.message, error.hint)
+
+    def _room(self) -> bool:
+        """Whether a burst may be written; raises the alert where not."""
+        try:
+            if self._store.space.admit(self._photograph_bytes * self._plan.frames):
+                return True
+        except StoreError as error:
+            self._disk_refused(error)
+        else:
+            self._alerts.raise_("disk", _NO_ROOM, _MAKE_ROOM)
+        return False
+
+    def _disk_refused(self, error: StoreError) -> None:
+        """Raise the alert for what the disk refused; damage of the database ends the process."""
+        if isinstance(error, StoreCorrupt):
+            raise error
+        self._level_due_ns = self._clock.boot_ns() + int(_DISK_RETRY_S * NS_PER_S)
+        if isinstance(error, StoreFull):
+            self._alerts.raise_("disk", _NO_ROOM, _MAKE_ROOM)
+        else:
+            self._alerts.raise_("disk", "a burst cannot be written: triggers are refused", error.hint)
+
+    def _refuse_waiting(self) -> None:
+        """A trigger that waited when the stop came leaves its trace too."""
+        with suppress(queue.Empty):
+            while True:
+                self._inbox.get_nowait()
+                self._refusals.add(Refusal.BUSY)

@@ -1,0 +1,179 @@
+"""What is known while one link lasts: what is in flight, what rests, what is held. Deliver's thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trapd.ports import Connected, Link
+from trapd.records import Kind, Message, Priority
+from trapd.rules import NS_PER_S, Turns, again_below, probe_delay_s
+from trapd.wire.window import Limit, Window
+
+log = logging.getLogger("trapd.deliver")
+
+_HOLD_S = 3600.0
+_LEAST_CHUNK_BYTES = 64
+_CHUNK_TOPIC_BYTES = 160  # of `media/<id>/c/<n>` at its longest, and the packet's header
+
+
+@dataclass(slots=True)
+class _Rest:
+    """A kind of row that nobody subscribes to: it rests, and probes with one row now and then."""
+
+    refusals: int
+    until_ns: int
+
+
+@dataclass(slots=True)
+class Connection:
+    """One link from its first packet to its last. Times are nanoseconds since boot."""
+
+    link: Link
+    began_ns: int
+    window: Window
+    most_unnoted: int
+    up: bool = False
+    up_ns: int = 0
+    leaving: bool = False
+    largest_bytes: int | None = None
+    chunk_bytes: int = 65_536
+    first_mark: int = 1
+    in_flight: dict[int, Message] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
+    over_budget: set[Priority] = field(default_factory=set)
+    _held: dict[int, tuple[Kind, int]] = field(default_factory=dict)
+    _held_since_ns: int = 0
+    _rests: dict[Kind, _Rest] = field(default_factory=dict)
+    _out: set[tuple[int, int]] = field(default_factory=set)
+    _taken: list[Message] = field(default_factory=list)
+
+    def came_up(
+        self, event: Connected, limit: Limit, *, now_ns: int, chunk_bytes: int, base: str, last_mark: int
+    ) -> None:
+        """The broker took us, on these terms. `base`: the topic above all of the unit's."""
+        self.up, self.up_ns = True, now_ns
+        self.largest_bytes = event.maximum_packet_bytes
+        self.window.limit = limit.within(event.receive_maximum)
+        self.chunk_bytes = chunk_bytes
+        if self.largest_bytes is not None:
+            room_bytes = self.largest_bytes - len(base.encode()) - _CHUNK_TOPIC_BYTES
+            self.chunk_bytes = max(_LEAST_CHUNK_BYTES, min(chunk_bytes, room_bytes))
+        self.first_mark = last_mark + 1
+
+    def choice(self, now_ns: int) -> dict[str, Any]:
+        """What narrows down the next rows, as fields of the store's Choice."""
+        parts_out: dict[int, set[int]] = {}
+        whole: set[int] = set()
+        for message in (*self.in_flight.values(), *self._taken):
+            if message.chunk_bytes:
+                parts_out.setdefault(message.row, set()).add(message.part)
+            else:
+                whole.add(message.row)
+        return {
+            "exclude": whole | self._held.keys(),
+            "parts_out": parts_out,
+            "resting": self.resting(now_ns),
+            "barred": frozenset(self.over_budget),
+            "again_below": again_below(self.first_mark, self._up_s(now_ns)),
+            "chunk_bytes": self.chunk_bytes,
+        }
+
+    def mark(self, now_ns: int) -> int:
+        """What to mark rows with that await their receipt from now on."""
+        return self.first_mark + int(self._up_s(now_ns))
+
+    def sent(self, token: int, message: Message, size_bytes: int, now_ns: int) -> None:
+        """A publish was handed over. Of a kind that rested, it is the probe: the others rest on."""
+        self.in_flight[token] = message
+        self._out.add((message.row, message.part))
+        self.window.sent(token, size_bytes, now_ns / NS_PER_S)
+        rest = self._rests.get(message.kind)
+        if rest is not None:
+            rest.refusals += 1
+            rest.until_ns = now_ns + int(probe_delay_s(rest.refusals) * NS_PER_S)
+
+    def answered(self, token: int, now_ns: int) -> Message | None:
+        """The broker answered; None for a token that is not in flight."""
+        self.window.answered(token, now_ns / NS_PER_S)
+        message = self.in_flight.pop(token, None)
+        if message is not None:
+            self._out.discard((message.row, message.part))
+        return message
+
+    def taken(self, message: Message) -> None:
+        """The broker has it; the store is yet to know. Until then it counts as sent."""
+        self._out.add((message.row, message.part))
+        self._taken.append(message)
+
+    def to_note(self, *, all_of_it: bool) -> list[Message]:
+        """What the store should know now: all that was taken, or nothing while more may come at once."""
+        if not all_of_it and len(self._taken) < max(1, self.most_unnoted // 2):
+            return []
+        taken, self._taken = self._taken, []
+        self._out.difference_update((message.row, message.part) for message in taken)
+        return taken
+
+    @property
+    def room(self) -> int:
+        """How many more publishes may go: what a crash now would send twice is bounded."""
+        return min(
+            self.window.limit.messages - self.window.messages,
+            self.most_unnoted - self.window.messages - len(self._taken),
+        )
+
+    def may_go(self, message: Message, now_ns: int) -> bool:
+        """Whether a row that was chosen a moment ago still is to be sent."""
+        return (
+            (message.row, message.part) not in self._out
+            and message.row not in self._held
+            and message.priority not in self.over_budget
+            and message.kind not in self.resting(now_ns)
+        )
+
+    def heard(self, kind: Kind) -> None:
+        """Somebody subscribes to rows of this kind."""
+        self._rests.pop(kind, None)
+
+    def unheard(self, kind: Kind, now_ns: int) -> None:
+        """Nobody does: rows of this kind wait, the others go on."""
+        if kind not in self._rests:
+            delay_s = probe_delay_s(1)
+            self._rests[kind] = _Rest(1, now_ns + int(delay_s * NS_PER_S))
+            log.info("nobody subscribes to %s: trying again in %.0f s", kind, delay_s)
+
+    def rest_no_more(self) -> None:
+        """Somebody is there: every kind is tried again at once."""
+        self._rests.clear()
+
+    def hold(self, message: Message, now_ns: int) -> None:
+        """This row waits for the next link, or for an hour of this one."""
+        if not self._held:
+            self._held_since_ns = now_ns
+        self._held[message.row] = (message.kind, message.bytes)
+
+    def release_held(self, now_ns: int) -> None:
+        """A link may last for months, and what was wrong be long put right."""
+        if self._held and now_ns - self._held_since_ns > _HOLD_S * NS_PER_S:
+            self._held.clear()
+
+    def resting(self, now_ns: int) -> Collection[Kind]:
+        """The kinds of which no row goes now."""
+        if self.leaving:
+            return frozenset(Kind) - {Kind.CONTROL}
+        if not self._rests:
+            return ()
+        return frozenset(kind for kind, rest in self._rests.items() if now_ns < rest.until_ns)
+
+    def resting_kinds(self) -> frozenset[Kind]:
+        """The kinds that nobody subscribes to."""
+        return frozenset(self._rests)
+
+    def held(self) -> Mapping[int, tuple[Kind, int]]:
+        """The rows that the broker or the unit cannot send: kind and bytes by row."""
+        return self._held
+
+    def _up_s(self, now_ns: int) -> float:
+        return (now_ns - self.up_ns) / NS_PER_S

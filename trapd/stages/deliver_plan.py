@@ -1,0 +1,26 @@
+"""What Deliver is told once, at start. Frozen; any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trapd.wire.window import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverPlan:
+    """What the configuration says of delivery.
+
+    A publish that is unanswered for `dead_after_s` tells a dead link, long before TCP would. `receipts`: an
+    event stays until its receiver has confirmed it; thumbnails and photographs go on the broker's word.
+    `commands`: whether to listen for any; `refusal`: why they are refused, empty where they are obeyed.
+    """
+
+    limit: Limit
+    dead_after_s: float
+    receipts: bool = False
+    chunk_bytes: int = 65_536
+    bytes_per_day: int | None = None
+    alert_reserve_bytes: int = 0
+    commands: bool = True
+    refusal: str = ""

@@ -1,0 +1,69 @@
+"""The facts of a heartbeat: flat, numeric where they can be, cheap to gather. Heartbeat's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from trapd.host import vitals
+from trapd.ports import Clock
+from trapd.records import Kind
+from trapd.stages.alerts import Alerts
+from trapd.store import Session, Store
+
+
+class Facts:
+    """Gathers what the unit says of itself."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        alerts: Alerts,
+        online: Callable[[], bool],
+        version: str,
+        held_back: Callable[[], Mapping[Kind, str]] = dict,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._alerts = alerts
+        self._online = online
+        self._held_back = held_back
+        self._version = version
+        self._began_ns = clock.boot_ns()
+
+    def read(self, session: Session) -> Mapping[str, int | float | str | bool]:
+        """One flat mapping; what the machine does not tell is left out."""
+        now_ns = self._clock.boot_ns()
+        disk = self._store.space.disk()
+        facts: dict[str, int | float | str | bool | None] = {
+            "version": self._version,
+            "epoch": self._store.epoch,
+            "uptime_s": vitals.uptime_s(),
+            "running_s": round((now_ns - self._began_ns) / 1e9, 1),
+            "online": self._online(),
+            "alerts": len(self._alerts.names()),
+            "cpu_c": vitals.cpu_celsius(),
+            "load_1min": vitals.load_1min(),
+            "resident_bytes": vitals.resident_bytes(),
+            "disk_free_bytes": disk.free_bytes,
+            "disk_used_bytes": disk.used_bytes,
+            "oldest_unsent_s": session.outbox.oldest_unsent_s(self._clock.now()),
+        }
+        depth = session.outbox.depth()
+        facts.update({f"queue_{kind}": count for kind, count in depth.items()})
+        facts.update(self._what_is_held_back(session, depth))
+        facts.update({name.replace(".", "_"): count for name, count in session.counters.all().items()})
+        facts.update(session.events.totals())
+        return {name: value for name, value in facts.items() if value is not None}
+
+    def _what_is_held_back(self, session: Session, depth: Mapping[str, int]) -> dict[str, int | str]:
+        """What does not go although there is a link, and why; and what the receiver has yet to confirm."""
+        reasons = {kind.value: why for kind, why in self._held_back().items() if kind.value in depth}
+        sizes = session.outbox.bytes_waiting()
+        facts: dict[str, int | str] = {"awaiting_receipt": session.outbox.awaiting_count()}
+        facts["held_back_rows"] = sum(depth[kind] for kind in reasons)
+        facts["held_back_bytes"] = sum(sizes.get(kind, 0) for kind in reasons)
+        if reasons:
+            facts["held_back_reason"] = ", ".join(sorted(set(reasons.values())))
+        return facts

@@ -1,0 +1,52 @@
+"""Refused triggers on their way into the store: by reason, so that any number of them takes no room.
+
+The sensor's thread and Capture's add; Capture writes them down at every turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+
+from trapd.errors import StoreFull
+from trapd.ports import Clock
+from trapd.records import Refusal
+from trapd.rules import NS_PER_S
+from trapd.store import Session
+
+log = logging.getLogger("trapd.capture")
+
+_RETRY_S = 5.0
+
+
+class Refusals:
+    """What was refused and is not in the store yet."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: Counter[Refusal] = Counter()
+        self._retry_ns = 0
+
+    def add(self, why: Refusal) -> None:
+        """One trigger was refused. Any thread."""
+        with self._lock:
+            self._waiting[why] += 1
+
+    def store(self, session: Session) -> None:
+        """Write down what waits. While the store is full it adds up here, tried again every 5 s."""
+        if not self._waiting or self._clock.boot_ns() < self._retry_ns:
+            return
+        with self._lock:
+            refused, self._waiting = self._waiting, Counter()
+        try:
+            for why in tuple(refused):
+                session.counters.add(f"refused.{why}", refused[why])
+                log.info("%d refused: %s", refused.pop(why), why)
+        except StoreFull:
+            log.warning("%d refused triggers are not counted yet: no space", refused.total())
+            self._retry_ns = self._clock.boot_ns() + int(_RETRY_S * NS_PER_S)
+        finally:
+            with self._lock:
+                self._waiting.update(refused)

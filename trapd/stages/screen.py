@@ -1,0 +1,215 @@
+"""Screen: judge what was captured, oldest first, and settle it: due for delivery, or discarded.
+
+One thread owns the classifier. Bursts wait on disk; their small frames are in memory only while there is
+room. Whatever goes wrong here keeps the burst as `unknown`: the filter may fail, the animal may not be lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from trapd.errors import BadInput, ModelUnavailable, StoreError, StoreFull
+from trapd.ports import Classifier, Clock
+from trapd.records import Event, FrameScore, ModelInfo, Small, State, Verdict
+from trapd.rules import NS_PER_S, audit_chosen, judge_burst, unjudged
+from trapd.stages.alerts import Alerts
+from trapd.stages.base import Stage
+from trapd.stages.waiting import WaitingFrames
+from trapd.store import Session, Store
+
+log = logging.getLogger("trapd.screen")
+
+_TURN_S = 1.0
+_RETRY_MODEL_S = 60.0
+_RETRY_STORE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenPlan:
+    """What the configuration says of the filter. `threshold` None: the model's own.
+
+    Events of the `alert_classes` go before everything else. `send_media`: photographs go without being asked
+    for.
+    """
+
+    threshold: float | None
+    classes: tuple[str, ...]
+    audit_fraction: float
+    thumbnail_bytes: int
+    discard_at_once: bool
+    alert_classes: tuple[str, ...] = ()
+    send_media: bool = False
+
+
+class Screen(Stage):
+    """Captured events to kept or discarded ones. `classifier` None keeps everything unjudged.
+
+    `announce` is told which model is at work: once at start, and whenever that changes. It may raise
+    StoreFull, and is then told again later.
+    """
+
+    name = "screen"
+    patience_s = 120.0
+
+    def __init__(
+        self,
+        plan: ScreenPlan,
+        *,
+        classifier: Classifier | None,
+        store: Store,
+        waiting: WaitingFrames,
+        alerts: Alerts,
+        clock: Clock,
+        announce: Callable[[ModelInfo | None], None],
+    ) -> None:
+        super().__init__()
+        self._plan = plan
+        self._announce = announce
+        self._classifier = classifier
+        self._store = store
+        self._waiting = waiting
+        self._alerts = alerts
+        self._clock = clock
+        self._info: ModelInfo | None = None
+        self._announced: tuple[ModelInfo | None] | None = None
+        self._retry_ns = 0
+
+    def run(self) -> None:
+        """Until told to stop."""
+        with self._store.session() as session:
+            try:
+                self._open_model()
+                while not self.stop.is_set():
+                    self.beat()
+                    self._turn(session)
+            finally:
+                if self._classifier is not None:
+                    self._classifier.close()
+
+    def _turn(self, session: Session) -> None:
+        # Cleared before the look: a burst recorded after it sets it again, and the wait ends at once.
+        self._waiting.news.clear()
+        event = session.events.oldest_captured()
+        try:
+            self._tell_model()
+            if event is not None:
+                self._screen(session, event)
+        except StoreFull as error:
+            # What is captured stays captured, on disk; nothing is lost by judging it later.
+            log.warning("Screen waits for space: %s", error)
+            self._clock.wait(self.stop, _RETRY_STORE_S)
+        else:
+            if event is None:
+                self._clock.wait(self._waiting.news, _TURN_S)
+
+    def _screen(self, session: Session, event: Event) -> None:
+        if event.id in self._store.recovered.give_up:
+            # Its photographs have ended two processes: they are not looked at again, nor is a thumbnail made.
+            self._settle(session, event, unjudged("judging it has ended two processes", self._info), None)
+            return
+        if self._info is None:
+            self._open_model()
+            self._tell_model()
+        verdict = self._judge(event)
+        self._settle(session, event, verdict, self._thumbnail(event, verdict) if verdict.keep else None)
+
+    def _tell_model(self) -> None:
+        if self._announced != (self._info,):
+            self._announce(self._info)
+            self._announced = (self._info,)
+
+    def _open_model(self) -> None:
+        if self._classifier is None or self._clock.boot_ns() < self._retry_ns:
+            return
+        try:
+            self._info = self._classifier.open()
+        except ModelUnavailable as error:
+            self._model_failed(error)
+        else:
+            self._alerts.clear("model")
+            log.info("model %s, threshold %.2f", self._info.name, self._info.threshold)
+
+    def _model_failed(self, error: ModelUnavailable) -> None:
+        if self._classifier is not None:
+            self._classifier.close()
+        self._info = None
+        self._retry_ns = self._clock.boot_ns() + int(_RETRY_MODEL_S * NS_PER_S)
+        self._alerts.raise_("model", error.message, error.hint or "every burst is kept unjudged meanwhile")
+
+    def _judge(self, event: Event) -> Verdict:
+        smalls = self._waiting.take(event.id)
+        if self._classifier is None:
+            return unjudged("")
+        if self._info is None:
+            return unjudged("the model is not available")
+        info = self._info
+        begin_s = time.monotonic()
+        try:
+            scores, damaged = self._scores(self._classifier, event, smalls)
+        except ModelUnavailable as error:
+            self._model_failed(error)
+            return unjudged(error.message, info)
+        verdict = judge_burst(
+            scores,
+            info,
+            threshold=self._plan.threshold,
+            classes=self._plan.classes,
+            audit=audit_chosen(event.id, self._plan.audit_fraction),
+        )
+        if damaged and (verdict.audit or not verdict.keep):
+            # The frame nobody could look at may be the one with the animal.
+            verdict = unjudged(f"{damaged} of {len(event.media)} photographs cannot be decoded", info)
+        return replace(verdict, ms=round((time.monotonic() - begin_s) * 1000))
+
+    def _scores(
+        self, classifier: Classifier, event: Event, smalls: Sequence[Small] | None
+    ) -> tuple[list[FrameScore], int]:
+        """Scores of the frames that can be judged, and how many cannot."""
+        scores: list[FrameScore] = []
+        damaged = 0
+        for index, medium in enumerate(event.media):
+            self.beat()
+            try:
+                picture = smalls[index] if smalls is not None else self._store.read(medium)
+                scores.append(classifier.judge(picture))
+            except (BadInput, OSError) as error:
+                damaged += 1
+                log.warning("%s: %s", medium.id, error)
+        return scores, damaged
+
+    def _settle(
+        self, session: Session, event: Event, verdict: Verdict, thumb: tuple[str, int] | None
+    ) -> None:
+        settled = session.events.settle(
+            event.id,
+            verdict,
+            thumb=thumb,
+            urgent=verdict.verdict in self._plan.alert_classes,
+            media=self._plan.send_media,
+        )
+        if verdict.reason:
+            session.counters.add("unjudged")
+            log.warning("%s kept unjudged: %s", event.id, verdict.reason)
+        else:
+            log.info("%s %s %s", event.id, verdict.verdict, _words(settled, verdict))
+        if settled.state is State.DISCARDED and self._plan.discard_at_once:
+            self._store.space.drop(session, settled)
+
+    def _thumbnail(self, event: Event, verdict: Verdict) -> tuple[str, int] | None:
+        """The best frame's thumbnail; an event without one is still an event."""
+        if self._plan.thumbnail_bytes == 0 or not event.media:
+            return None
+        best = max(verdict.detections, key=lambda box: box.conf).frame if verdict.detections else 0
+        try:
+            return self._store.write_thumb(event, best, self._plan.thumbnail_bytes)
+        except (BadInput, StoreError, OSError) as error:
+            log.warning("no thumbnail for %s: %s", event.id, error)
+            return None
+
+
+def _words(event: Event, verdict: Verdict) -> str:
+    score = "" if verdict.score is None else f"{verdict.score:.2f} "
+    return f"{score}{event.state}{' as audit sample' if verdict.audit else ''}"

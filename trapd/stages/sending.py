@@ -1,0 +1,160 @@
+"""From the outbox to the socket: in order, within window, pace and budget. Deliver's thread."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from enum import Enum, auto
+from typing import NamedTuple
+
+from trapd.errors import BadInput, LinkUnavailable, StoreCorrupt, StoreError
+from trapd.ports import Clock
+from trapd.records import Message, Priority
+from trapd.rules import NS_PER_S
+from trapd.stages.connection import Connection
+from trapd.stages.declined import Declined
+from trapd.stages.payloads import Payloads
+from trapd.stages.spending import Spending
+from trapd.store import Session
+from trapd.wire.topics import Topics
+from trapd.wire.window import publish_bytes
+
+log = logging.getLogger("trapd.deliver")
+
+_AHEAD = 100
+_AHEAD_FOR_S = 0.2  # a kind whose rest is over need not wait longer for its turn
+
+
+class _Went(Enum):
+    SENT = auto()
+    NOT_NOW = auto()  # this one; others may go
+    FULL = auto()  # nothing may go
+
+
+class _Packet(NamedTuple):
+    topic: str
+    payload: bytes
+    size_bytes: int
+
+
+class Sending:
+    """Hands over what may go now. Alerts go first and do not wait for the pace, only for the window."""
+
+    def __init__(
+        self, *, topics: Topics, payloads: Payloads, spending: Spending, declined: Declined, clock: Clock
+    ) -> None:
+        self._topics = topics
+        self._payloads = payloads
+        self._spending = spending
+        self._declined = declined
+        self._clock = clock
+        self._ahead: deque[Message] = deque()
+        self._nothing_lower = False
+        self._as_of = (0, 0)  # when, and the store's version then
+
+    def forget_order(self) -> None:
+        """Rows have come or gone by this thread's own doing: look again before the next is sent."""
+        self._ahead.clear()
+        self._nothing_lower = False
+
+    def pump(self, session: Session, connection: Connection) -> None:
+        """Hand rows to the socket while there is room."""
+        connection.release_held(self._clock.boot_ns())
+        connection.over_budget.clear()
+        self._forget_what_is_old(session)
+        while connection.up and connection.room > 0:
+            if not self._ahead:
+                self._ahead.extend(self._next(session, connection, _AHEAD))
+            if not self._ahead:
+                return
+            message = self._ahead.popleft()
+            if not self._send_in_turn(session, connection, message):
+                self._ahead.appendleft(message)
+                return
+
+    def _forget_what_is_old(self, session: Session) -> None:
+        """What another thread has put counts at once."""
+        now_ns, version = self._clock.boot_ns(), session.outbox.version()
+        if self._as_of[1] != version or now_ns - self._as_of[0] > _AHEAD_FOR_S * NS_PER_S:
+            self.forget_order()
+            self._as_of = (now_ns, version)
+
+    def _next(
+        self, session: Session, connection: Connection, limit: int, below: Priority | None = None
+    ) -> list[Message]:
+        choice = connection.choice(self._clock.boot_ns())
+        return session.outbox.next(limit, max_bytes=connection.window.limit.bytes, below=below, **choice)
+
+    def _send_in_turn(self, session: Session, connection: Connection, message: Message) -> bool:
+        """False when nothing may go any more."""
+        turns = connection.turns
+        if turns.lower and message.priority is not Priority.ALERT and not self._nothing_lower:
+            lower = self._next(session, connection, 1, below=message.priority)
+            for other in lower:
+                if self._send(session, connection, other) is _Went.FULL:
+                    return False
+                self._ahead.clear()
+            self._nothing_lower = not lower
+            turns.sent(lower=True)
+        went = self._send(session, connection, message)
+        if went is _Went.SENT and message.priority is not Priority.ALERT:
+            turns.sent(lower=False)
+        return went is not _Went.FULL
+
+    def _send(self, session: Session, connection: Connection, message: Message) -> _Went:
+        if not connection.may_go(message, self._clock.boot_ns()):
+            return _Went.NOT_NOW
+        packet = self._packet(session, connection, message)
+        if packet is None:
+            return _Went.NOT_NOW
+        if not connection.window.fits(packet.size_bytes, urgent=message.priority is Priority.ALERT):
+            return _Went.FULL
+        if not self._spending.allows(message, packet.size_bytes):
+            connection.over_budget.add(message.priority)
+            return _Went.NOT_NOW
+        return self._publish(session, connection, message, packet)
+
+    def _publish(self, session: Session, connection: Connection, message: Message, packet: _Packet) -> _Went:
+        try:
+            token = connection.link.publish(packet.topic, packet.payload, retain=message.retain)
+        except LinkUnavailable as error:
+            log.info("%s waits: %s", message.leaf, error)
+            return _Went.FULL
+        except BadInput as error:
+            self._cannot_send(session, connection, message, error)
+            return _Went.NOT_NOW
+        connection.sent(token, message, packet.size_bytes, self._clock.boot_ns())
+        self._spending.sent(message, packet.size_bytes)
+        return _Went.SENT
+
+    def _packet(self, session: Session, connection: Connection, message: Message) -> _Packet | None:
+        """Topic and payload of a row. None for one that cannot go now: it is held, the others go on."""
+        try:
+            topic = self._topics.full(self._payloads.leaf(message))
+            payload = self._payloads.make(session, message)
+        except StoreCorrupt:
+            raise
+        except (BadInput, StoreError, OSError) as error:
+            self._cannot_send(session, connection, message, error)
+            return None
+        if payload is None:
+            log.error("%s is gone: nothing to send", message.leaf)
+            session.counters.add("gone")
+            session.outbox.acknowledge([message.row])
+            self.forget_order()
+            return None
+        size_bytes = publish_bytes(topic, len(payload))
+        if connection.largest_bytes is not None and size_bytes > connection.largest_bytes:
+            # The broker would end the link over it, and the next link again.
+            connection.hold(message, self._clock.boot_ns())
+            self._declined.too_large(message.leaf, size_bytes, connection.largest_bytes)
+            return None
+        return _Packet(topic, payload, size_bytes)
+
+    def _cannot_send(
+        self, session: Session, connection: Connection, message: Message, error: Exception
+    ) -> None:
+        """One damaged row must not stop the others."""
+        log.error("cannot send %s (row %d): %s", message.leaf, message.row, error)
+        connection.hold(message, self._clock.boot_ns())
+        session.counters.add("unsendable")

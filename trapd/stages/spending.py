@@ -1,0 +1,76 @@
+"""The byte budget as Deliver keeps it: on running time, across restarts, without a sync of its own.
+
+What was sent is remembered by commits that do not sync: kill -9 forgets seconds of it, a power cut what was
+sent since the last durable commit of anybody. Deliver's thread.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from trapd.errors import StoreCorrupt, StoreError
+from trapd.ports import Clock
+from trapd.records import Message, Priority
+from trapd.rules import NS_PER_S, Budget
+from trapd.store import Session
+from trapd.wire.window import PUBACK_BYTES
+
+log = logging.getLogger("trapd.deliver")
+
+_KEY = "budget"
+_REMEMBER_EVERY_S = 10.0
+
+
+class Spending:
+    """`budget` None: there is no limit, and nothing is kept."""
+
+    def __init__(self, budget: Budget | None, clock: Clock) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._began_ns = clock.boot_ns()
+        self._earlier_s = 0.0
+        self._remembered_s = 0.0
+
+    def load(self, session: Session) -> None:
+        """What earlier processes have sent, and how long they ran. Damaged: as if they had sent nothing."""
+        if self._budget is None or (text := session.meta.get(_KEY)) is None:
+            return
+        try:
+            found = json.loads(text)
+            self._budget.restore(
+                [(int(slot), int(all_), int(alerts)) for slot, all_, alerts in found["spent"]]
+            )
+            self._earlier_s = float(found["running_s"])
+        except (ValueError, TypeError, KeyError) as error:
+            log.warning("what was spent of publish.bytes_per_day is not known any more: %s", error)
+        self._remembered_s = self._earlier_s
+
+    def allows(self, message: Message, size_bytes: int) -> bool:
+        """Whether this publish may go now."""
+        return self._budget is None or self._budget.allows(
+            size_bytes + PUBACK_BYTES, self._now_s(), alert=message.priority is Priority.ALERT
+        )
+
+    def sent(self, message: Message, size_bytes: int) -> None:
+        """It went."""
+        if self._budget is not None:
+            self._budget.spend(
+                size_bytes + PUBACK_BYTES, self._now_s(), alert=message.priority is Priority.ALERT
+            )
+
+    def remember(self, session: Session, *, now: bool = False) -> None:
+        """Write it down, now or every few seconds."""
+        if self._budget is None or (not now and self._now_s() - self._remembered_s < _REMEMBER_EVERY_S):
+            return
+        self._remembered_s = self._now_s()
+        text = json.dumps({"running_s": round(self._now_s(), 1), "spent": self._budget.slots()})
+        try:
+            session.counters.remember(_KEY, text)
+        except StoreCorrupt:
+            raise
+        except StoreError as error:
+            log.warning("what was sent is not written down: %s", error)
+
+    def _now_s(self) -> float:
+        return self._earlier_s + (self._clock.boot_ns() - self._began_ns) / NS_PER_S

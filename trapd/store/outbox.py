@@ -1,0 +1,229 @@
+"""What waits to be sent. One object per session, on the session's thread; any stage puts, Deliver takes.
+
+A row leaves only by `acknowledge`, or by the receipt for one that the broker has. A retained leaf has one
+row, its newest value, under a new row id: the acknowledgement of the older one deletes nothing. An event's
+payload is not here: its row refers to the event and the payload is made when it is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from trapd.records import Kind, Message, Moment, State
+from trapd.rules import PRIORITY
+from trapd.store import transfer
+from trapd.store.choice import Choice, choose
+from trapd.store.database import Database
+from trapd.store.rows import EPOCH, LAST_DELIVERY_MS, LAST_N, meta_number, put_meta, queue_row
+
+_SLICE = 500
+
+
+class Outbox:
+    """`now` stamps rows."""
+
+    def __init__(self, database: Database, *, now: Callable[[], Moment]) -> None:
+        self._database = database
+        self._now = now
+
+    def put(self, kind: Kind, leaf: str, payload: bytes, *, retain: bool) -> int:
+        """Queue a payload for topic `leaf`; gives its row id. One transaction, one sync.
+
+        With `retain` it takes the place of what waits for that leaf, and is remembered for replay_retained.
+        """
+        with self._database.write() as connection:
+            if retain:
+                connection.execute("DELETE FROM outbox WHERE leaf = ? AND retain = 1", (leaf,))
+                connection.execute(
+                    "INSERT INTO leaf (leaf, kind, payload) VALUES (?, ?, ?)"
+                    " ON CONFLICT (leaf) DO UPDATE SET kind = excluded.kind, payload = excluded.payload",
+                    (leaf, kind.value, payload),
+                )
+            return queue_row(
+                connection,
+                self._now(),
+                kind=kind,
+                priority=PRIORITY[kind],
+                leaf=leaf,
+                size_bytes=len(payload),
+                retain=retain,
+                # A retained payload lies in `leaf`, once.
+                payload=None if retain else payload,
+            )
+
+    def next(self, limit: int, **choice: Any) -> list[Message]:
+        """What to send now: at most `limit` publishes, by priority; the fields of Choice narrow it down.
+
+        Newest alert first, everything else oldest first. Costs the same for ten rows and for a million, plus
+        what is left out.
+        """
+        with self._database.read() as connection:
+            return choose(connection, limit, Choice(**choice))
+
+    def acknowledge(
+        self,
+        rows: Sequence[int],
+        *,
+        parts: Mapping[tuple[int, int], Sequence[int]] | None = None,
+        awaiting: Sequence[int] = (),
+        mark: int = 0,
+    ) -> None:
+        """What the broker has taken, in one transaction with one sync.
+
+        `rows` have arrived: they go, and an event's row makes its event `delivered`. `parts`, by row and
+        chunk size, are done; with its last part a row goes. `awaiting` rows stay for the receiver's receipt,
+        marked with `mark`, which is above 0. Rows that are not there any more are passed over.
+        """
+        if not (rows or parts or awaiting):
+            return
+        with self._database.write() as connection:
+            _free(connection, rows)
+            for (row, chunk_bytes), numbers in (parts or {}).items():
+                transfer.done(connection, row, chunk_bytes, numbers)
+            connection.executemany(
+                "UPDATE outbox SET awaits = ? WHERE row = ?", [(mark, r) for r in awaiting]
+            )
+            put_meta(connection, LAST_DELIVERY_MS, str(self._now().wall_ms))
+
+    def version(self) -> int:
+        """Another number whenever another session has written anything. Cheap."""
+        return self._database.number("PRAGMA data_version")
+
+    def last_mark(self) -> int:
+        """The highest mark of any row that awaits its receipt; 0 without one."""
+        return self._database.number("SELECT max(awaits) FROM outbox WHERE awaits > 0")
+
+    def awaiting_count(self) -> int:
+        """How many rows the broker has and no receipt has freed yet."""
+        return self._database.number("SELECT value FROM tally WHERE name = 'awaiting'")
+
+    def receipt_ids(self, ids: Sequence[str]) -> list[str]:
+        """The receiver has these events: the rows that the broker has go. Gives the ids that nobody knows."""
+        unknown = []
+        for begin in range(0, len(ids), _SLICE):
+            with self._database.write() as connection:
+                freed = []
+                for event_id in ids[begin : begin + _SLICE]:
+                    found = connection.execute(
+                        "SELECT outbox.row, awaits FROM event LEFT JOIN outbox"
+                        " ON outbox.event = event.row AND outbox.kind = 'event' WHERE event.id = ?",
+                        (event_id,),
+                    ).fetchone()
+                    if found is None:
+                        unknown.append(event_id)
+                    elif found["awaits"]:
+                        freed.append(found["row"])
+                _free(connection, freed)
+        return unknown
+
+    def receipt_upto(self, epoch: str, n: int) -> bool:
+        """The receiver has every event of `epoch` up to number `n`; False where nobody knows such a number.
+
+        In slices: each is short, and what a break leaves goes again.
+        """
+        freed = _SLICE
+        while freed == _SLICE:
+            with self._database.write() as connection:
+                rows = connection.execute(
+                    # CROSS JOIN keeps the order: over what awaits, not over every event there ever was.
+                    "SELECT outbox.row FROM outbox CROSS JOIN event ON event.row = outbox.event"
+                    " WHERE outbox.awaits > 0 AND outbox.kind = 'event' AND event.epoch = ? AND event.n <= ?"
+                    " LIMIT ?",
+                    (epoch, n, _SLICE),
+                ).fetchall()
+                freed = len(rows)
+                _free(connection, [row["row"] for row in rows])
+                last_n = meta_number(connection, LAST_N)
+                here = connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (EPOCH, epoch))
+                once = connection.execute("SELECT 1 FROM event WHERE epoch = ? LIMIT 1", (epoch,))
+                known = n <= last_n and (here.fetchone() or once.fetchone()) is not None
+        return known
+
+    def request_media(
+        self, wanted: Mapping[str, transfer.Ranges | None], *, chunk_bytes: int
+    ) -> transfer.Requested:
+        """Queue the photographs that somebody asks for, by id, with None or the chunks wanted. One sync."""
+        became: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+        with self._database.write() as connection:
+            for medium_id, ranges in wanted.items():
+                found = transfer.request(connection, self._now(), medium_id, ranges, chunk_bytes)
+                became[found].append(medium_id)
+        return transfer.Requested(tuple(became[True]), tuple(became[None]), tuple(became[False]))
+
+    def waits(self, leaf: str) -> bool:
+        """Whether the newest value of a retained leaf still waits to be sent."""
+        return self._database.one("SELECT 1 FROM outbox WHERE leaf = ? AND retain = 1", (leaf,)) is not None
+
+    def replay_retained(self) -> None:
+        """Queue the last value of every retained leaf again: the broker may have lost what it kept."""
+        with self._database.write() as connection:
+            lost = connection.execute(
+                "SELECT leaf, kind, length(payload) AS bytes FROM leaf WHERE NOT EXISTS"
+                " (SELECT 1 FROM outbox WHERE outbox.leaf = leaf.leaf AND outbox.retain = 1) ORDER BY leaf"
+            ).fetchall()
+            for row in lost:
+                kind = Kind(row["kind"])
+                queue_row(
+                    connection,
+                    self._now(),
+                    kind=kind,
+                    priority=PRIORITY[kind],
+                    leaf=row["leaf"],
+                    size_bytes=row["bytes"],
+                    retain=True,
+                )
+
+    def retained_leaves(self, prefix: str = "") -> list[str]:
+        """The retained leaves below `prefix` whose last value is not empty."""
+        rows = self._database.all(
+            "SELECT leaf FROM leaf WHERE substr(leaf, 1, ?) = ? AND length(payload) > 0 ORDER BY leaf",
+            (len(prefix), prefix),
+        )
+        return [row["leaf"] for row in rows]
+
+    def depth(self) -> dict[str, int]:
+        """Rows by kind, kinds without rows left out. Costs the same for ten rows and for a million."""
+        rows = self._database.all("SELECT name, value FROM tally WHERE name LIKE 'outbox.%' AND value <> 0")
+        return {row["name"].removeprefix("outbox."): row["value"] for row in rows}
+
+    def bytes_waiting(self) -> dict[str, int]:
+        """Bytes of all rows by kind, about. Costs the same for ten rows and for a million."""
+        rows = self._database.all("SELECT name, value FROM tally WHERE name LIKE 'bytes.%' AND value > 0")
+        return {row["name"].removeprefix("bytes."): row["value"] for row in rows}
+
+    def oldest_unsent_s(self, now: Moment) -> float | None:
+        """Seconds that the oldest row has waited; None when nothing waits.
+
+        By the boot's own clock where the row is of this boot, else by the wall clock, which may have jumped.
+        """
+        row = self._database.one(
+            "SELECT queued_ms, queued_boot_ms, boot.boot_id FROM outbox JOIN boot ON boot.row = outbox.boot"
+            " ORDER BY outbox.row LIMIT 1"
+        )
+        if row is None:
+            return None
+        if row["boot_id"] == now.boot_id:
+            waited_ms = now.boot_ns // 1_000_000 - int(row["queued_boot_ms"])
+        else:
+            waited_ms = now.wall_ms - int(row["queued_ms"])
+        return max(0, waited_ms) / 1000
+
+    def last_delivery_ms(self) -> int | None:
+        """Unix time of the last acknowledgement; None before the first."""
+        row = self._database.one("SELECT value FROM meta WHERE key = ?", (LAST_DELIVERY_MS,))
+        return None if row is None else int(row["value"])
+
+
+def _free(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
+    if not rows:
+        return
+    these = json.dumps(list(rows))
+    connection.execute(
+        "UPDATE event SET state = ? WHERE state = ? AND row IN (SELECT event FROM outbox"
+        " WHERE kind = ? AND row IN (SELECT value FROM json_each(?)))",
+        (State.DELIVERED.value, State.KEPT.value, Kind.EVENT.value, these),
+    )
+    connection.execute("DELETE FROM outbox WHERE row IN (SELECT value FROM json_each(?))", (these,))

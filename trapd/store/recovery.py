@@ -1,0 +1,359 @@
+"""Start-up: bring files and rows back together, whatever the power cut left. Called by Store.open only.
+
+Every step may itself be cut: it is found half done at the next start and done again. Nothing that may be a
+photograph is deleted; what cannot be taken up is moved to orphans/.
+
+What is found                             What becomes of it
+a temporary file                          removed: its burst was never promised
+photographs without a row, sound          adopted as a captured burst with their own id; summed later
+a file under media/ that is not one       moved to orphans/
+a file that its row has given up          removed: its eviction is finished
+a row whose photograph is gone            the photograph is marked evicted, the event stays
+a thumbnail without a row                 removed: it is made again from the photograph
+the oldest captured event, after an       one attempt more; at two it is given up: kept unjudged
+unclean end
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from trapd.errors import BadPicture
+from trapd.records import Medium
+from trapd.store import exif, names
+from trapd.store.database import Database
+from trapd.store.durable import disk_errors, sync_folder
+from trapd.store.event_rows import Burst, insert_burst
+from trapd.store.rows import BACKED_UP_SEQ, CLEAN, EPOCH, LAST_SEQ, REBUILT, Meta, put_meta
+
+log = logging.getLogger("trapd.store")
+
+_MOST_ATTEMPTS = 2
+_TRANSACTION_BURSTS = 50
+_HEAD_BYTES = 128_000  # our EXIF stands first and has at most 64 kB; what follows it is small
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What came back when the database was damaged or gone, and what did not."""
+
+    set_aside: str | None = None  # the damaged one
+    restored: int = 0  # events, from the backup
+    adopted: int = 0  # bursts, from their photographs alone: they are judged again
+    lost: int = 0  # bursts at most whose number was given and of which there is no photograph
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What start-up found. Counts are of files, but for `adopted` and `waiting`: of bursts."""
+
+    clean: bool  # the last process ended in good order
+    set_aside: str | None  # a damaged database, under this name
+    temp_removed: int
+    evictions_finished: int
+    media_missing: int
+    adopted: int
+    orphaned: int
+    thumbs_removed: int
+    waiting: int  # captured, not judged yet
+    give_up: tuple[str, ...]  # ids of events whose judging has ended two processes
+    rebuilt: Rebuilt | None = None  # the database had to be made anew, and nobody has been told yet
+
+
+def remove_temp(root: Path) -> int:
+    """Empty the folder of temporary files."""
+    removed = 0
+    with disk_errors("remove temporary files"):
+        for file in (root / names.TEMP).iterdir():
+            file.unlink()
+            removed += 1
+    return removed
+
+
+def begin(database: Database) -> bool:
+    """Note that a process uses the store now; True if the last one ended in good order.
+
+    After an unclean end the oldest captured event has one attempt more: Screen judges strictly in order, so
+    it is the one that may have ended the process.
+    """
+    last_end = Meta(database).get(CLEAN)
+    with database.write() as connection:
+        if last_end == "0":
+            connection.execute(
+                "UPDATE event SET attempts = attempts + 1 WHERE row ="
+                " (SELECT row FROM event WHERE state = 'captured' ORDER BY row LIMIT 1)"
+            )
+        put_meta(connection, CLEAN, "0")
+    return last_end != "0"
+
+
+def given_up(database: Database) -> tuple[str, ...]:
+    """The events that Screen keeps without judging them."""
+    rows = database.all(
+        "SELECT id FROM event WHERE state = 'captured' AND attempts >= ? ORDER BY row", (_MOST_ATTEMPTS,)
+    )
+    return tuple(row["id"] for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The names of the files under media/ (relative to storage.path) and in orphans/."""
+
+    files: frozenset[str]
+    orphans: frozenset[str]
+
+    def seqs(self) -> frozenset[int]:
+        """Every burst number that a photograph's name carries, of whatever epoch."""
+        return frozenset(name.seq for name in self._names())
+
+    def epochs(self) -> frozenset[str]:
+        """Every epoch that a photograph's name carries."""
+        return frozenset(name.epoch for name in self._names())
+
+    def _names(self) -> Iterator[names.PhotographName]:
+        for path in (*self.files, *self.orphans):
+            name = names.parse_photograph(Path(path).name)
+            if name is not None:
+                yield name
+
+
+def look(root: Path) -> Found:
+    """List what lies there."""
+    with disk_errors("list the photographs"):
+        orphans = frozenset(file.name for file in (root / names.ORPHANS).iterdir())
+        return Found(frozenset(_files(root)), orphans)
+
+
+class MediaFiles:
+    """The files below media/, against their rows."""
+
+    def __init__(self, root: Path, database: Database, found: Found) -> None:
+        self._root = root
+        self._database = database
+        self._files = found.files
+        self._orphans = set(found.orphans)
+        self.orphaned = 0
+        self.evictions_finished = 0
+        self.media_missing = 0
+        self.adopted = 0
+
+    def reconcile(self, epoch: str) -> None:
+        """Bring files and rows together. Raises StoreError and its children."""
+        rows = self._database.all("SELECT path FROM medium WHERE evicted = 0")
+        on_disk = frozenset(str(row["path"]) for row in rows)
+        self._note_missing(sorted(on_disk - self._files))
+        found: dict[str, list[tuple[str, names.PhotographName]]] = {}
+        for path in sorted(self._files - on_disk):
+            name = names.parse_photograph(Path(path).name)
+            if name is None:
+                self._orphan(path, "not a name that trapd gives")
+            elif not self._finish_eviction(path, name):
+                found.setdefault(name.event_id, []).append((path, name))
+        bursts = [burst for files in found.values() if (burst := self._read(files)) is not None]
+        bursts.sort(key=lambda burst: burst.seq)
+        self._make_names_durable(bursts)
+        for first in range(0, len(bursts), _TRANSACTION_BURSTS):
+            self._adopt(bursts[first : first + _TRANSACTION_BURSTS], epoch)
+
+    def _note_missing(self, paths: list[str]) -> None:
+        self.media_missing = len(paths)
+        if not paths:
+            return
+        log.error("%d photographs are gone from the disk, the first is %s", len(paths), paths[0])
+        with self._database.write() as connection:
+            for path in paths:
+                connection.execute("UPDATE medium SET evicted = 1 WHERE path = ? AND evicted = 0", (path,))
+            connection.execute(
+                "UPDATE event SET has_files = 0 WHERE has_files = 1 AND thumb IS NULL"
+                " AND NOT EXISTS (SELECT 1 FROM medium WHERE medium.event = event.row AND medium.evicted = 0)"
+            )
+
+    def _finish_eviction(self, path: str, name: names.PhotographName) -> bool:
+        row = self._database.one(
+            "SELECT 1 FROM medium JOIN event ON event.row = medium.event"
+            " WHERE event.id = ? AND medium.frame = ? AND medium.path = ? AND medium.evicted = 1",
+            (name.event_id, name.frame, path),
+        )
+        if row is None:
+            return False
+        with disk_errors(f"remove {path}"):
+            (self._root / path).unlink(missing_ok=True)
+        self.evictions_finished += 1
+        return True
+
+    def _read(self, files: list[tuple[str, names.PhotographName]]) -> Burst | None:
+        """The burst that these files are, from what they say of themselves; unsound ones become orphans."""
+        sound: list[tuple[Medium, exif.Origin]] = []
+        name = files[0][1]
+        known = self._database.one("SELECT 1 FROM event WHERE id = ?", (name.event_id,)) is not None
+        for path, photograph in sorted(files, key=lambda file: file[1].frame):
+            if known or any(medium.id == photograph.medium_id for medium, _ in sound):
+                self._orphan(path, f"event {name.event_id} has another photograph {photograph.frame} or none")
+                continue
+            try:
+                sound.append(_read_one(self._root, path, photograph))
+            except BadPicture as error:
+                self._orphan(path, str(error))
+        if not sound:
+            return None
+        origin = sound[0][1]
+        media = tuple(medium for medium, _ in sound)
+        return Burst(
+            name.event_id, name.unit, name.seq, origin.moment, origin.trigger, media, origin.config, {}
+        )
+
+    def _make_names_durable(self, bursts: list[Burst]) -> None:
+        """A killed process may have named these without a sync: not durable yet, but there for us to see.
+
+        Without this, a later power cut would take photographs that have long been an event's.
+        """
+        paths = [self._root / str(medium.path) for burst in bursts for medium in burst.media]
+        days = {path.parent for path in paths}
+        with disk_errors("make the names of photographs durable"):
+            for folder in sorted(days | {day.parent for day in days}):
+                sync_folder(folder)
+
+    def _adopt(self, bursts: list[Burst], epoch: str) -> None:
+        taken: list[Burst] = []
+        with self._database.write() as connection:
+            for burst in bursts:
+                number = connection.execute(
+                    "SELECT 1 FROM event WHERE epoch = ? AND seq = ?", (epoch, burst.seq)
+                ).fetchone()
+                if number is None:
+                    insert_burst(connection, burst, epoch)
+                else:
+                    taken.append(burst)
+            _count_adopted(connection, len(bursts) - len(taken))
+        self.adopted += len(bursts) - len(taken)
+        for burst in taken:
+            for medium in burst.media:
+                self._orphan(str(medium.path), f"burst number {burst.seq} is another's in epoch {epoch}")
+
+    def _orphan(self, path: str, why: str) -> None:
+        file = self._root / path
+        name = file.name
+        number = 1
+        while name in self._orphans:
+            number += 1
+            name = f"{file.name}.{number}"
+        with disk_errors(f"move {path} aside"):
+            file.rename(self._root / names.ORPHANS / name)
+        self._orphans.add(name)
+        self.orphaned += 1
+        log.error("%s moved to %s/%s: %s", path, names.ORPHANS, name, why)
+
+
+def remove_lost_thumbs(root: Path, database: Database) -> int:
+    """Remove the thumbnails that no event refers to: cut before the verdict was stored, or evicted."""
+    removed = 0
+    with disk_errors("remove thumbnails"):
+        for file in (root / names.THUMBS).iterdir():
+            row = database.one("SELECT thumb FROM event WHERE id = ?", (file.stem,))
+            if row is None or row["thumb"] != f"{names.THUMBS}/{file.name}":
+                file.unlink()
+                removed += 1
+    return removed
+
+
+def begin_epoch(database: Database, taken: frozenset[str], drawn: Iterator[str], *, takes_place: bool) -> str:
+    """The store's epoch; a new database gets the first of `drawn` that no photograph carries.
+
+    `takes_place`: a new one takes the place of one that was damaged or is gone.
+    """
+    known = Meta(database).get(EPOCH)
+    if known is not None:
+        return known
+    epoch = next(candidate for candidate in drawn if candidate not in taken)
+    with database.write() as connection:
+        put_meta(connection, EPOCH, epoch)
+        if takes_place:
+            # In one transaction: to a start after this one it is a database like any other.
+            put_meta(connection, REBUILT, "{}")
+    return epoch
+
+
+def note_rebuilt(database: Database, found: Found, set_aside: str | None) -> Rebuilt | None:
+    """What a rebuild brought back, this one or an earlier start's that nobody was told of; None without one.
+
+    It is remembered until Store.told_rebuilt. What the first start has counted stays: bursts come on top.
+    """
+    noted = Meta(database).get(REBUILT)
+    if noted is None:
+        return None
+    said = json.loads(noted)
+    known = int(Meta(database).get(BACKED_UP_SEQ) or 0)
+    newer = frozenset(seq for seq in found.seqs() if seq > known)
+    adopted = said.get("adopted", 0)
+    rebuilt = Rebuilt(
+        set_aside=set_aside or said.get("set_aside"),
+        restored=said.get("restored", database.number("SELECT count(*) FROM event") - adopted),
+        adopted=adopted,
+        lost=said.get("lost", max(newer, default=known) - known - len(newer)),
+    )
+    Meta(database).put(REBUILT, json.dumps(asdict(rebuilt)))
+    return rebuilt
+
+
+def _count_adopted(connection: sqlite3.Connection, bursts: int) -> None:
+    """Add to what is told of a rebuild, in the transaction that adopts."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (REBUILT,)).fetchone()
+    if row is not None:
+        said = json.loads(row["value"])
+        put_meta(connection, REBUILT, json.dumps(said | {"adopted": said.get("adopted", 0) + bursts}))
+
+
+def highest_seq(database: Database) -> int:
+    """Of every burst ever recorded in this database, whatever became of its row."""
+    newest = database.number(
+        "SELECT max(seq) FROM event WHERE epoch = (SELECT value FROM meta WHERE key = ?)", (EPOCH,)
+    )
+    return max(newest, int(Meta(database).get(LAST_SEQ) or 0))
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Every file below media/, and whatever else lies there, relative to root."""
+    for entry in (root / names.MEDIA).iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            for file in entry.iterdir():
+                yield f"{names.MEDIA}/{entry.name}/{file.name}"
+        else:
+            yield f"{names.MEDIA}/{entry.name}"
+
+
+def _read_one(root: Path, path: str, name: names.PhotographName) -> tuple[Medium, exif.Origin]:
+    try:
+        origin, size_bytes = _read_origin(root / path)
+    except OSError as error:
+        raise BadPicture(f"it cannot be read: {error.strerror}") from error
+    if origin.medium_id != name.medium_id or origin.unit != name.unit:
+        raise BadPicture(f"its EXIF says it is {origin.medium_id}")
+    medium = Medium(
+        id=name.medium_id,
+        type="image/jpeg",
+        bytes=size_bytes,
+        sha256="",
+        width=origin.width,
+        height=origin.height,
+        path=path,
+    )
+    return medium, origin
+
+
+def _read_origin(file: Path) -> tuple[exif.Origin, int]:
+    """What the photograph says of itself, and its size. Its pixels are not read: there may be thousands."""
+    with file.open("rb") as photograph:
+        size_bytes = os.fstat(photograph.fileno()).st_size
+        head = photograph.read(_HEAD_BYTES)
+        try:
+            return exif.read(head), size_bytes
+        except BadPicture:
+            if len(head) == size_bytes:
+                raise
+            return exif.read(head + photograph.read()), size_bytes

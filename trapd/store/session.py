@@ -1,0 +1,57 @@
+"""A thread's own way into the store: one connection, and the rooms that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from trapd.errors import StoreError
+from trapd.records import Moment
+from trapd.store.counters import Counters
+from trapd.store.database import FILE, Database
+from trapd.store.events import Events
+from trapd.store.outbox import Outbox
+from trapd.store.rows import EPOCH, Meta
+from trapd.store.sums import Sums
+from trapd.store.timeline import Timeline
+
+
+class Session:
+    """`with store.session() as session:`, used and closed on the thread that opened it."""
+
+    def __init__(
+        self, root: Path, database: Database, *, unit: str, now: Callable[[], Moment], writes: bool = True
+    ) -> None:
+        self.root = root
+        self.now = now
+        self.database = database
+        self.meta = Meta(database)
+        self.epoch = self.meta.get(EPOCH) or ""
+        self.sums = Sums(root, database)
+        self.events = Events(database, unit=unit, epoch=self.epoch, now=now, sums=self.sums)
+        self.outbox = Outbox(database, now=now)
+        self.timeline = Timeline(database)
+        self.counters = Counters(database, root / FILE if writes else None)
+
+    @classmethod
+    def reading(cls, root: Path, database: Database) -> Session:
+        """A session that only looks."""
+        return cls(root, database, unit="", now=_no_clock, writes=False)
+
+    def close(self) -> None:
+        """May be called twice."""
+        self.counters.close()
+        self.database.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _no_clock() -> Moment:
+    raise StoreError("this session only reads")

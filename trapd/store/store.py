@@ -1,0 +1,333 @@
+"""The store of one unit: what survives a power cut. One process has it, held by a lock.
+
+The main thread opens and closes it. Stages take a session each; Capture alone asks for sequence numbers and
+burst files. Layout below storage.path: trapd.db, lock, media/, thumbs/, tmp/, orphans/.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from trapd.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked, UsageError
+from trapd.ports import Clock
+from trapd.records import Event, Medium, Moment, Trigger
+from trapd.store import backup, damage, durable, names, photographs, recovery, reserve, schema, thumbs
+from trapd.store.burst import BurstFiles
+from trapd.store.database import FILE, Database, database_bytes
+from trapd.store.durable import disk_errors
+from trapd.store.exif import ExifContext
+from trapd.store.recovery import Found, MediaFiles, Recovery
+from trapd.store.rows import CLEAN, REBUILT, Meta
+from trapd.store.session import Session
+from trapd.store.space import Space, free_bytes_at
+
+log = logging.getLogger("trapd.store")
+
+_LOCK = "lock"
+_BACKUP_EVERY_S = 24 * 3600.0
+_THUMBS_AT_ONCE = 200
+_FOLDERS = (names.MEDIA, names.THUMBS, names.TEMP, names.ORPHANS)
+
+
+class Store:
+    """Opened by `Store.open`, looked at by `Store.peek`. Its methods may be called from any thread but for
+    `next_seq` and `burst_files`, which are Capture's.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        unit: str,
+        *,
+        clock: Clock,
+        lock: int,
+        epoch: str,
+        last_seq: int,
+        space: Space,
+        recovered: Recovery,
+        folders: durable.Folders,
+        database: Database,
+    ) -> None:
+        self.root = root
+        self.unit = unit
+        self.epoch = epoch
+        self.space = space
+        self.recovered = recovered
+        self._clock = clock
+        self._lock = lock
+        self._folders = folders
+        # While one connection is open SQLite keeps its log, whose name start-up has made durable.
+        self._database = database
+        self._last_seq = last_seq
+
+    @classmethod
+    def open(cls, root: Path, unit: str, *, clock: Clock, max_bytes: int, min_free_bytes: int) -> Store:
+        """Take the store, and put right whatever the last process or a power cut left behind.
+
+        Raises StoreLocked when another process has it, StoreFull, or StoreError for a disk that refuses or a
+        database that a newer trapd made. A damaged database is set aside and a new one begun.
+        """
+        folders = durable.Folders()
+        with disk_errors(f"make the folders of {root}"):
+            _make_folders(root, folders)
+        lock = _take_lock(root)
+        try:
+            temp_removed = recovery.remove_temp(root)
+            database, epoch, last_seq, recovered = _recover_on_full_disk(root, clock, temp_removed)
+            try:
+                reserve.keep(root, free_bytes_at(root))
+                with disk_errors(f"look through {root}"):
+                    # The index of the log (-shm) is memory that only looks like a file.
+                    index_bytes = durable.file_bytes(root / f"{FILE}-shm")
+                    files_bytes = durable.tree_bytes(root) - database_bytes(root / FILE) - index_bytes
+            except BaseException:
+                database.close()
+                raise
+            space = Space(root, max_bytes=max_bytes, min_free_bytes=min_free_bytes, files_bytes=files_bytes)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(
+            root,
+            unit,
+            clock=clock,
+            lock=lock,
+            epoch=epoch,
+            last_seq=last_seq,
+            space=space,
+            recovered=recovered,
+            folders=folders,
+            database=database,
+        )
+
+    @classmethod
+    def peek(cls, root: Path) -> Session:
+        """A session that only looks, whether or not the daemon runs; takes no lock.
+
+        Raises UsageError where trapd has never run, StoreCorrupt, StoreError for another version's database.
+        """
+        file = root / FILE
+        with disk_errors(f"look into {root}"):
+            is_there = file.exists()
+        if not is_there:
+            raise UsageError(f"there is no store in {root}", "name the storage.path that trapd run uses")
+        database = Database.open_read_only(file)
+        try:
+            _refuse_other_version(root, database)
+            return Session.reading(root, database)
+        except BaseException:
+            database.close()
+            raise
+
+    def next_seq(self) -> int:
+        """The next burst's number: above every one ever given in this epoch that anybody may have seen."""
+        self._last_seq += 1
+        return self._last_seq
+
+    def burst_files(
+        self, seq: int, moment: Moment, context: ExifContext, *, trigger: Trigger, config: str
+    ) -> BurstFiles:
+        """The files of burst `seq`, which began at `moment`; trigger and configuration go into their EXIF."""
+        if context.unit != self.unit:
+            raise UsageError(f"EXIF of unit {context.unit} in the store of {self.unit}")
+        name = names.PhotographName(self.unit, self.epoch, seq, 0)
+        return BurstFiles(
+            self.root,
+            name,
+            moment,
+            context,
+            trigger=trigger,
+            config=config,
+            changed=self.space.changed,
+            folders=self._folders,
+        )
+
+    def session(self) -> Session:
+        """A session for the calling thread; close it there."""
+        return Session(self.root, Database.open(self.root / FILE), unit=self.unit, now=self._clock.now)
+
+    def read(self, medium: Medium) -> bytes:
+        """A photograph's bytes. Raises BadPicture where it is evicted, missing, empty or unreadable."""
+        return photographs.read(self.root, medium)
+
+    def write_thumb(self, event: Event, frame: int, max_bytes: int) -> tuple[str, int] | None:
+        """Make the thumbnail of an event from its photograph number `frame`: (path, bytes) for `settle`.
+
+        None where none fits `max_bytes`. One sync; its name is durable with the next one that the disk does,
+        and a thumbnail that a power cut took is made again. Raises BadPicture, StoreFull, StoreError.
+        """
+        written = thumbs.write(self.root, event, frame, max_bytes)
+        if written is None:
+            return None
+        path, size_bytes, added_bytes = written
+        self.space.changed(added_bytes)
+        return path, size_bytes
+
+    def thumb(self, event: Event) -> bytes | None:
+        """An event's thumbnail, made again from its photograph where the file is gone; None without both."""
+        return thumbs.read(self.root, event)
+
+    def back_up(self, session: Session, each: Callable[[], None]) -> bool:
+        """Make the daily copy of the database if a day has passed since the last; True if it was made.
+
+        `each` is called at every step; what it raises ends the copy, and the one before stays. Without room
+        it is left out. Raises StoreCorrupt where the copy shows damage, StoreFull, StoreError.
+        """
+        age_s = backup.age_s(self.root, self._clock.now().wall_ms)
+        if age_s is not None and age_s < _BACKUP_EVERY_S:
+            return False
+        if not self.space.has_room(database_bytes(self.root / FILE)):
+            log.warning("no room for a backup of the database")
+            return False
+        self.space.changed(backup.make(self.root, session.database, each))
+        return True
+
+    def suspect(self) -> None:
+        """A stage met damage in the database: the next start checks all of it. Raises StoreError."""
+        damage.suspect(self.root)
+
+    def told_rebuilt(self) -> None:
+        """The operator's alert about a rebuild is in the outbox: later starts need not raise it. One sync."""
+        with self.session() as session, session.database.write() as connection:
+            connection.execute("DELETE FROM meta WHERE key = ?", (REBUILT,))
+
+    def close(self, *, clean: bool) -> None:
+        """Let go of the store. `clean`: every stage ended in good order; else the next start looks closer.
+
+        Called on the thread that opened it, sessions having been closed first by theirs. May be called twice.
+        """
+        if self._lock < 0:
+            return
+        try:
+            if clean:
+                Meta(self._database).put(CLEAN, "1")
+        except StoreError as error:
+            # Then the next start takes it for a bad end, which costs a check and loses nothing.
+            log.warning("the store was not closed cleanly: %s", error)
+        finally:
+            self._database.close()
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _make_folders(root: Path, folders: durable.Folders) -> None:
+    for folder in reversed([root, *root.parents]):
+        if folder.is_mount():
+            continue  # its name is no entry of its own disk
+        try:
+            folders.make(folder)
+        except PermissionError:
+            if not folder.is_dir():
+                raise  # else somebody else made it, in a folder that we may not even read
+    for name in _FOLDERS:
+        folders.make(root / name)
+
+
+def _take_lock(root: Path) -> int:
+    with disk_errors(f"lock {root}"):
+        lock = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(OSError):  # who has it is said for people; a full disk need not stop us
+                os.pwrite(lock, f"{os.getpid():<15}\n".encode(), 0)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(lock)
+            raise StoreLocked(
+                f"another trapd (process {holder}) uses {root}",
+                "stop it, or give this one its own storage.path",
+            ) from None
+        except BaseException:
+            os.close(lock)
+            raise
+        return lock
+
+
+def _refuse_other_version(root: Path, database: Database) -> None:
+    version = schema.refuse_strange(database)
+    if version == 0:
+        raise UsageError(f"the store in {root} is empty", "start trapd run once")
+    if version < schema.VERSION:
+        raise StoreError("the store is of an older trapd", "start trapd run once: it brings it forward")
+
+
+def _recover_on_full_disk(root: Path, clock: Clock, temp_removed: int) -> tuple[Database, str, int, Recovery]:
+    """Recovery needs to write a little. Give up for it, one after another, what can be made again."""
+    for make_room in (reserve.release, _remove_backup, _remove_thumbs):
+        try:
+            return _recover_sound(root, clock, temp_removed)
+        except StoreFull as error:
+            log.error("no room to open the store: %s", error)
+            make_room(root)
+    return _recover_sound(root, clock, temp_removed)
+
+
+def _remove_backup(root: Path) -> None:
+    with disk_errors("remove the backup"):
+        (root / backup.BACKUP).unlink(missing_ok=True)
+
+
+def _remove_thumbs(root: Path) -> None:
+    """A thumbnail is made again from its photograph when it is sent."""
+    with disk_errors("remove thumbnails"):
+        for file in sorted((root / names.THUMBS).iterdir())[:_THUMBS_AT_ONCE]:
+            file.unlink()
+
+
+def _recover_sound(root: Path, clock: Clock, temp_removed: int) -> tuple[Database, str, int, Recovery]:
+    try:
+        return _recover(root, clock, temp_removed)
+    except StoreCorrupt:
+        # A large database that ended in good order was not read at first. Now all of it is.
+        damage.suspect(root)
+        return _recover(root, clock, temp_removed)
+
+
+def _recover(root: Path, clock: Clock, temp_removed: int) -> tuple[Database, str, int, Recovery]:
+    found = recovery.look(root)
+    opened = damage.open_sound(root, clock.now().wall_ms, found.epochs(), _random_epochs())
+    try:
+        return opened.database, *_reconcile(root, opened, found, temp_removed)
+    except BaseException:
+        opened.database.close()
+        raise
+
+
+def _reconcile(
+    root: Path, opened: damage.Opened, found: Found, temp_removed: int
+) -> tuple[str, int, Recovery]:
+    database, set_aside = opened.database, opened.set_aside
+    files = MediaFiles(root, database, found)
+    remains = set_aside is not None or bool(found.files) or any(root.glob(f"{damage.DAMAGED}*"))
+    epoch = recovery.begin_epoch(database, found.epochs(), _random_epochs(), takes_place=remains)
+    last_seq = max(recovery.highest_seq(database), *found.seqs(), 0)
+    clean = recovery.begin(database) and set_aside is None and not opened.restored
+    files.reconcile(epoch)
+    thumbs_removed = recovery.remove_lost_thumbs(root, database)
+    recovered = Recovery(
+        clean=clean,
+        set_aside=set_aside,
+        temp_removed=temp_removed,
+        evictions_finished=files.evictions_finished,
+        media_missing=files.media_missing,
+        adopted=files.adopted,
+        orphaned=files.orphaned,
+        thumbs_removed=thumbs_removed,
+        waiting=database.number("SELECT value FROM tally WHERE name = 'event.captured'"),
+        give_up=recovery.given_up(database),
+        rebuilt=recovery.note_rebuilt(database, found, set_aside),
+    )
+    if recovered.adopted or recovered.orphaned or recovered.media_missing or not clean:
+        log.warning("recovered after a bad end: %s", recovered)
+    return epoch, last_seq, recovered
+
+
+def _random_epochs() -> Iterator[str]:
+    while True:
+        yield secrets.token_hex(2)

@@ -1,0 +1,102 @@
+"""Thumbnails on the disk. Screen's thread writes them, Deliver's reads them, Housekeep's secures them.
+
+A thumbnail's name is not synced when it is written: what a power cut takes is made again from the photograph.
+So the names must be durable, and all thumbnails there, before photographs go that nobody has seen yet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from trapd.errors import BadInput, StoreError, StoreFull
+from trapd.records import Event
+from trapd.store import durable, names, photographs, thumbnail
+from trapd.store.durable import disk_errors
+
+log = logging.getLogger("trapd.store")
+
+_BEGIN, _END = b"\xff\xd8", b"\xff\xd9"  # of every whole JPEG
+
+
+def write(root: Path, event: Event, frame: int, max_bytes: int) -> tuple[str, int, int] | None:
+    """Make an event's thumbnail from photograph number `frame`: path, bytes, and how many of them are new.
+
+    None where none fits `max_bytes`. One sync. Raises BadPicture, StoreFull, StoreError.
+    """
+    small = thumbnail.make(photographs.read(root, event.media[frame]), max_bytes)
+    if small is None:
+        return None
+    path = names.thumb_path(event.id)
+    return path, len(small), _write(root, event.id, path, small)
+
+
+def read(root: Path, event: Event) -> bytes | None:
+    """An event's thumbnail, made again from its photograph where the file is gone; None without both."""
+    if event.thumb is None:
+        return None
+    kept = _kept(root, event.thumb)
+    return _make_again(root, event, event.thumb[1]) if kept is None else kept
+
+
+def secure(root: Path, events: Iterable[Event]) -> int:
+    """Before their photographs go: the thumbnails of these events are there, durably. Gives the bytes added.
+
+    One sync, and one for each that a power cut had taken. One that cannot be made again, or finds no room, is
+    named in the log and lost. Raises StoreError.
+    """
+    added_bytes = 0
+    for event in events:
+        if event.thumb is not None and _kept(root, event.thumb) is None:
+            added_bytes += _restore(root, event, event.thumb)
+    with disk_errors("make the names of thumbnails durable"):
+        durable.sync_folder(root / names.THUMBS)
+    return added_bytes
+
+
+def _restore(root: Path, event: Event, thumb: tuple[str, int]) -> int:
+    small = _make_again(root, event, thumb[1])
+    if small is None:
+        return 0
+    try:
+        return _write(root, event.id, thumb[0], small)
+    except StoreFull as error:
+        log.warning("no thumbnail for %s: %s", event.id, error)
+        return 0
+
+
+def _kept(root: Path, thumb: tuple[str, int]) -> bytes | None:
+    path, size_bytes = thumb
+    try:
+        kept = (root / path).read_bytes()
+    except OSError:
+        return None
+    # One that was made again may be smaller.
+    return kept if len(kept) <= size_bytes and kept.startswith(_BEGIN) and kept.endswith(_END) else None
+
+
+def _make_again(root: Path, event: Event, size_bytes: int) -> bytes | None:
+    try:
+        return thumbnail.make(photographs.read(root, event.media[_best_frame(event)]), size_bytes)
+    except (BadInput, IndexError) as error:
+        log.warning("no thumbnail for %s: %s", event.id, error)
+        return None
+
+
+def _best_frame(event: Event) -> int:
+    detections = event.verdict.detections if event.verdict else ()
+    return max(detections, key=lambda box: box.conf).frame if detections else 0
+
+
+def _write(root: Path, event_id: str, path: str, small: bytes) -> int:
+    temp = root / names.TEMP / f"thumb-{event_id}.jpg"
+    try:
+        with disk_errors(f"write the thumbnail of {event_id}"):
+            durable.write_new(temp, small)
+            replaced_bytes = durable.file_bytes(root / path)
+            temp.rename(root / path)
+    except StoreError:
+        durable.remove_if_possible(temp)
+        raise
+    return len(small) - replaced_bytes

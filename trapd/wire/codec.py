@@ -1,0 +1,237 @@
+"""Every JSON payload that leaves the unit, made from the records. Pure; any thread.
+
+Compact, UTF-8, keys in the order of docs and contract. What cannot be said in JSON (NaN, a time beyond the
+calendar, half a character) raises BadDocument: one damaged item, not the end of the queue.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from trapd.errors import BadDocument
+from trapd.records import Alert, Event, Medium, ModelInfo, Moment, TsQuality, Verdict
+from trapd.rules import round_location
+
+_VERSION = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SCORE_DECIMALS = 3
+_BOX_DECIMALS = 4
+_THRESHOLD_DECIMALS = 4
+_FIRST_ERROR = 300
+
+CLEARED = b""
+"""The payload that removes a retained leaf, such as an alert that is over."""
+
+
+class Availability(StrEnum):
+    """What stands on `availability`, plain and not JSON. OFFLINE is the will."""
+
+    ONLINE = "online"
+    SLEEPING = "sleeping"
+    STOPPED = "stopped"
+    OFFLINE = "offline"
+
+
+def event(event: Event) -> bytes:
+    """The payload of `event`. Raises BadDocument for an event that was never given its `n` or a verdict."""
+    if event.n is None or event.verdict is None:
+        raise BadDocument(f"event {event.id} is not due for delivery", "publish events once they are kept")
+    return _json(_event_fields(event))
+
+
+def event_line(event: Event) -> dict[str, Any]:
+    """One line of `trapd events`: as published, with its state; what is not known yet is null."""
+    return {**_event_fields(event), "state": event.state.value}
+
+
+def tombstone(event_id: str, epoch: str, n: int, lost: str) -> bytes:
+    """Instead of an event that had to be given up: its number stays accounted for."""
+    return _json({"v": _VERSION, "id": event_id, "epoch": epoch, "n": n, "lost": lost})
+
+
+def birth(
+    *,
+    unit: str,
+    name: str,
+    station: str,
+    groups: Iterable[str],
+    version: str,
+    python: str,
+    model: ModelInfo | None,
+    config: str,
+    epoch: str,
+    started: Moment,
+    protocol: str,
+    location: tuple[float, float] | None,
+    location_precision_km: float,
+) -> bytes:
+    """Who this unit is and what it runs. `location` (latitude, longitude) leaves it only rounded."""
+    return _json(
+        {
+            "v": _VERSION,
+            "unit": unit,
+            "name": name,
+            "station": station,
+            "groups": list(groups),
+            "version": version,
+            "python": python,
+            "model": _model_fields(model),
+            "config": config,
+            "boot_id": started.boot_id,
+            "epoch": epoch,
+            "started": rfc3339(started.wall_ms),
+            "ts_quality": started.quality.value,
+            "protocol": protocol,
+            "location": _location_fields(location, location_precision_km),
+        }
+    )
+
+
+def state(at: Moment, values: Mapping[str, bool | float | str | None]) -> bytes:
+    """The heartbeat: flat, numeric where it can be (yes is 1, no is 0), what is unknown left out."""
+    fields: dict[str, Any] = {"v": _VERSION, "ts": rfc3339(at.wall_ms), "ts_quality": at.quality.value}
+    for key, value in values.items():
+        if value is not None:
+            fields[key] = int(value) if isinstance(value, bool) else value
+    return _json(fields)
+
+
+def alert(alert: Alert) -> bytes:
+    """What stands while the alert does; CLEARED when it is over."""
+    return _json({"since": alert.since, "message": alert.message, "hint": alert.hint})
+
+
+def clock(boot_id: str, offset_ms: int, ts_quality: TsQuality) -> bytes:
+    """Corrects the times of events of this boot that were already sent: true is `mono_ms` + `offset_ms`."""
+    return _json({"boot_id": boot_id, "offset_ms": offset_ms, "ts_quality": ts_quality.value})
+
+
+def manifest(medium: Medium, chunk_bytes: int, chunks: int) -> bytes:
+    """What the chunks of a photograph come to."""
+    return _json(
+        {
+            "id": medium.id,
+            "bytes": medium.bytes,
+            "sha256": medium.sha256,
+            "chunk_bytes": chunk_bytes,
+            "chunks": chunks,
+        }
+    )
+
+
+def answer(txn: str | None, code: int, *, data: Mapping[str, Any] | None = None, error: str = "") -> bytes:
+    """The answer to a command. `txn` None: the command could not be read so far."""
+    return _json(
+        {
+            "txn": txn,
+            "status": "ok" if code < _FIRST_ERROR else "error",
+            "code": code,
+            "data": data,
+            "error": error or None,
+        }
+    )
+
+
+def rfc3339(wall_ms: int) -> str:
+    """Unix milliseconds as `2026-11-22T05:13:22.120Z`. Raises BadDocument beyond the years 1 to 9999."""
+    try:
+        at = _EPOCH + timedelta(milliseconds=wall_ms)
+    except OverflowError as error:
+        raise BadDocument(f"{wall_ms} ms is no time of the calendar", "is the clock set?") from error
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _event_fields(event: Event) -> dict[str, Any]:
+    verdict = event.verdict
+    return {
+        "v": _VERSION,
+        "id": event.id,
+        "unit": event.unit,
+        "epoch": event.epoch,
+        "seq": event.seq,
+        "n": event.n,
+        "ts": rfc3339(event.moment.wall_ms),
+        "ts_quality": event.moment.quality.value,
+        "boot_id": event.moment.boot_id,
+        "mono_ms": event.moment.boot_ns // 1_000_000,
+        "trigger": {"source": event.trigger.source, "sensor": event.trigger.sensor},
+        "verdict": verdict.verdict if verdict else None,
+        "score": _rounded(verdict.score if verdict else None, _SCORE_DECIMALS),
+        "audit": verdict.audit if verdict else False,
+        "detections": _detections(verdict),
+        "filter": _filter_fields(verdict),
+        "frames": len(event.media),
+        "media": [
+            {
+                "id": medium.id,
+                "type": medium.type,
+                "bytes": medium.bytes,
+                "sha256": medium.sha256 or None,
+                "width": medium.width,
+                "height": medium.height,
+            }
+            for medium in event.media
+        ],
+        "config": event.config,
+        "env": dict(event.env),
+    }
+
+
+def _detections(verdict: Verdict | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "frame": box.frame,
+            "category": box.category,
+            "conf": _rounded(box.conf, _SCORE_DECIMALS),
+            "bbox": [_rounded(edge, _BOX_DECIMALS) for edge in box.bbox],
+        }
+        for box in (verdict.detections if verdict else ())
+    ]
+
+
+def _filter_fields(verdict: Verdict | None) -> dict[str, Any]:
+    if verdict is None:
+        return {"model": None, "sha256": None, "threshold": None, "ms": None}
+    return {
+        "model": verdict.model or "none",
+        "sha256": verdict.sha256,
+        "threshold": _rounded(verdict.threshold, _THRESHOLD_DECIMALS),
+        "ms": verdict.ms,
+    }
+
+
+def _model_fields(model: ModelInfo | None) -> dict[str, Any] | None:
+    if model is None:
+        return None
+    return {
+        "name": model.name,
+        "sha256": model.sha256,
+        "threshold": _rounded(model.threshold, _THRESHOLD_DECIMALS),
+        "layout": model.layout,
+        "input": model.input,
+        "tells": sorted(model.tells),
+    }
+
+
+def _location_fields(location: tuple[float, float] | None, precision_km: float) -> dict[str, float] | None:
+    if location is None:
+        return None
+    latitude, longitude = round_location(*location, precision_km)
+    return {"latitude": latitude, "longitude": longitude, "precision_km": precision_km}
+
+
+def _rounded(value: float | None, decimals: int) -> float | None:
+    # float() also turns the number types of array libraries into what JSON knows.
+    return None if value is None else round(float(value), decimals)
+
+
+def _json(fields: dict[str, Any]) -> bytes:
+    try:
+        text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode()
+    except (ValueError, TypeError) as error:
+        raise BadDocument(f"this cannot be written as JSON: {error}") from error

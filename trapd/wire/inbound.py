@@ -1,0 +1,148 @@
+"""What arrives from outside: receipts and commands, taken apart. Pure; any thread.
+
+All of it may be hostile or damaged. What is not exactly what its topic promises raises BadDocument with a
+sentence for the log: one message is passed over, nothing else changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from trapd.errors import BadDocument
+
+MOST_BYTES = 262_144
+"""Larger payloads are not looked into: 5,000 ids, or a complete configuration, have room in it."""
+
+_LARGEST = 2**53  # beyond it, JSON numbers differ between programs
+_LONGEST_ID = 128
+_LONGEST_TXN = 128
+_MOST_RANGES = 1000
+_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the receiver has: events by id, or every event of `epoch` up to number `upto`."""
+
+    ids: tuple[str, ...] = ()
+    epoch: str | None = None
+    upto: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command: `txn` is the operator's name for it, `args` what it asks for."""
+
+    txn: str
+    args: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRequest:
+    """Photographs by id, each with None for all of it or with the chunks wanted (first, last)."""
+
+    wanted: Mapping[str, tuple[tuple[int, int], ...] | None]
+
+
+class TooLarge(BadDocument):
+    """More than anybody sends in good faith."""
+
+
+def document(payload: bytes) -> dict[str, Any]:
+    """A JSON object. Refuses duplicate keys, NaN, integers beyond 2^53, and what is too large or too deep."""
+    if len(payload) > MOST_BYTES:
+        raise TooLarge(f"{len(payload)} bytes", f"at most {MOST_BYTES} are taken")
+    try:
+        found = json.loads(
+            payload.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_int=_small_integer,
+        )
+    except (ValueError, RecursionError) as error:
+        raise BadDocument(f"this is no JSON that is taken: {str(error)[:_SHOWN]}") from error
+    if not isinstance(found, dict):
+        raise BadDocument("this is JSON, and no object")
+    return found
+
+
+def receipt(payload: bytes) -> Receipt:
+    """`{"ids":[...]}` or `{"epoch":"3f9a","upto":4812}`. Raises BadDocument."""
+    found = document(payload)
+    if set(found) == {"ids"}:
+        return Receipt(ids=_ids(found["ids"]))
+    if set(found) == {"epoch", "upto"}:
+        epoch, upto = found["epoch"], found["upto"]
+        if not isinstance(epoch, str) or not 0 < len(epoch) <= _LONGEST_ID:
+            raise BadDocument("epoch is no text of an epoch")
+        if not _is_count(upto):
+            raise BadDocument("upto is no whole number from 0")
+        return Receipt(epoch=epoch, upto=upto)
+    raise BadDocument('a receipt has "ids", or "epoch" and "upto", and nothing else')
+
+
+def request(payload: bytes) -> Request:
+    """`{"txn","args",...}`. Raises BadDocument; TooLarge for more than is looked into."""
+    found = document(payload)
+    txn, args = found.get("txn"), found.get("args", {})
+    if not isinstance(txn, str) or not 0 < len(txn) <= _LONGEST_TXN or not txn.isprintable():
+        raise BadDocument(f"txn is no printable text of 1 to {_LONGEST_TXN} characters")
+    if not isinstance(args, dict):
+        raise BadDocument("args is no object")
+    return Request(txn, args)
+
+
+def media_request(args: Mapping[str, Any]) -> MediaRequest:
+    """`{"ids":[...],"chunks"?:{id:[[first,last]]}}`. An id named twice counts once. Raises BadDocument."""
+    if not set(args) <= {"ids", "chunks"}:
+        raise BadDocument('media_get takes "ids" and "chunks", and nothing else')
+    ids = _ids(args.get("ids"))
+    if not ids:
+        raise BadDocument("ids is empty")
+    chunks = args.get("chunks", {})
+    if not isinstance(chunks, dict) or not set(chunks) <= set(ids):
+        raise BadDocument("chunks is no object by the ids asked for")
+    return MediaRequest({name: _ranges(chunks[name]) if name in chunks else None for name in ids})
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(
+        isinstance(name, str) and 0 < len(name) <= _LONGEST_ID for name in value
+    ):
+        raise BadDocument("ids is no list of ids")
+    return tuple(dict.fromkeys(value))
+
+
+def _ranges(value: object) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list) or not 0 < len(value) <= _MOST_RANGES:
+        raise BadDocument(f"chunks are no list of 1 to {_MOST_RANGES} ranges")
+    for pair in value:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(map(_is_count, pair)) or pair[0] > pair[1]:
+            raise BadDocument("a range of chunks is not [first, last]")
+    return tuple((first, last) for first, last in value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:_SHOWN]!r} stands twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _small_integer(text: str) -> int:
+    if len(text) > len(str(-_LARGEST)) or abs(int(text)) > _LARGEST:
+        raise ValueError("an integer is beyond 2^53")
+    return int(text)

@@ -1,0 +1,147 @@
+"""Topics: which leaf lies where, and what a topic that an operator wrote asks for.
+
+Pure and frozen; any thread. The outbox stores leaves (what comes after `<base>/<unit>/`), never whole topics,
+so that a changed base topic takes with it what still waits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trapd.errors import BadInput
+
+AVAILABILITY = "availability"
+BIRTH = "birth"
+STATE = "state"
+EVENT = "event"
+CLOCK = "clock"
+CONFIG_REPORTED = "config/reported"
+CONFIG_SCHEMA = "config/schema"
+TRAIL = "trail"
+PROBE = "probe"
+
+CONFIG_DESIRED = "config/desired"
+RECEIPT = "receipt"
+GROUP_COMMANDS = frozenset({"ping", "rebirth", "capture"})
+"""The only commands that may be given to a group."""
+
+_UNIT = re.compile(r"[a-z0-9][a-z0-9_-]{2,31}")
+_GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_NAME = re.compile(r"[a-z0-9_]{1,64}")  # of an alert or a command
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # of an event or a photograph
+_LONGEST_BASE_BYTES = 256
+_FORBIDDEN = re.compile(r"[#+\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Asks(StrEnum):
+    """What an operator's topic is for."""
+
+    COMMAND = "command"
+    CONFIG = "config"
+    RECEIPT = "receipt"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A topic that an operator writes. `command` and `group` are set for commands only."""
+
+    asks: Asks
+    command: str | None = None
+    group: str | None = None
+
+
+def alert(name: str) -> str:
+    """The leaf of alert `name`."""
+    return f"alert/{_allowed(_NAME, name, 'alert name')}"
+
+
+def thumb(event_id: str) -> str:
+    """The leaf of an event's thumbnail."""
+    return f"thumb/{_allowed(_ID, event_id, 'event id')}"
+
+
+def manifest(media_id: str) -> str:
+    """The leaf of a photograph's manifest."""
+    return f"media/{_allowed(_ID, media_id, 'media id')}/manifest"
+
+
+def chunk(media_id: str, n: int) -> str:
+    """The leaf of a photograph's chunk `n`, from 0."""
+    return f"media/{_allowed(_ID, media_id, 'media id')}/c/{n}"
+
+
+def answer(command: str) -> str:
+    """The leaf of the answer to `command`."""
+    return f"res/{_allowed(_NAME, command, 'command')}"
+
+
+def command(name: str) -> str:
+    """The leaf on which a command comes."""
+    return f"cmd/{_allowed(_NAME, name, 'command')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """All topics of one unit. Raises BadInput for a base or a unit that cannot stand in a topic."""
+
+    base: str
+    unit: str
+
+    def __post_init__(self) -> None:
+        _check_base(self.base)
+        _allowed(_UNIT, self.unit, "unit id")
+
+    def full(self, leaf: str) -> str:
+        """`<base>/<unit>/<leaf>`."""
+        return f"{self.base}/{self.unit}/{leaf}"
+
+    def operator_filters(self, groups: Iterable[str] = ()) -> tuple[str, ...]:
+        """What to subscribe to in order to hear the operator."""
+        of_groups = (f"{self.base}/_group/{_allowed(_GROUP_NAME, group, 'group')}/cmd/+" for group in groups)
+        return (self.full(CONFIG_DESIRED), self.full("cmd/+"), self.full(RECEIPT), *of_groups)
+
+    def parse(self, topic: str) -> Operator | None:
+        """What an operator's topic asks for; None where it is none, or holds what no name may hold."""
+        prefix = f"{self.base}/"
+        if not topic.startswith(prefix):
+            return None
+        match topic.removeprefix(prefix).split("/"):
+            case [self.unit, "config", "desired"]:
+                return Operator(Asks.CONFIG)
+            case [self.unit, "receipt"]:
+                return Operator(Asks.RECEIPT)
+            case [self.unit, "cmd", command] if _NAME.fullmatch(command):
+                return Operator(Asks.COMMAND, command)
+            case ["_group", group, "cmd", command] if _GROUP_NAME.fullmatch(group) and _NAME.fullmatch(
+                command
+            ):
+                return Operator(Asks.COMMAND, command, group)
+        return None
+
+    def may_answer_to(self, response_topic: str) -> bool:
+        """Whether an answer may go there: below this unit or the common place for replies, nowhere else."""
+        below = (f"{self.base}/{self.unit}/", f"{self.base}/_reply/")
+        return (
+            response_topic.startswith(below)
+            and not _FORBIDDEN.search(response_topic)
+            and len(response_topic.encode()) <= 2 * _LONGEST_BASE_BYTES
+        )
+
+
+def _allowed(pattern: re.Pattern[str], value: str, what: str) -> str:
+    if not pattern.fullmatch(value):
+        raise BadInput(f"{value!r} cannot be part of a topic as {what}", f"allowed is {pattern.pattern}")
+    return value
+
+
+def _check_base(base: str) -> None:
+    if not base or base.startswith("$") or _FORBIDDEN.search(base) or "" in base.split("/"):
+        raise BadInput(
+            f"{base!r} cannot be a base topic",
+            "levels between single slashes, none empty, no #, + or control character, no $ at the start",
+        )
+    if len(base.encode()) > _LONGEST_BASE_BYTES:
+        raise BadInput("the base topic is too long", f"at most {_LONGEST_BASE_BYTES} bytes")
