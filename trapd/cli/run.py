@@ -43,14 +43,29 @@ def run(config: str | None) -> None:
 
 
 def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
+    """An event that SIGTERM and SIGINT set, from a thread of its own.
 
-    def told(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+    A handler in Python runs on the main thread, between any two of its steps: also inside Event.wait, while
+    that holds the event's lock. Setting the event there would wait for itself, for ever. So the interpreter
+    only writes the signal's number into a pipe, whatever the main thread is doing, and another thread reads.
+    """
+    stop = threading.Event()
+    numbers, written = os.pipe()
+    os.set_blocking(written, False)
+    signal.set_wakeup_fd(written)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _noted)
+
+    def listen() -> None:
+        os.read(numbers, 1)
         stop.set()
 
-    signal.signal(signal.SIGTERM, told)
-    signal.signal(signal.SIGINT, told)
+    threading.Thread(target=listen, name="signals", daemon=True).start()
     return stop
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """Nothing is left to do: its number is in the pipe."""
 
 
 def _leave_now() -> None:

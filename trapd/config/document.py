@@ -51,6 +51,8 @@ def read(text: str) -> Document:
         loader = LOADER(text)
         return _Builder(loader).build()
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in (error.problem or ""):  # libyaml's own limit, met while it looks ahead
+            raise too_deep(error.problem_mark.line + 1 if error.problem_mark else 1) from None
         raise syntax_error(error, text) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -67,6 +69,11 @@ def unreadable(line: int, message: str, hint: str, column: int | None = None) ->
     where = f"line {line}" if column is None else f"line {line}, column {column}"
     fault = Fault("", f"{where}: {message}", hint)
     return ConfigurationError("the configuration cannot be read as YAML", (fault,))
+
+
+def too_deep(line: int) -> ConfigurationError:
+    """The one fault of a text that nests without an end."""
+    return unreadable(line, f"more than {MAX_DEPTH} groups or lists within each other", "")
 
 
 def syntax_error(error: yaml.MarkedYAMLError, text: str) -> ConfigurationError:
@@ -193,7 +200,7 @@ class _Builder:
         if event.tag not in _COLLECTIONS:
             raise unreadable(line, "a tag (!) is not used in this file", "remove it")
         if len(self._open) >= MAX_DEPTH:
-            raise unreadable(line, f"more than {MAX_DEPTH} groups or lists within each other", "")
+            raise too_deep(line)
         empty: list[object] | dict[str, object] = {} if isinstance(event, yaml.MappingStartEvent) else []
         self._open.append(_Open(empty, path, event.anchor, self._values - 1))
 
