@@ -126,7 +126,7 @@ def _trapd(port: int, folder: Path, what: str, count: int) -> float:
                 time.sleep(0.0005)
             begin_s = time.perf_counter()
             while session.outbox.depth():
-                time.sleep(0.002)
+                time.sleep(0.005)
             taken_s = time.perf_counter() - begin_s
         stage.stop.set()
         thread.join(10)

@@ -66,9 +66,7 @@ def new_client(account: Account, will: tuple[str, bytes]) -> Client:
     )
     client.connect_timeout = account.connect_timeout_s
     client.max_inflight_messages_set(0)  # without a limit of its own paho keeps no queue of its own
-    # With this set paho leaves every write to the loop; else publish() writes from the caller's thread while
-    # the loop is writing, and their packets mingle.
-    client.on_socket_register_write = _leave_to_loop
+    client.on_socket_register_write = _leave_it  # nothing is written until whoever takes the client reads too
     client.will_set(will[0], will[1], qos=1, retain=True)
     if account.username is not None:
         client.username_pw_set(account.username, _password(account))
@@ -78,9 +76,9 @@ def new_client(account: Account, will: tuple[str, bytes]) -> Client:
 
 
 def connect(client: Client, account: Account) -> socket.socket:
-    """Name, TCP and TLS; CONNECT itself is written by the first turn of the loop. Raises what they raise.
+    """Name, TCP and TLS; CONNECT is left for whoever takes the connection to write. Raises what they raise.
 
-    Gives a second handle on the connection, for `cut` and `hang_up`.
+    Gives a second handle on the connection, for `hang_up`.
     """
     if account.protocol == "5":
         client.connect(
@@ -96,12 +94,6 @@ def connect(client: Client, account: Account) -> socket.socket:
     if made is None:
         raise ConnectionResetError
     return socket.socket(fileno=os.dup(made.fileno()))
-
-
-def cut(line: socket.socket) -> None:
-    """End the connection without a word; from any thread."""
-    with contextlib.suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)
 
 
 def hang_up(client: Client, line: socket.socket, *, orderly: bool) -> None:
@@ -144,5 +136,5 @@ def _connect_properties(account: Account) -> Properties:
     return properties
 
 
-def _leave_to_loop(_client: Client, _data: Any, _socket: Any) -> None:
-    """Nothing to do: the loop is woken by paho's own pipe."""
+def _leave_it(_client: Client, _data: Any, _socket: Any) -> None:
+    """Nothing to do."""

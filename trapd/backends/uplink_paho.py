@@ -1,20 +1,25 @@
-"""The Uplink over paho-mqtt 2: one new client and one new thread for each connection.
+"""The Uplink over paho-mqtt 2: one new client for each connection, driven by the thread that owns the link.
 
-Deliver's thread owns a Link; the link's own thread connects and reads and writes the socket, so that neither
-DNS nor TCP nor TLS ever holds up Deliver. Between the two there is one queue. paho itself never queues, never
+A thread of the link's own connects (name, TCP, TLS: whatever may block) and hands the connection over. Then
+all of it happens within the link's methods, on Deliver's thread: a publish is written at once, answers are
+read while Deliver waits for them, and nothing has to pass between threads. paho itself never queues, never
 reconnects and never repeats: what waits lies in the store, and a publish goes out once per connection.
 
 What comes in is acknowledged as it arrives: a command that crashed the daemon must not come back with every
-start. While more than a bounded amount waits to be taken, the socket is not read; nothing is dropped.
+start. Nothing is read while something waits to be taken; nothing is dropped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
+import select
 import socket
+import ssl
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,18 +44,16 @@ _CLOSE_WITHIN_S = 3.0
 _CUT_WITHIN_S = 1.0
 _MOST_THREADS = 3  # of earlier connections that are still stuck, in DNS for instance
 _ATTEMPT_IN_TIMEOUTS = 4  # name, a few addresses and TLS, each with a time-out, make up one attempt
-_MOST_WAITING = 1000
-_MOST_WAITING_BYTES = 4_000_000
-_ROOM_LOOK_S = 0.05
+_REFUSED = 0x80  # reason codes from here on
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
 
 
 @dataclass(frozen=True, slots=True)
-class _Suback:
-    """The broker's answer to SUBSCRIBE `mid`, one code for each filter."""
+class _Made:
+    """A connection on which CONNECT waits to be written, and a second handle on its socket."""
 
-    mid: int
-    codes: tuple[int, ...]
+    client: Client
+    socket: socket.socket
 
 
 @dataclass(slots=True)
@@ -73,53 +76,37 @@ class PahoUplink(Account):
 
 
 class PahoLink:
-    """One connection. The methods belong to one thread; `thread` runs everything that may block."""
+    """One connection. Its methods belong to one thread; `thread` only makes the connection."""
 
     def __init__(self, account: Account, will: tuple[str, bytes]) -> None:
         self._account = account
         self._will = will
-        self.thread = threading.Thread(target=self._run, name="uplink", daemon=True)
-        self._events: queue.SimpleQueue[LinkEvent | _Suback] = queue.SimpleQueue()
-        self._client: Client | None = None
-        self._line: socket.socket | None = None
+        self.thread = threading.Thread(target=self._make, name="uplink", daemon=True)
+        self._made: queue.SimpleQueue[_Made | Lost] = queue.SimpleQueue()
         self._closing = threading.Event()
-        # Written by the link's thread only.
-        self._connected = False
-        self._lost = False
+        self._give_up_s = time.monotonic() + _ATTEMPT_IN_TIMEOUTS * account.connect_timeout_s
+        # Everything below is the owner's.
+        self._line: _Made | None = None
+        self._answer_by_s = 0.0
+        self._misc_s = 0.0
+        self._events: deque[LinkEvent] = deque()
         self._trouble = ""
-        self._arrived_bytes = 0
-        # Written by the owner's thread only.
-        self._taken_bytes = 0
+        self._lost = False
         self._asked: dict[int, tuple[str, ...]] = {}
         self._receive_maximum: int | None = None  # None until connected
         self._unanswered = 0
         self._ended = False
-        self._give_up_s = time.monotonic() + _ATTEMPT_IN_TIMEOUTS * account.connect_timeout_s
-
-    # --- the owner's thread -------------------------------------------------------------------------------
 
     def next(self, timeout_s: float) -> LinkEvent | None:
         """What happened next; None after `timeout_s`, and at once when Lost was given."""
-        if self._ended:
+        if not self._events:
+            if self._ended:
+                return None
+            self._wait(timeout_s)
+        if not self._events:
             return None
-        try:
-            event = self._events.get(timeout=timeout_s)
-        except queue.Empty:
-            return self._overdue()
-        match event:
-            case _Suback(mid, codes):
-                asked = self._asked.pop(mid, ())
-                return Subscribed(
-                    tuple(name for name, code in zip(asked, codes, strict=False) if code >= 0x80)
-                )
-            case Connected():
-                self._receive_maximum = event.receive_maximum
-            case Acknowledged():
-                self._unanswered -= 1
-            case Received():
-                self._taken_bytes += len(event.payload)
-            case Lost():
-                self._ended = True
+        event = self._events.popleft()
+        self._ended = isinstance(event, Lost)
         return event
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
@@ -154,94 +141,89 @@ class PahoLink:
             self._asked[mid] = filters
 
     def close(self) -> None:
-        """Disconnect after what was handed over, at most 4 s; what does not end by then is left to itself."""
+        """Disconnect after what was handed over, at most 5 s; what does not end by then is left to itself."""
         self._closing.set()
-        client, line = self._client, self._line
-        if client is not None and line is not None:
-            client.disconnect()
-            self.thread.join(_CLOSE_WITHIN_S)
-            uplink_client.cut(line)
+        self._take_over(0.0)
+        line, self._line = self._line, None
+        if line is not None:
+            orderly = not self._lost and _say_goodbye(line.client)
+            uplink_client.hang_up(line.client, line.socket, orderly=orderly)
+        self._lose("closed")
         self.thread.join(_CUT_WITHIN_S)
 
     def _usable(self) -> tuple[Client, int]:
-        client = self._client
-        if client is None or self._receive_maximum is None or self._closing.is_set():
+        if self._line is None or self._receive_maximum is None or self._lost:
             raise LinkUnavailable("the link is not connected")
-        return client, self._receive_maximum
+        return self._line.client, self._receive_maximum
 
-    def _overdue(self) -> Lost | None:
-        """An attempt ends even where the system's resolver does not."""
-        if self._receive_maximum is not None or self._closing.is_set() or time.monotonic() < self._give_up_s:
-            return None
-        self._ended = True
-        host, port = self._account.host, self._account.port
-        return Lost(uplink_reasons.of_error(TimeoutError(), host, port))
+    def _wait(self, timeout_s: float) -> None:
+        """Until something has happened, at most `timeout_s`."""
+        end_s = time.monotonic() + timeout_s
+        left_s = timeout_s
+        while True:
+            if self._line is None:
+                self._take_over(left_s)
+            if self._line is not None and not self._lost:
+                self._serve(self._line.client, min(left_s, _TURN_S))
+            now_s = time.monotonic()
+            if self._events or now_s >= end_s:
+                return
+            left_s = end_s - now_s
 
-    # --- the link's thread --------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            client = self._make_client()
-            line = uplink_client.connect(client, self._account)
-        except Exception as error:  # a thread has no caller: whatever it was, the link is lost
-            self._lose(uplink_reasons.of_error(error, self._account.host, self._account.port))
+    def _take_over(self, timeout_s: float) -> None:
+        """The connection, as soon as it is made; or the attempt's end, also where the resolver has none."""
+        if self._line is not None or self._lost:
             return
         try:
-            self._line, self._client = line, client
-            self._serve(client)
+            made = self._made.get(timeout=timeout_s) if timeout_s > 0 else self._made.get_nowait()
+        except queue.Empty:
+            if time.monotonic() > self._give_up_s and not self._closing.is_set():
+                self._lose(uplink_reasons.of_error(TimeoutError(), self._account.host, self._account.port))
+            return
+        if isinstance(made, Lost):
+            self._lose(made.reason)
+            return
+        self._line = made
+        self._answer_by_s = time.monotonic() + self._account.connect_timeout_s
+        self._give_callbacks(made.client)
+        made.client.on_socket_register_write = None  # from now on publish() writes at once
+
+    def _serve(self, client: Client, timeout_s: float) -> None:
+        """Write what waits, read what comes within `timeout_s`; whatever goes wrong is a lost link."""
+        try:
+            code = _exchange(client, timeout_s)
+            now_s = time.monotonic()
+            if now_s - self._misc_s >= _TURN_S:
+                self._misc_s = now_s
+                client.loop_misc()  # keep-alive
         except Exception as error:
-            log.exception("the link's thread failed")
+            log.exception("the link failed")
             self._lose(f"an error within: {type(error).__name__}: {error}")
-        finally:
-            self._client = None
-            uplink_client.hang_up(client, line, orderly=self._closing.is_set())
+            return
+        if code == MQTTErrorCode.MQTT_ERR_PROTOCOL:
+            self._lose("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
+        elif client.socket() is None or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._lose(self._why_it_ended())
+        elif self._receive_maximum is None and now_s > self._answer_by_s:
+            self._lose(f"{self._account.host}:{self._account.port} took the connection but does not answer")
+
+    def _lose(self, reason: str, code: int | None = None) -> None:
+        if not self._lost:
+            self._lost = True
+            self._events.append(Lost(reason, code))
 
     def _why_it_ended(self) -> str:
-        if self._closing.is_set():
-            return "closed"
-        if self._connected:
+        if self._receive_maximum is not None:
             return uplink_reasons.of_break(self._trouble)
         return uplink_reasons.of_rejection(self._trouble, self._account.host, self._account.port)
 
-    def _make_client(self) -> Client:
-        client = uplink_client.new_client(self._account, self._will)
+    def _give_callbacks(self, client: Client) -> None:
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         client.on_log = self._on_log
-        return client
-
-    def _serve(self, client: Client) -> None:
-        answer_by_s = time.monotonic() + self._account.connect_timeout_s
-        if self._closing.is_set():
-            return  # close() came too early to see the client; nothing was written yet
-        while not self._lost and client.socket() is not None:
-            code = client.loop(_TURN_S)
-            if code == MQTTErrorCode.MQTT_ERR_PROTOCOL:
-                self._lose("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
-            elif code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return
-            if not self._connected and time.monotonic() > answer_by_s:
-                self._lose(
-                    f"{self._account.host}:{self._account.port} took the connection but does not answer"
-                )
-            self._wait_for_room()
-
-    def _wait_for_room(self) -> None:
-        while (
-            self._events.qsize() >= _MOST_WAITING
-            or self._arrived_bytes - self._taken_bytes >= _MOST_WAITING_BYTES
-        ):
-            if self._closing.wait(_ROOM_LOOK_S):
-                return
-
-    def _lose(self, reason: str, code: int | None = None) -> None:
-        if not self._lost:
-            self._lost = True
-            self._events.put(Lost(reason, code))
 
     def _on_connect(
         self,
@@ -254,28 +236,24 @@ class PahoLink:
         if reason.is_failure:
             self._lose(uplink_reasons.of_code(reason.value), reason.value)
             return
-        self._connected = True
-        self._events.put(
-            Connected(
-                flags.session_present,
-                getattr(properties, "ReceiveMaximum", _ANY_RECEIVE_MAXIMUM),
-                getattr(properties, "MaximumPacketSize", None),
-            )
-        )
+        self._receive_maximum = getattr(properties, "ReceiveMaximum", _ANY_RECEIVE_MAXIMUM)
+        largest_bytes = getattr(properties, "MaximumPacketSize", None)
+        self._events.append(Connected(flags.session_present, self._receive_maximum, largest_bytes))
 
     def _on_publish(
         self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Properties
     ) -> None:
-        self._events.put(Acknowledged(mid, reason.value))
+        self._unanswered -= 1
+        self._events.append(Acknowledged(mid, reason.value))
 
     def _on_subscribe(
         self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        self._events.put(_Suback(mid, tuple(reason.value for reason in reasons)))
+        asked = zip(self._asked.pop(mid, ()), reasons, strict=False)
+        self._events.append(Subscribed(tuple(name for name, reason in asked if reason.value >= _REFUSED)))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._arrived_bytes += len(message.payload)
-        self._events.put(
+        self._events.append(
             Received(
                 message.topic,
                 bytes(message.payload),
@@ -301,6 +279,53 @@ class PahoLink:
     def _on_log(self, _client: Client, _data: Any, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR and not self._trouble:
             self._trouble = text
+
+    # --- the link's own thread ----------------------------------------------------------------------------
+
+    def _make(self) -> None:
+        try:
+            client = uplink_client.new_client(self._account, self._will)
+            self._made.put(_Made(client, uplink_client.connect(client, self._account)))
+        except Exception as error:  # a thread has no caller: whatever it was, the link is lost
+            self._made.put(Lost(uplink_reasons.of_error(error, self._account.host, self._account.port)))
+        if self._closing.is_set():
+            # close() may have come too early to see the connection; whoever takes it ends it.
+            with contextlib.suppress(queue.Empty):
+                left = self._made.get_nowait()
+                if isinstance(left, _Made):
+                    uplink_client.hang_up(left.client, left.socket, orderly=False)
+
+
+def _exchange(client: Client, timeout_s: float) -> MQTTErrorCode:
+    """Read what comes within `timeout_s`, then write what waits.
+
+    In this order: a broker that refuses has said why before it closes, and a write then finds only the end.
+    """
+    line = client.socket()
+    if line is None:
+        return MQTTErrorCode.MQTT_ERR_NO_CONN
+    code = MQTTErrorCode.MQTT_ERR_SUCCESS
+    # TLS may hold bytes that the socket no longer shows.
+    held = line.pending() if isinstance(line, ssl.SSLSocket) else 0
+    look = select.poll()
+    look.register(line, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
+    if held or any(what & ~select.POLLOUT for _, what in look.poll(timeout_s * 1000)):
+        code = client.loop_read()
+    if code == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
+        code = client.loop_write()
+    return code
+
+
+def _say_goodbye(client: Client) -> bool:
+    """Write what waits, and DISCONNECT behind it; False where that did not go in time."""
+    end_s = time.monotonic() + _CLOSE_WITHIN_S
+    try:
+        client.disconnect()
+        while client.socket() is not None and (left_s := end_s - time.monotonic()) > 0:
+            _exchange(client, left_s)
+    except Exception as error:
+        log.warning("the link was not closed in good order: %s: %s", type(error).__name__, error)
+    return client.socket() is None
 
 
 class _NoLink:

@@ -127,12 +127,14 @@ class Deliver(Stage):
             self._lost(Lost(f"the store takes no more: {error}"))
 
     def _exchange(self, session: Session, connection: Connection, timeout_s: float) -> None:
+        quiet = self._listen(session, connection, timeout_s)
+        if self._connection is not connection:
+            return
+        # Rows first, answers after: the broker is at work while the disk is.
         self._sending.pump(session, connection)
         self._note(session, connection)
-        quiet = self._listen(session, connection, timeout_s)
-        if self._connection is connection:
-            self._answers.tell_store(session, connection, all_of_it=quiet)
-            self._look_for_death(connection)
+        self._answers.tell_store(session, connection, all_of_it=quiet)
+        self._look_for_death(connection)
 
     def _listen(self, session: Session, connection: Connection, timeout_s: float) -> bool:
         """Take what has happened; True when nothing more comes at once."""

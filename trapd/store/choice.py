@@ -23,6 +23,8 @@ _WHOLE = (
     " LEFT JOIN leaf ON leaf.leaf = outbox.leaf AND outbox.retain = 1"
     " WHERE outbox.row IN (SELECT value FROM json_each(?))"
 )
+_KINDS = {kind.value: kind for kind in Kind}
+_PRIORITIES = tuple(Priority)
 _ELSEWHERE = {Kind.EVENT: Priority.ALERT, Kind.THUMB: Priority.ALERT}  # those of urgent events
 
 
@@ -132,14 +134,14 @@ def _messages(connection: sqlite3.Connection, chosen: Sequence[_Publish]) -> lis
 def _message(row: sqlite3.Row, publish: _Publish) -> Message:
     return Message(
         row=publish.row,
-        kind=Kind(row["kind"]),
+        kind=_KINDS[row["kind"]],
         leaf=row["leaf"],
         retain=bool(row["retain"]),
         payload=row["retained"] if row["retain"] else row["payload"],
         event_id=row["event_id"],
         file=row["thumb"] if row["kind"] == Kind.THUMB else None,
         bytes=publish.size_bytes,
-        priority=Priority(row["priority"]),
+        priority=_PRIORITIES[row["priority"]],
         part=publish.part,
         chunk_bytes=publish.chunk_bytes,
     )
