@@ -38,7 +38,7 @@ def test_what_the_broker_refuses_waits_and_is_an_alert_and_the_others_go_on(
     events = [bench.kept(thumb=True) for _ in range(25)]
     link.connect()
     link.turn(10)
-    assert link.leaves().count("event") == 25  # each once
+    assert 3 <= link.leaves().count("event") <= 20  # a window at most: then they rest
     assert link.waiting() == ["event"] * 25
     assert [leaf for leaf in link.leaves() if leaf.startswith("thumb/")] == [
         f"thumb/{event.id}" for event in events
@@ -48,7 +48,8 @@ def test_what_the_broker_refuses_waits_and_is_an_alert_and_the_others_go_on(
     assert alert["message"] == "the broker refuses event with reason 0x87"
     link.forget()
     link.turn(10, after_s=60.0)
-    assert link.leaves() == []
+    sent = [message.payload for message in link.broker.published]
+    assert len(sent) == len(set(sent))  # a probe a minute, each with another row
 
 
 def test_what_was_refused_goes_again_on_the_next_link_and_the_alert_ends(
@@ -88,7 +89,7 @@ def test_a_broker_that_refuses_even_alerts_is_not_asked_for_ever(bench: Bench, l
     link.connect()
     link.turn(50)
     assert link.leaves().count("alert/refused") <= 3
-    assert link.leaves().count("event") == 10
+    assert link.leaves().count("event") <= 10
 
 
 def test_a_packet_larger_than_the_broker_takes_is_not_sent(bench: Bench, link: DeliverDriver) -> None:

@@ -10,6 +10,8 @@ import pytest
 from tests.stages.driver import BASE, DEAD_AFTER_S, LIMIT, UNIT, Bench, DeliverDriver
 from trapd.records import Kind, State
 from trapd.stages.deliver import DeliverPlan
+from trapd.store.eviction import give_up_rows
+from trapd.wire import codec
 
 PLAN = DeliverPlan(LIMIT, DEAD_AFTER_S, receipts=True)
 RECEIPT = f"{BASE}/receipt"
@@ -263,3 +265,52 @@ def test_trails_and_alerts_need_no_receipt(bench: Bench, receipts: DeliverDriver
     receipts.connect()
     receipts.turn(2)
     assert receipts.waiting() == []
+
+
+# --- events that had to be given up ----------------------------------------------------------------------
+
+
+def given_up(bench: Bench, receipts: DeliverDriver) -> list[dict[str, object]]:
+    """Two kept events lose their rows for want of space; the broker has their tombstones."""
+    bench.kept(), bench.kept()
+    bench.session.database.one("UPDATE event SET has_files = 0")
+    give_up_rows(bench.session.database, bench.clock.now(), codec.tombstone)
+    receipts.connect()
+    receipts.turn(3)
+    lost = [json.loads(m.payload) for m in receipts.broker.published if m.topic.endswith("/event")]
+    assert [set(stone) for stone in lost] == [{"v", "id", "epoch", "n", "lost"}] * 2
+    assert bench.session.outbox.awaiting_count() == 2
+    return lost
+
+
+def test_a_tombstone_is_receipted_by_its_id(bench: Bench, receipts: DeliverDriver) -> None:
+    first, second = given_up(bench, receipts)
+    say(receipts, {"ids": [second["id"]]})
+    assert bench.session.outbox.awaiting_count() == 1
+    say(receipts, {"ids": [first["id"]]})
+    assert receipts.waiting() == []
+    assert "receipts_unknown" not in bench.session.counters.all()
+
+
+def test_a_tombstone_is_receipted_by_its_number(bench: Bench, receipts: DeliverDriver) -> None:
+    first, _ = given_up(bench, receipts)
+    say(receipts, {"epoch": first["epoch"], "upto": 1})
+    assert bench.session.outbox.awaiting_count() == 1
+    say(receipts, {"epoch": first["epoch"], "upto": 2})
+    assert receipts.waiting() == []
+    assert "receipts_unknown" not in bench.session.counters.all()
+
+
+def test_a_receipt_for_an_earlier_epoch_is_known_by_what_is_left_of_it(
+    bench: Bench, receipts: DeliverDriver
+) -> None:
+    event = bench.kept()
+    bench.session.database.one("UPDATE event SET epoch = 'old1', n = 4000")
+    receipts.connect()
+    receipts.turn(2)
+    say(receipts, {"epoch": "old1", "upto": 4000})
+    assert states(bench) == [State.DELIVERED]
+    assert "receipts_unknown" not in bench.session.counters.all()
+    say(receipts, {"epoch": "old1", "upto": 4001})
+    assert bench.session.counters.all()["receipts_unknown"] == 1
+    assert event.epoch != "old1"

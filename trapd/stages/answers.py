@@ -5,7 +5,7 @@ from __future__ import annotations
 from trapd.ports import Acknowledged, Clock
 from trapd.records import Kind, Message
 from trapd.rules import NOBODY_SUBSCRIBED, acknowledged
-from trapd.stages.connection import Connection
+from trapd.stages.connection import REFUSED, UNHEARD, Connection
 from trapd.stages.declined import Declined
 from trapd.store import Session
 from trapd.wire.window import Backoff
@@ -51,7 +51,7 @@ class Answers:
     def _not_taken(self, connection: Connection, message: Message, reason: int) -> None:
         now_ns = self._clock.boot_ns()
         if reason == NOBODY_SUBSCRIBED:
-            connection.unheard(message.kind, now_ns)
+            connection.rest(message.kind, UNHEARD, now_ns)
         else:
-            connection.hold(message, now_ns)
+            connection.hold(message, REFUSED, now_ns)
             self._declined.refused(message.leaf, reason)

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from trapd.ports import Connected, Link
 from trapd.records import Kind, Message, Priority
-from trapd.rules import NS_PER_S, Turns, again_below, probe_delay_s
+from trapd.rules import NS_PER_S, PRIORITY, Turns, again_below, probe_delay_s
 from trapd.wire.window import Limit, Window
 
 log = logging.getLogger("trapd.deliver")
 
 _HOLD_S = 3600.0
+_REFUSED_MOST = 3  # rows of a kind in a row: then it is no matter of the one row
+_HELD_MOST = 100  # rows of a kind: every look-up passes over them
 _LEAST_CHUNK_BYTES = 64
 _CHUNK_TOPIC_BYTES = 160  # of `media/<id>/c/<n>` at its longest, and the packet's header
+_SAME_LEAF = (frozenset({Kind.MEDIA_REQUESTED, Kind.MEDIA_BULK}),)
+
+UNHEARD, REFUSED, BUDGET = "nobody subscribes", "refused", "budget"
+TOO_LARGE, UNSENDABLE = "too large", "damaged"
+"""Why rows do not go although there is a link."""
 
 
 @dataclass(slots=True)
 class _Rest:
-    """A kind of row that nobody subscribes to: it rests, and probes with one row now and then."""
+    """A kind of row that does not go: it rests, and probes with one row now and then."""
 
+    why: str
     refusals: int
     until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What does not go now: whole kinds, each with the reason, and rows of other kinds held one by one."""
+
+    kinds: Mapping[Kind, str] = field(default_factory=dict)
+    rows: int = 0
+    bytes: int = 0
+    why: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -44,7 +63,9 @@ class Connection:
     in_flight: dict[int, Message] = field(default_factory=dict)
     turns: Turns = field(default_factory=Turns)
     over_budget: set[Priority] = field(default_factory=set)
-    _held: dict[int, tuple[Kind, int]] = field(default_factory=dict)
+    short: set[Priority] = field(default_factory=set)
+    _held: dict[int, tuple[Message, str]] = field(default_factory=dict)
+    _refused: Counter[Kind] = field(default_factory=Counter)
     _held_since_ns: int = 0
     _rests: dict[Kind, _Rest] = field(default_factory=dict)
     _out: set[tuple[int, int]] = field(default_factory=set)
@@ -90,10 +111,8 @@ class Connection:
         self.in_flight[token] = message
         self._out.add((message.row, message.part))
         self.window.sent(token, size_bytes, now_ns / NS_PER_S)
-        rest = self._rests.get(message.kind)
-        if rest is not None:
-            rest.refusals += 1
-            rest.until_ns = now_ns + int(probe_delay_s(rest.refusals) * NS_PER_S)
+        if message.kind in self._rests:
+            self.rest(message.kind, self._rests[message.kind].why, now_ns)
 
     def answered(self, token: int, now_ns: int) -> Message | None:
         """The broker answered; None for a token that is not in flight."""
@@ -134,30 +153,52 @@ class Connection:
         )
 
     def heard(self, kind: Kind) -> None:
-        """Somebody subscribes to rows of this kind."""
-        self._rests.pop(kind, None)
+        """The broker has taken a row of this kind."""
+        for same in _same_leaf(kind):
+            self._rests.pop(same, None)
+            self._refused.pop(same, None)
 
-    def unheard(self, kind: Kind, now_ns: int) -> None:
-        """Nobody does: rows of this kind wait, the others go on."""
-        if kind not in self._rests:
-            delay_s = probe_delay_s(1)
-            self._rests[kind] = _Rest(1, now_ns + int(delay_s * NS_PER_S))
-            log.info("nobody subscribes to %s: trying again in %.0f s", kind, delay_s)
+    def rest(self, kind: Kind, why: str, now_ns: int) -> None:
+        """Rows of this kind wait, the others go on; it probes with one row now and then."""
+        earlier = self._rests.get(kind)
+        if earlier is not None and now_ns < earlier.until_ns:
+            return
+        refusals = 1 if earlier is None else earlier.refusals + 1
+        for same in _same_leaf(kind):
+            self._rests[same] = _Rest(why, refusals, now_ns + int(probe_delay_s(refusals) * NS_PER_S))
+        if earlier is None:
+            log.info("%s: %s; trying again in %.0f s", kind, why, probe_delay_s(refusals))
 
     def rest_no_more(self) -> None:
         """Somebody is there: every kind is tried again at once."""
         self._rests.clear()
 
-    def hold(self, message: Message, now_ns: int) -> None:
+    def hold(self, message: Message, why: str, now_ns: int) -> None:
         """This row waits for the next link, or for an hour of this one."""
         if not self._held:
             self._held_since_ns = now_ns
-        self._held[message.row] = (message.kind, message.bytes)
+        self._held[message.row] = (message, why)
+        kind = message.kind
+        self._refused[kind] += why == REFUSED
+        if self._refused[kind] >= _REFUSED_MOST or self._held_of(kind) >= _HELD_MOST:
+            self.rest(kind, why, now_ns)
 
     def release_held(self, now_ns: int) -> None:
         """A link may last for months, and what was wrong be long put right."""
         if self._held and now_ns - self._held_since_ns > _HOLD_S * NS_PER_S:
             self._held.clear()
+
+    def held_back(self) -> HeldBack:
+        """All that does not go now."""
+        kinds = {kind: rest.why for kind, rest in self._rests.items()}
+        kinds |= {kind: BUDGET for kind, priority in PRIORITY.items() if priority in self.short}
+        single = [(row, why) for row, why in self._held.values() if row.kind not in kinds]
+        return HeldBack(
+            kinds,
+            rows=len(single),
+            bytes=sum(row.bytes for row, _ in single),
+            why=frozenset(why for _, why in single),
+        )
 
     def resting(self, now_ns: int) -> Collection[Kind]:
         """The kinds of which no row goes now."""
@@ -167,13 +208,17 @@ class Connection:
             return ()
         return frozenset(kind for kind, rest in self._rests.items() if now_ns < rest.until_ns)
 
-    def resting_kinds(self) -> frozenset[Kind]:
-        """The kinds that nobody subscribes to."""
-        return frozenset(self._rests)
+    def all_looked_at(self) -> None:
+        """Nothing more waits that may go: what is not over budget now is not short of it."""
+        self.short &= self.over_budget
 
-    def held(self) -> Mapping[int, tuple[Kind, int]]:
-        """The rows that the broker or the unit cannot send: kind and bytes by row."""
-        return self._held
+    def _held_of(self, kind: Kind) -> int:
+        return sum(message.kind is kind for message, _ in self._held.values())
 
     def _up_s(self, now_ns: int) -> float:
         return (now_ns - self.up_ns) / NS_PER_S
+
+
+def _same_leaf(kind: Kind) -> frozenset[Kind]:
+    """The kinds that go to the same leaf as this one, itself included."""
+    return next((kinds for kinds in _SAME_LEAF if kind in kinds), frozenset({kind}))

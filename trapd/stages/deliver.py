@@ -8,16 +8,16 @@ too; whatever is in flight when the link is lost goes again on the next one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from trapd.errors import LinkUnavailable, StoreFull
 from trapd.ports import Acknowledged, Clock, Connected, Lost, Received, Subscribed, Uplink
 from trapd.records import Event, Kind
-from trapd.rules import NS_PER_S, PRIORITY, Budget
+from trapd.rules import NS_PER_S, Budget
 from trapd.stages.alerts import Alerts
 from trapd.stages.answers import Answers
 from trapd.stages.base import Stage
-from trapd.stages.connection import Connection
+from trapd.stages.connection import Connection, HeldBack
 from trapd.stages.declined import Declined
 from trapd.stages.deliver_plan import DeliverPlan
 from trapd.stages.inbound import Inbound
@@ -89,7 +89,7 @@ class Deliver(Stage):
         self._down_since_ns: int | None = None
         self._last_reason = ""
         self._cloned = False
-        self._held_back: Mapping[Kind, str] = {}
+        self._held_back = HeldBack()
 
     @property
     def online(self) -> bool:
@@ -98,8 +98,8 @@ class Deliver(Stage):
         return connection is not None and connection.up
 
     @property
-    def held_back(self) -> Mapping[Kind, str]:
-        """The kinds of rows that do not go now, each with the reason. From any thread."""
+    def held_back(self) -> HeldBack:
+        """What does not go now although there is a link. From any thread."""
         return self._held_back
 
     def run(self) -> None:
@@ -220,11 +220,8 @@ class Deliver(Stage):
 
     def _note(self, session: Session, connection: Connection) -> None:
         """For who wants to know: what does not go now, and why; what was sent so far."""
-        held: dict[Kind, str] = dict.fromkeys(connection.resting_kinds(), "nobody subscribes")
-        held |= {kind: "budget" for kind, priority in PRIORITY.items() if priority in connection.over_budget}
-        if held != self._held_back:
-            self._held_back = held
-        if connection.over_budget:
+        self._held_back = connection.held_back()
+        if connection.short:
             self._alerts.raise_(
                 "budget",
                 "publish.bytes_per_day is spent: what is due waits",

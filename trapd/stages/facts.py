@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from trapd.host import vitals
 from trapd.ports import Clock
-from trapd.records import Kind
 from trapd.stages.alerts import Alerts
+from trapd.stages.connection import HeldBack
 from trapd.store import Session, Store
 
 
@@ -22,7 +22,7 @@ class Facts:
         alerts: Alerts,
         online: Callable[[], bool],
         version: str,
-        held_back: Callable[[], Mapping[Kind, str]] = dict,
+        held_back: Callable[[], HeldBack] = HeldBack,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -59,11 +59,12 @@ class Facts:
 
     def _what_is_held_back(self, session: Session, depth: Mapping[str, int]) -> dict[str, int | str]:
         """What does not go although there is a link, and why; and what the receiver has yet to confirm."""
-        reasons = {kind.value: why for kind, why in self._held_back().items() if kind.value in depth}
+        held = self._held_back()
+        kinds = {kind.value: why for kind, why in held.kinds.items() if kind.value in depth}
         sizes = session.outbox.bytes_waiting()
         facts: dict[str, int | str] = {"awaiting_receipt": session.outbox.awaiting_count()}
-        facts["held_back_rows"] = sum(depth[kind] for kind in reasons)
-        facts["held_back_bytes"] = sum(sizes.get(kind, 0) for kind in reasons)
-        if reasons:
-            facts["held_back_reason"] = ", ".join(sorted(set(reasons.values())))
+        facts["held_back_rows"] = held.rows + sum(depth[kind] for kind in kinds)
+        facts["held_back_bytes"] = held.bytes + sum(sizes.get(kind, 0) for kind in kinds)
+        if reasons := held.why | set(kinds.values()):
+            facts["held_back_reason"] = ", ".join(sorted(reasons))
         return facts

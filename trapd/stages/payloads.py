@@ -29,8 +29,11 @@ class Payloads:
         medium_id = transfer.medium_of(message.leaf)
         return topics.manifest(medium_id) if message.part == 0 else topics.chunk(medium_id, message.part - 1)
 
-    def make(self, session: Session, message: Message) -> bytes | None:
-        """Its bytes; None where what it speaks of is gone for good. Raises BadInput, StoreError, OSError."""
+    def make(self, session: Session, message: Message, most_bytes: int | None = None) -> bytes | None:
+        """Its bytes; None where what it speaks of is gone for good. Raises BadInput, StoreError, OSError.
+
+        An event that would be larger than `most_bytes` goes without its weakest detections.
+        """
         if message.payload is not None:
             return message.payload
         if message.chunk_bytes:
@@ -40,7 +43,19 @@ class Payloads:
         event = session.events.get(message.event_id) if message.event_id is not None else None
         if event is None:
             return None
-        return self._store.thumb(event) if message.kind is Kind.THUMB else self._encode_event(event)
+        return self._store.thumb(event) if message.kind is Kind.THUMB else self._fitting(event, most_bytes)
+
+    def _fitting(self, event: Event, most_bytes: int | None) -> bytes:
+        payload = self._encode_event(event)
+        while most_bytes is not None and len(payload) > most_bytes:
+            verdict = event.verdict
+            if verdict is None or not verdict.detections:
+                break
+            strongest = sorted(verdict.detections, key=lambda box: -box.conf)[: len(verdict.detections) // 2]
+            kept = tuple(box for box in verdict.detections if box in strongest)
+            event = replace(event, verdict=replace(verdict, detections=kept))
+            payload = self._encode_event(event)
+        return payload
 
     def _thumb(self, session: Session, file: str, size_bytes: int) -> bytes | None:
         """As it lies on disk; None where a power cut took it, and it has to be made again."""

@@ -11,7 +11,7 @@ from trapd.errors import BadInput, LinkUnavailable, StoreCorrupt, StoreError
 from trapd.ports import Clock
 from trapd.records import Message, Priority
 from trapd.rules import NS_PER_S
-from trapd.stages.connection import Connection
+from trapd.stages.connection import TOO_LARGE, UNSENDABLE, Connection
 from trapd.stages.declined import Declined
 from trapd.stages.payloads import Payloads
 from trapd.stages.spending import Spending
@@ -27,6 +27,7 @@ _AHEAD_FOR_S = 0.2  # a kind whose rest is over need not wait longer for its tur
 
 class _Went(Enum):
     SENT = auto()
+    STALE = auto()  # it was chosen too long ago, and may not go any more
     NOT_NOW = auto()  # this one; others may go
     FULL = auto()  # nothing may go
 
@@ -62,15 +63,20 @@ class Sending:
         connection.release_held(self._clock.boot_ns())
         connection.over_budget.clear()
         self._forget_what_is_old(session)
-        while connection.up and connection.room > 0:
+        in_vain = False
+        while connection.up and connection.room > 0 and not (in_vain and not self._ahead):
             if not self._ahead:
                 self._ahead.extend(self._next(session, connection, _AHEAD))
+                in_vain = True  # until one of them says otherwise: looking again would find the same
             if not self._ahead:
+                connection.all_looked_at()
                 return
             message = self._ahead.popleft()
-            if not self._send_in_turn(session, connection, message):
+            went = self._send_in_turn(session, connection, message)
+            if went is _Went.FULL:
                 self._ahead.appendleft(message)
                 return
+            in_vain = in_vain and went is _Went.STALE
 
     def _forget_what_is_old(self, session: Session) -> None:
         """What another thread has put counts at once."""
@@ -85,25 +91,24 @@ class Sending:
         choice = connection.choice(self._clock.boot_ns())
         return session.outbox.next(limit, max_bytes=connection.window.limit.bytes, below=below, **choice)
 
-    def _send_in_turn(self, session: Session, connection: Connection, message: Message) -> bool:
-        """False when nothing may go any more."""
+    def _send_in_turn(self, session: Session, connection: Connection, message: Message) -> _Went:
         turns = connection.turns
         if turns.lower and message.priority is not Priority.ALERT and not self._nothing_lower:
             lower = self._next(session, connection, 1, below=message.priority)
             for other in lower:
                 if self._send(session, connection, other) is _Went.FULL:
-                    return False
+                    return _Went.FULL
                 self._ahead.clear()
             self._nothing_lower = not lower
             turns.sent(lower=True)
         went = self._send(session, connection, message)
         if went is _Went.SENT and message.priority is not Priority.ALERT:
             turns.sent(lower=False)
-        return went is not _Went.FULL
+        return went
 
     def _send(self, session: Session, connection: Connection, message: Message) -> _Went:
         if not connection.may_go(message, self._clock.boot_ns()):
-            return _Went.NOT_NOW
+            return _Went.STALE
         packet = self._packet(session, connection, message)
         if packet is None:
             return _Went.NOT_NOW
@@ -111,7 +116,9 @@ class Sending:
             return _Went.FULL
         if not self._spending.allows(message, packet.size_bytes):
             connection.over_budget.add(message.priority)
+            connection.short.add(message.priority)
             return _Went.NOT_NOW
+        connection.short.discard(message.priority)
         return self._publish(session, connection, message, packet)
 
     def _publish(self, session: Session, connection: Connection, message: Message, packet: _Packet) -> _Went:
@@ -129,9 +136,13 @@ class Sending:
 
     def _packet(self, session: Session, connection: Connection, message: Message) -> _Packet | None:
         """Topic and payload of a row. None for one that cannot go now: it is held, the others go on."""
+        largest_bytes = connection.largest_bytes
         try:
             topic = self._topics.full(self._payloads.leaf(message))
-            payload = self._payloads.make(session, message)
+            room_bytes = (
+                None if largest_bytes is None else 2 * largest_bytes - publish_bytes(topic, largest_bytes)
+            )
+            payload = self._payloads.make(session, message, room_bytes)
         except StoreCorrupt:
             raise
         except (BadInput, StoreError, OSError) as error:
@@ -144,10 +155,10 @@ class Sending:
             self.forget_order()
             return None
         size_bytes = publish_bytes(topic, len(payload))
-        if connection.largest_bytes is not None and size_bytes > connection.largest_bytes:
+        if largest_bytes is not None and size_bytes > largest_bytes:
             # The broker would end the link over it, and the next link again.
-            connection.hold(message, self._clock.boot_ns())
-            self._declined.too_large(message.leaf, size_bytes, connection.largest_bytes)
+            connection.hold(message, TOO_LARGE, self._clock.boot_ns())
+            self._declined.too_large(message.leaf, size_bytes, largest_bytes)
             return None
         return _Packet(topic, payload, size_bytes)
 
@@ -156,5 +167,5 @@ class Sending:
     ) -> None:
         """One damaged row must not stop the others."""
         log.error("cannot send %s (row %d): %s", message.leaf, message.row, error)
-        connection.hold(message, self._clock.boot_ns())
+        connection.hold(message, UNSENDABLE, self._clock.boot_ns())
         session.counters.add("unsendable")

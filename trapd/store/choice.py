@@ -16,7 +16,11 @@ from trapd.store import transfer
 _COLUMNS = "SELECT row, bytes, kind, payload IS NULL AS made FROM outbox"
 _OLDEST = f"{_COLUMNS} WHERE priority = ? AND kind = ? AND awaits = 0 ORDER BY row LIMIT ?"
 _NEWEST = f"{_COLUMNS} WHERE priority = ? AND kind = ? AND awaits = 0 ORDER BY row DESC LIMIT ?"
-_AGAIN = f"{_COLUMNS} WHERE awaits > 0 AND awaits < ? ORDER BY awaits, row LIMIT ?"
+_AGAIN = (
+    # An urgent event's row has a priority of its own.
+    f"{_COLUMNS} WHERE awaits > 0 AND awaits < ?"
+    " AND priority NOT IN (SELECT value FROM json_each(?)) ORDER BY awaits, row LIMIT ?"
+)
 _WHOLE = (
     "SELECT outbox.*, event.id AS event_id, event.thumb, leaf.payload AS retained FROM outbox"
     " LEFT JOIN event ON event.row = outbox.event"
@@ -108,7 +112,8 @@ def _candidates(
     ]
     merged = list(heapq.merge(*found, key=lambda row: row["row"], reverse=newest_first))[:limit]
     if priority is Priority.EVENT and Kind.EVENT in kinds and len(merged) < limit:
-        merged += connection.execute(_AGAIN, (choice.again_below, limit - len(merged))).fetchall()
+        barred = json.dumps([int(priority) for priority in choice.barred])
+        merged += connection.execute(_AGAIN, (choice.again_below, barred, limit - len(merged))).fetchall()
     return merged
 
 

@@ -166,24 +166,19 @@ class Events:
             return [to_event(connection, row) for row in rows]
 
     def _queue(self, connection: sqlite3.Connection, row: int, event: Event, urgent: bool) -> None:
-        now = self._now()
         detections = event.verdict.detections if event.verdict else ()
-        queue_row(
-            connection,
-            now,
-            kind=Kind.EVENT,
-            priority=Priority.ALERT if urgent else PRIORITY[Kind.EVENT],
-            leaf="event",
-            event=row,
-            size_bytes=_EVENT_BYTES + _MEDIUM_BYTES * len(event.media) + _DETECTION_BYTES * len(detections),
-        )
+        about_bytes = _EVENT_BYTES + _MEDIUM_BYTES * len(event.media) + _DETECTION_BYTES * len(detections)
+        due = [(Kind.EVENT, "event", about_bytes)]
         if event.thumb is not None:
+            due.append((Kind.THUMB, f"thumb/{event.id}", event.thumb[1]))
+        # Of what is urgent the newest row goes first: the event before its thumbnail here, too.
+        for kind, leaf, size_bytes in reversed(due) if urgent else due:
             queue_row(
                 connection,
-                now,
-                kind=Kind.THUMB,
-                priority=Priority.ALERT if urgent else PRIORITY[Kind.THUMB],
-                leaf=f"thumb/{event.id}",
+                self._now(),
+                kind=kind,
+                priority=Priority.ALERT if urgent else PRIORITY[kind],
+                leaf=leaf,
                 event=row,
-                size_bytes=event.thumb[1],
+                size_bytes=size_bytes,
             )

@@ -21,7 +21,7 @@ from trapd.store.rows import count, queue_row
 _COLUMNS = "SELECT row, id, thumb FROM event"
 _WAITS = "EXISTS (SELECT 1 FROM outbox WHERE outbox.event = event.row)"
 _HAS_MEDIA = "EXISTS (SELECT 1 FROM medium WHERE medium.event = event.row AND medium.evicted = 0)"
-_STILL_HAS_FILES = f"UPDATE event SET has_files = (thumb IS NOT NULL OR {_HAS_MEDIA}) WHERE row = ?"  # noqa: S608 - constants
+_STILL_HAS_FILES = f"UPDATE event SET has_files = (thumb IS NOT NULL OR {_HAS_MEDIA}) WHERE row = ?"
 _OF_MEDIA = (Kind.MEDIA_REQUESTED, Kind.MEDIA_BULK)
 _TOMBSTONE_REASON = "space"
 _ROWS_AT_ONCE = 200
@@ -118,7 +118,7 @@ def give_up_rows(database: Database, now: Moment, tombstone: Tombstone) -> int:
     for where in _ROWS:
         with database.write() as connection:
             rows = connection.execute(
-                f"SELECT row, id, epoch, n, state FROM event WHERE {where} ORDER BY row LIMIT ?",  # noqa: S608 - ours
+                f"SELECT row, id, epoch, n, state FROM event WHERE {where} ORDER BY row LIMIT ?",
                 (_ROWS_AT_ONCE,),
             ).fetchall()
             for row in rows:

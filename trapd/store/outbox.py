@@ -7,17 +7,15 @@ payload is not here: its row refers to the event and the payload is made when it
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from trapd.records import Kind, Message, Moment, State
+from trapd.records import Kind, Message, Moment
 from trapd.rules import PRIORITY
-from trapd.store import transfer
+from trapd.store import receipts, transfer
 from trapd.store.choice import Choice, choose
 from trapd.store.database import Database
-from trapd.store.rows import EPOCH, LAST_DELIVERY_MS, LAST_N, meta_number, put_meta, queue_row
+from trapd.store.rows import LAST_DELIVERY_MS, free, put_meta, queue_row
 
 _SLICE = 500
 
@@ -80,7 +78,7 @@ class Outbox:
         if not (rows or parts or awaiting):
             return
         with self._database.write() as connection:
-            _free(connection, rows)
+            free(connection, rows)
             for (row, chunk_bytes), numbers in (parts or {}).items():
                 transfer.done(connection, row, chunk_bytes, numbers)
             connection.executemany(
@@ -105,18 +103,7 @@ class Outbox:
         unknown = []
         for begin in range(0, len(ids), _SLICE):
             with self._database.write() as connection:
-                freed = []
-                for event_id in ids[begin : begin + _SLICE]:
-                    found = connection.execute(
-                        "SELECT outbox.row, awaits FROM event LEFT JOIN outbox"
-                        " ON outbox.event = event.row AND outbox.kind = 'event' WHERE event.id = ?",
-                        (event_id,),
-                    ).fetchone()
-                    if found is None:
-                        unknown.append(event_id)
-                    elif found["awaits"]:
-                        freed.append(found["row"])
-                _free(connection, freed)
+                unknown += receipts.of_ids(connection, ids[begin : begin + _SLICE])
         return unknown
 
     def receipt_upto(self, epoch: str, n: int) -> bool:
@@ -127,19 +114,10 @@ class Outbox:
         freed = _SLICE
         while freed == _SLICE:
             with self._database.write() as connection:
-                rows = connection.execute(
-                    # CROSS JOIN keeps the order: over what awaits, not over every event there ever was.
-                    "SELECT outbox.row FROM outbox CROSS JOIN event ON event.row = outbox.event"
-                    " WHERE outbox.awaits > 0 AND outbox.kind = 'event' AND event.epoch = ? AND event.n <= ?"
-                    " LIMIT ?",
-                    (epoch, n, _SLICE),
-                ).fetchall()
+                rows = receipts.upto(connection, epoch, n, _SLICE)
                 freed = len(rows)
-                _free(connection, [row["row"] for row in rows])
-                last_n = meta_number(connection, LAST_N)
-                here = connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (EPOCH, epoch))
-                once = connection.execute("SELECT 1 FROM event WHERE epoch = ? LIMIT 1", (epoch,))
-                known = n <= last_n and (here.fetchone() or once.fetchone()) is not None
+                free(connection, rows)
+                known = receipts.knows(connection, epoch, n)
         return known
 
     def request_media(
@@ -215,15 +193,3 @@ class Outbox:
         """Unix time of the last acknowledgement; None before the first."""
         row = self._database.one("SELECT value FROM meta WHERE key = ?", (LAST_DELIVERY_MS,))
         return None if row is None else int(row["value"])
-
-
-def _free(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
-    if not rows:
-        return
-    these = json.dumps(list(rows))
-    connection.execute(
-        "UPDATE event SET state = ? WHERE state = ? AND row IN (SELECT event FROM outbox"
-        " WHERE kind = ? AND row IN (SELECT value FROM json_each(?)))",
-        (State.DELIVERED.value, State.KEPT.value, Kind.EVENT.value, these),
-    )
-    connection.execute("DELETE FROM outbox WHERE row IN (SELECT value FROM json_each(?))", (these,))

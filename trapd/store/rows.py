@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Sequence
 
-from trapd.records import Kind, Moment, Priority
+from trapd.records import Kind, Moment, Priority, State
 from trapd.store.database import Database
 
 EPOCH = "epoch"
@@ -96,3 +98,16 @@ def queue_row(
         ),
     )
     return int(cursor.lastrowid or 0)
+
+
+def free(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
+    """These rows go; an event's makes its event `delivered`. Within the caller's transaction."""
+    if not rows:
+        return
+    these = json.dumps(list(rows))
+    connection.execute(
+        "UPDATE event SET state = ? WHERE state = ? AND row IN (SELECT event FROM outbox"
+        " WHERE kind = ? AND row IN (SELECT value FROM json_each(?)))",
+        (State.DELIVERED.value, State.KEPT.value, Kind.EVENT.value, these),
+    )
+    connection.execute("DELETE FROM outbox WHERE row IN (SELECT value FROM json_each(?))", (these,))

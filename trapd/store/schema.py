@@ -117,6 +117,8 @@ _VERSION_1 = (
     )""",
     "CREATE UNIQUE INDEX outbox_retained ON outbox (leaf) WHERE retain = 1",
     "CREATE INDEX outbox_of_event ON outbox (event) WHERE event IS NOT NULL",
+    # Tombstones: events that had to be given up, and of which nothing but this row is left.
+    "CREATE INDEX outbox_tombstone ON outbox (row) WHERE kind = 'event' AND event IS NULL",
     # The last value of every retained leaf, also after its delivery: a broker may lose what it retained.
     "CREATE TABLE leaf (leaf TEXT PRIMARY KEY, kind TEXT NOT NULL, payload BLOB NOT NULL)",
     _tally("event_in AFTER INSERT ON event", ("'event.' || NEW.state", 1)),

@@ -60,11 +60,11 @@ class Timeline:
             return Correction()
         with self._database.write() as connection:
             sent = connection.execute(
-                f"SELECT 1 FROM event WHERE boot = ? AND n IS NOT NULL AND {wrong} LIMIT 1",  # noqa: S608
+                f"SELECT 1 FROM event WHERE boot = ? AND n IS NOT NULL AND {wrong} LIMIT 1",
                 (boot["row"], *values),
             ).fetchone()
             redated = connection.execute(
-                "UPDATE event SET wall_ms = boot_ns / 1000000 + ?, ts_quality = ?"  # noqa: S608 - constants
+                "UPDATE event SET wall_ms = boot_ns / 1000000 + ?, ts_quality = ?"
                 f" WHERE boot = ? AND {wrong} AND {_WAITING}",
                 (offset_ms, now.quality.value, boot["row"], *values),
             ).rowcount
@@ -74,7 +74,7 @@ class Timeline:
         return Correction(redated, tell)
 
     def _any(self, wrong: str, values: tuple[object, ...], boot: int) -> bool:
-        query = f"SELECT 1 FROM event WHERE boot = ? AND {wrong} LIMIT 1"  # noqa: S608 - constants
+        query = f"SELECT 1 FROM event WHERE boot = ? AND {wrong} LIMIT 1"
         return self._database.one(query, (boot, *values)) is not None
 
 
