@@ -167,6 +167,26 @@ def acknowledged(kind: Kind, retain: bool, reason: int) -> bool:
     return reason == NOBODY_SUBSCRIBED and (retain or kind in (Kind.CONTROL, Kind.STATE))
 
 
+@dataclass(slots=True)
+class Allowance:
+    """A few times at once, and then once in `every_s`. Seconds of a clock that does not go back."""
+
+    most: int
+    every_s: float
+    _left: float | None = None
+    _as_of_s: float = 0.0
+
+    def take(self, now_s: float) -> bool:
+        """Whether it may be done now; it then counts as done."""
+        left = self.most if self._left is None else self._left + (now_s - self._as_of_s) / self.every_s
+        self._as_of_s = now_s
+        self._left = min(left, float(self.most))
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+
 _SLOT_S = 900
 _SLOTS = 86_400 // _SLOT_S
 _EVERY = 10

@@ -30,9 +30,9 @@ class FakeBroker:
 
     Knobs: `refusal` (every connect ends in this Lost), `silent` (connects are never answered), `reason`
     (topic to reason code of its answer; what is refused is not passed on), `withhold` (no publish is
-    answered until `release`), `forbidden` (filters it will not subscribe), `receive_maximum`,
-    `maximum_packet_bytes`. `published` lists what arrived, refused or not; `answered` what was answered, with
-    the reason, in that order.
+    answered until `release`), `slow` (nor one whose topic holds this), `forbidden` (filters it will not
+    subscribe), `receive_maximum`, `maximum_packet_bytes`. `published` lists what arrived, refused or not;
+    `answered` what was answered, with the reason, in that order.
     """
 
     def __init__(self) -> None:
@@ -40,6 +40,7 @@ class FakeBroker:
         self.silent = False
         self.reason: Callable[[str], int] = lambda topic: 0x00
         self.withhold = False
+        self.slow = ""
         self.forbidden: frozenset[str] = frozenset()
         self.receive_maximum = 65535
         self.maximum_packet_bytes: int | None = None
@@ -153,7 +154,7 @@ class FakeBroker:
             if reason < 0x80:
                 self.say(topic, payload, retain=retain)
             answer = Acknowledged(token, reason)
-            if self.withhold:
+            if self.withhold or (self.slow and self.slow in message.topic):
                 self._held.append((link, answer, message))
             else:
                 self._answer(link, answer, message)

@@ -40,11 +40,13 @@ __all__ = ["PahoLink", "PahoUplink", "Tls"]
 log = logging.getLogger("trapd.uplink")
 
 _TURN_S = 1.0
-_CLOSE_WITHIN_S = 3.0
+_CLOSE_WITHIN_S = 1.5
 _CUT_WITHIN_S = 1.0
 _MOST_THREADS = 3  # of earlier connections that are still stuck, in DNS for instance
 _ATTEMPT_IN_TIMEOUTS = 4  # name, a few addresses and TLS, each with a time-out, make up one attempt
+_SILENT_KEEPALIVES = 1.5  # paho asks after one, and would wait for the answer for another
 _REFUSED = 0x80  # reason codes from here on
+_SILENT = "the broker has gone silent: no answer within the keep-alive time"
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
 
 
@@ -89,6 +91,7 @@ class PahoLink:
         self._line: _Made | None = None
         self._answer_by_s = 0.0
         self._misc_s = 0.0
+        self._heard_s = 0.0
         self._events: deque[LinkEvent] = deque()
         self._trouble = ""
         self._lost = False
@@ -141,7 +144,7 @@ class PahoLink:
             self._asked[mid] = filters
 
     def close(self) -> None:
-        """Disconnect after what was handed over, at most 5 s; what does not end by then is left to itself."""
+        """Disconnect after what was handed over, at most 3.5 s; what does not end by then is left alone."""
         self._closing.set()
         self._take_over(0.0)
         line, self._line = self._line, None
@@ -184,15 +187,18 @@ class PahoLink:
             self._lose(made.reason)
             return
         self._line = made
-        self._answer_by_s = time.monotonic() + self._account.connect_timeout_s
+        self._heard_s = time.monotonic()
+        self._answer_by_s = self._heard_s + self._account.connect_timeout_s
         self._give_callbacks(made.client)
         made.client.on_socket_register_write = None  # from now on publish() writes at once
 
     def _serve(self, client: Client, timeout_s: float) -> None:
         """Write what waits, read what comes within `timeout_s`; whatever goes wrong is a lost link."""
         try:
-            code = _exchange(client, timeout_s)
+            code, heard = _exchange(client, timeout_s)
             now_s = time.monotonic()
+            if heard:
+                self._heard_s = now_s
             if now_s - self._misc_s >= _TURN_S:
                 self._misc_s = now_s
                 client.loop_misc()  # keep-alive
@@ -206,6 +212,8 @@ class PahoLink:
             self._lose(self._why_it_ended())
         elif self._receive_maximum is None and now_s > self._answer_by_s:
             self._lose(f"{self._account.host}:{self._account.port} took the connection but does not answer")
+        elif now_s - self._heard_s > _SILENT_KEEPALIVES * self._account.keepalive_s:
+            self._lose(_SILENT)
 
     def _lose(self, reason: str, code: int | None = None) -> None:
         if not self._lost:
@@ -274,7 +282,7 @@ class PahoLink:
         if flags.is_disconnect_packet_from_server:
             self._lose(uplink_reasons.of_code(reason.value), reason.value)
         elif reason.value == uplink_reasons.KEEP_ALIVE_TIMEOUT:
-            self._lose("the broker has gone silent: no answer within the keep-alive time")
+            self._lose(_SILENT)
 
     def _on_log(self, _client: Client, _data: Any, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR and not self._trouble:
@@ -296,24 +304,25 @@ class PahoLink:
                     uplink_client.hang_up(left.client, left.socket, orderly=False)
 
 
-def _exchange(client: Client, timeout_s: float) -> MQTTErrorCode:
-    """Read what comes within `timeout_s`, then write what waits.
+def _exchange(client: Client, timeout_s: float) -> tuple[MQTTErrorCode, bool]:
+    """Read what comes within `timeout_s`, then write what waits; how it went, and whether anything came.
 
     In this order: a broker that refuses has said why before it closes, and a write then finds only the end.
     """
     line = client.socket()
     if line is None:
-        return MQTTErrorCode.MQTT_ERR_NO_CONN
+        return MQTTErrorCode.MQTT_ERR_NO_CONN, False
     code = MQTTErrorCode.MQTT_ERR_SUCCESS
     # TLS may hold bytes that the socket no longer shows.
     held = line.pending() if isinstance(line, ssl.SSLSocket) else 0
     look = select.poll()
     look.register(line, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
-    if held or any(what & ~select.POLLOUT for _, what in look.poll(timeout_s * 1000)):
+    heard = held > 0 or any(what & ~select.POLLOUT for _, what in look.poll(timeout_s * 1000))
+    if heard:
         code = client.loop_read()
     if code == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
         code = client.loop_write()
-    return code
+    return code, heard
 
 
 def _say_goodbye(client: Client) -> bool:

@@ -68,6 +68,7 @@ class Connection:
     _refused: Counter[Kind] = field(default_factory=Counter)
     _held_since_ns: int = 0
     _rests: dict[Kind, _Rest] = field(default_factory=dict)
+    chunks_through: int = 0
     _out: set[tuple[int, int]] = field(default_factory=set)
     _taken: list[Message] = field(default_factory=list)
 
@@ -126,6 +127,7 @@ class Connection:
         """The broker has it; the store is yet to know. Until then it counts as sent."""
         self._out.add((message.row, message.part))
         self._taken.append(message)
+        self.chunks_through += message.part > 0
 
     def to_note(self, *, all_of_it: bool) -> list[Message]:
         """What the store should know now: all that was taken, or nothing while more may come at once."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from trapd.errors import LinkUnavailable, StoreFull
 from trapd.ports import Acknowledged, Clock, Connected, Lost, Received, Subscribed, Uplink
 from trapd.records import Event, Kind
-from trapd.rules import NS_PER_S, Budget
+from trapd.rules import NS_PER_S, Allowance, Budget
 from trapd.stages.alerts import Alerts
 from trapd.stages.answers import Answers
 from trapd.stages.base import Stage
@@ -38,8 +38,11 @@ _OUTAGE_ALERT_S = 60.0
 _TAKEN_OVER = 0x8E
 _TAKEN_OVER_PAUSE_S = 60.0
 _NOT_CLONED_S = 600.0  # a link of this length without another under our name: the alert is over
-_DRAIN_S = 3.0  # with the goodbye and the link's own end less than the supervisor allows
+_DRAIN_S = 2.0  # with the goodbye and the link's own end half of what the supervisor allows
 _GOODBYE_S = 1.5
+_LEAST_CHUNK_BYTES = 1024  # below that, what surrounds a chunk weighs as much
+_CHUNKS_GO_WELL = 10
+_REPLAYS, _REPLAY_EVERY_S = 4, 3600.0
 _EVENTS_AT_ONCE = 100
 _GATHER_S = 0.001
 
@@ -89,6 +92,9 @@ class Deliver(Stage):
         self._down_since_ns: int | None = None
         self._last_reason = ""
         self._cloned = False
+        self._chunk_bytes = plan.chunk_bytes
+        self._replays = Allowance(_REPLAYS, _REPLAY_EVERY_S)
+        self._replay_due = False
         self._held_back = HeldBack()
 
     @property
@@ -133,6 +139,7 @@ class Deliver(Stage):
         # Rows first, answers after: the broker is at work while the disk is.
         self._sending.pump(session, connection)
         self._note(session, connection)
+        self._replay(session, self._clock.boot_ns())
         self._answers.tell_store(session, connection, all_of_it=quiet)
         self._look_for_death(connection)
 
@@ -151,6 +158,7 @@ class Deliver(Stage):
             # In the order in which it came: a receipt frees only what was acknowledged before it.
             self._answers.tell_store(session, connection, all_of_it=True)
             if isinstance(event, Lost):
+                self._fit_chunks(connection, dead=False)
                 self._lost(event)
                 return True
             self._happened(session, connection, event)
@@ -164,10 +172,20 @@ class Deliver(Stage):
         if not connection.up and now_ns - connection.began_ns > _CONNECT_WITHIN_S * NS_PER_S:
             self._lost(Lost(f"no answer within {_CONNECT_WITHIN_S:.0f} s"))
         elif connection.window.oldest_age_s(now_ns / NS_PER_S) > dead_after_s:
+            self._fit_chunks(connection, dead=True)
             self._lost(Lost(f"a publish is unanswered for {dead_after_s:.0f} s: the link is dead"))
         elif self._cloned and connection.up and now_ns - connection.up_ns > _NOT_CLONED_S * NS_PER_S:
             self._cloned = False
             self._alerts.clear("cloned")
+
+    def _fit_chunks(self, connection: Connection, *, dead: bool) -> None:
+        """For the next link: a chunk that is under way for longer than a link lives would be so for ever."""
+        oldest = next(iter(connection.in_flight.values()), None)
+        if connection.chunks_through >= _CHUNKS_GO_WELL:
+            self._chunk_bytes = min(self._plan.chunk_bytes, 2 * self._chunk_bytes)
+        elif dead and not connection.chunks_through and oldest is not None and oldest.part > 0:
+            self._chunk_bytes = max(_LEAST_CHUNK_BYTES, oldest.chunk_bytes // 2)
+            log.warning("photographs go in chunks of %d bytes from now on", self._chunk_bytes)
 
     def _try_to_connect(self) -> None:
         now_ns = self._clock.boot_ns()
@@ -200,7 +218,7 @@ class Deliver(Stage):
             event,
             self._plan.limit,
             now_ns=now_ns,
-            chunk_bytes=self._plan.chunk_bytes,
+            chunk_bytes=self._chunk_bytes,
             base=self._topics.full(""),
             last_mark=session.outbox.last_mark(),
         )
@@ -208,15 +226,24 @@ class Deliver(Stage):
         down_ns = now_ns - (self._down_since_ns or now_ns)
         log.info("connected%s", f" after {down_ns / NS_PER_S:.1f} s" if down_ns else "")
         self._down_since_ns = None
+        # A broker that lost power comes back with what it had saved half an hour ago: our session may be
+        # there, and retained leaves gone or old. Where there is no session, all of it is lost for sure.
+        self._replay_due = True
         if not event.session_present:
-            # The broker may have lost its retained leaves with our session: all of them again.
-            session.outbox.replay_retained()
+            self._replays = Allowance(_REPLAYS, _REPLAY_EVERY_S)
+        self._replay(session, now_ns)
         session.outbox.put(Kind.CONTROL, "availability", b"online", retain=True)
         self._alerts.clear("broker")
         try:
             connection.link.subscribe(self._inbound.filters())
         except LinkUnavailable as error:
             log.info("not subscribed: %s", error)  # the link has just gone: Lost comes next
+
+    def _replay(self, session: Session, now_ns: int) -> None:
+        """Retained leaves again, where that is due and may be: a link that comes and goes must not pay."""
+        if self._replay_due and self._replays.take(now_ns / NS_PER_S):
+            session.outbox.replay_retained()
+            self._replay_due = False
 
     def _note(self, session: Session, connection: Connection) -> None:
         """For who wants to know: what does not go now, and why; what was sent so far."""
