@@ -216,7 +216,7 @@ def test_missing_parts_are_alerts_and_the_unit_is_up(document: dict[str, Any]) -
 
 def _alerts(config: Loaded) -> set[str]:
     with looking(config) as session:
-        return {leaf.removeprefix("alert/") for leaf in session.outbox.retained_leaves("alert/")}
+        return {leaf.removeprefix("alert/") for leaf in list(session.outbox.retained("alert/"))}
 
 
 def test_alerts_of_the_life_before_are_over(document: dict[str, Any]) -> None:

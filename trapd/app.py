@@ -163,7 +163,7 @@ class _Daemon:
 
     def run(self, stop: threading.Event, manager: ServiceManager) -> None:
         """Start all stages, watch them, end them in the order in which work flows."""
-        self._alerts.forget_earlier()
+        self._alerts.take_over()
         self._tell_recovery()
         facts = Facts(
             store=self._store,
@@ -180,6 +180,7 @@ class _Daemon:
             read=facts.read,
             encode=lambda read: codec.state(self._clock.now(), read),
             each=lambda read: manager.status(_status_line(read)),
+            online=lambda: self._deliver.online,
         )
         housekeep = Housekeep(
             store=self._store, clock=self._clock, alerts=self._alerts, tombstone=codec.tombstone

@@ -9,6 +9,7 @@ import pytest
 
 from tests.stages.driver import Bench
 from trapd.errors import StoreError
+from trapd.records import Kind
 from trapd.stages.alerts import Alerts
 from trapd.wire import codec
 
@@ -30,7 +31,7 @@ def test_a_raised_alert_says_since_when_what_and_what_to_do(bench: Bench) -> Non
         {"since": since, "message": "no camera answers", "hint": "look at the cable"}
     ]
     assert bench.alerts.names() == ("camera",)
-    assert bench.session.outbox.retained_leaves() == ["alert/camera"]
+    assert list(bench.session.outbox.retained()) == ["alert/camera"]
 
 
 def test_the_same_again_writes_nothing(bench: Bench) -> None:
@@ -98,22 +99,55 @@ def test_a_store_that_is_broken_is_not_hidden(bench: Bench) -> None:
         bench.alerts.raise_("disk", "no room", "")
 
 
-def test_a_new_process_clears_what_the_earlier_one_raised(bench: Bench) -> None:
+def test_a_new_process_takes_over_what_the_earlier_one_raised(bench: Bench) -> None:
+    """A fault that outlasts a power cut is told once, and stands since it began."""
     bench.alerts.raise_("camera", "no camera", "look")
     bench.alerts.raise_("sensor", "no pin", "look")
-    bench.alerts.clear("sensor")
+    (first,) = told(bench, "camera")
+    rows = [row.row for row in bench.session.outbox.next(10, max_bytes=10**6)]
+    bench.clock.advance(60.0)
     later = fresh(bench)
-    later.forget_earlier()
-    assert (told(bench, "camera"), later.names()) == ([None], ())
+    later.take_over()
+    assert later.names() == ("camera", "sensor")
     later.raise_("camera", "no camera", "look")
-    assert told(bench, "camera")[0]["message"] == "no camera"
+    later.clear_unclaimed()
+    assert later.names() == ("camera",)
+    assert told(bench, "camera") == [first]
+    assert told(bench, "sensor") == [None]
+    assert rows[-1] in [row.row for row in bench.session.outbox.next(10, max_bytes=10**6)]
+    later.clear_unclaimed()
+    assert later.names() == ("camera",)
+
+
+def test_what_holds_no_longer_is_cleared_by_whoever_looks(bench: Bench) -> None:
+    bench.alerts.raise_("camera", "no camera", "look")
+    later = fresh(bench)
+    later.take_over()
+    later.clear("camera")
+    assert (told(bench, "camera"), later.names()) == ([None], ())
+
+
+def test_an_alert_that_lasts_is_nobodys_to_claim(bench: Bench) -> None:
+    bench.alerts.raise_("disk", "no room", "free some")
+    later = fresh(bench)
+    later.take_over()
+    later.clear_unclaimed()
+    assert later.names() == ("disk",)
+
+
+def test_a_damaged_alert_stands_since_now(bench: Bench) -> None:
+    bench.session.outbox.put(Kind.ALERT, "alert/camera", b"no JSON", retain=True)
+    bench.alerts.take_over()
+    bench.alerts.raise_("camera", "no camera", "look")
+    assert told(bench, "camera")[0]["since"] == codec.rfc3339(bench.clock.now().wall_ms)
 
 
 def test_a_full_store_at_start_ends_nothing_and_the_clearing_comes_later(bench: Bench) -> None:
     bench.alerts.raise_("camera", "no camera", "look")
     later = fresh(bench)
+    later.take_over()
     bench.store.faults.make("put")
-    later.forget_earlier()
+    later.clear("camera")
     assert later.names() == ("camera",)
     bench.store.faults.end()
     later.clear("camera")

@@ -88,7 +88,7 @@ class AnyOrder(RuleBasedStateMachine):
     def crash(self) -> None:
         """The process ends as it stands; the broker sees its link break off, or not yet."""
         self.link.session.close()
-        self.bench.alerts.forget_earlier()
+        self.bench.alerts.take_over()
         self.link = self._new_process()
 
     @rule()
@@ -96,7 +96,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.link.stage.stop.set()
         self.link.stage._drop_link()
         self.link.session.close()
-        self.bench.alerts.forget_earlier()
+        self.bench.alerts.take_over()
         self.link = self._new_process()
 
     @rule()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 
 import pytest
@@ -43,6 +44,7 @@ class Beats:
             read=self.read,
             encode=lambda read: codec.state(self.bench.clock.now(), read),
             each=self._each,
+            online=lambda: self.online,
         )
         end_ns = self.bench.clock.boot_ns() + int(seconds * NS_PER_S)
         beat = stage.beat
@@ -64,6 +66,21 @@ def test_the_first_comes_at_once_and_the_others_at_their_pace(bench: Bench) -> N
     beats = Beats(bench)
     beats.run(1000.0)
     assert beats.at_s == [0.0, 300.0, 600.0, 900.0]
+
+
+def test_one_comes_with_each_connection(bench: Bench) -> None:
+    """One that was queued before would say that there is no link, for as long as it stands."""
+    beats = Beats(bench)
+    wait = bench.clock.wait
+
+    def wait_and_connect(event: threading.Event, timeout_s: float) -> bool:
+        beats.online = 100.0 <= (bench.clock.boot_ns() - beats.began_ns) / NS_PER_S < 150.0
+        return wait(event, timeout_s)
+
+    bench.clock.wait = wait_and_connect  # type: ignore[method-assign]  # the link comes and goes meanwhile
+    beats.run(500.0)
+    assert beats.at_s == [0.0, 101.0, 401.0]
+    assert [facts["online"] for facts in beats.told] == [False, True, False]
 
 
 def test_an_outage_of_any_length_queues_one_row_the_newest(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from trapd.wire import codec
 def fresh(bench: Bench) -> Alerts:
     """The alerts of the next process."""
     alerts = Alerts(bench.store, codec.alert, lambda: codec.rfc3339(bench.clock.now().wall_ms))
-    alerts.forget_earlier()
+    alerts.take_over()
     return alerts
 
 

@@ -175,8 +175,8 @@ def test_leaves_that_stand_are_listed_by_prefix(tmp_path: Path) -> None:
         session.outbox.put(Kind.ALERT, "alert/camera", b"", retain=True)
         session.outbox.put(Kind.STATE, "state", b"s", retain=True)
 
-        assert session.outbox.retained_leaves("alert/") == ["alert/disk"]
-        assert session.outbox.retained_leaves() == ["alert/disk", "state"]
+        assert list(session.outbox.retained("alert/")) == ["alert/disk"]
+        assert list(session.outbox.retained()) == ["alert/disk", "state"]
 
 
 def test_age_of_the_oldest_goes_by_the_boot_clock(tmp_path: Path) -> None:

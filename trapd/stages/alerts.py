@@ -7,6 +7,7 @@ clear the same name, but for `disk`, which Capture raises whenever it holds and 
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -35,11 +36,12 @@ class Alerts:
         self._now_iso = now_iso
         self._lock = threading.Lock()
         self._standing: dict[str, Alert] = {}
+        self._unclaimed: set[str] = set()
         self._unstored: set[str] = set()
 
     def raise_(self, name: str, message: str, hint: str) -> None:
         """Raise alert `name`, or change what it says; it stands since it was first raised."""
-        earlier = self._find(name)
+        earlier = self._claim(name)
         if earlier is not None and (earlier.message, earlier.hint) == (message, hint):
             return
         since = self._now_iso() if earlier is None else earlier.since
@@ -51,7 +53,7 @@ class Alerts:
 
     def clear(self, name: str) -> None:
         """Clear alert `name` if it stands."""
-        if self._find(name) is None:
+        if self._claim(name) is None:
             return
         log.info("alert %s is over", name)
         if self._put(name, b""):
@@ -63,27 +65,37 @@ class Alerts:
         with self._lock:
             return tuple(sorted(self._standing))
 
-    def forget_earlier(self) -> None:
-        """At start: clear what an earlier process had raised; what still holds is raised again.
+    def take_over(self) -> None:
+        """At start: what an earlier process had raised stands on, since when it did.
 
-        LASTING ones stand on: they may not have been delivered yet.
+        Whoever raised it raises it again or clears it, as soon as it has looked. LASTING ones may not have
+        been delivered yet.
         """
         with self._store.session() as session:
-            leaves = session.outbox.retained_leaves(_PREFIX)
-        for leaf in leaves:
-            name = leaf.removeprefix(_PREFIX)
-            with self._lock:
-                self._standing[name] = Alert(name, self._now_iso(), "raised by an earlier process", "")
-            if name not in LASTING:
-                self.clear(name)
+            leaves = session.outbox.retained(_PREFIX)
+        with self._lock:
+            for leaf, payload in leaves.items():
+                name = leaf.removeprefix(_PREFIX)
+                self._standing[name] = _decoded(name, payload, self._now_iso())
+                if name not in LASTING:
+                    self._unclaimed.add(name)
+
+    def clear_unclaimed(self) -> None:
+        """Clear what an earlier process had raised and nobody in this one has spoken of."""
+        with self._lock:
+            names = sorted(self._unclaimed)
+        for name in names:
+            self.clear(name)
 
     def _level(self, name: str) -> int:
         """One that finds no room is tried again at every occasion: it is said once."""
         with self._lock:
             return logging.DEBUG if name in self._unstored else logging.WARNING
 
-    def _find(self, name: str) -> Alert | None:
+    def _claim(self, name: str) -> Alert | None:
+        """The alert as it stands; from now on it is this process's."""
         with self._lock:
+            self._unclaimed.discard(name)
             return self._standing.get(name)
 
     def _put(self, name: str, payload: bytes) -> bool:
@@ -98,3 +110,11 @@ class Alerts:
         with self._lock:
             self._unstored.discard(name)
         return True
+
+
+def _decoded(name: str, payload: bytes, now_iso: str) -> Alert:
+    try:
+        found = json.loads(payload)
+        return Alert(name, str(found["since"]), str(found["message"]), str(found["hint"]))
+    except (ValueError, TypeError, KeyError):
+        return Alert(name, now_iso, "raised by an earlier process", "")

@@ -1,4 +1,6 @@
-"""Heartbeat: what the unit says of itself, at its own pace. One thread; writes only to the outbox.
+"""Heartbeat: what the unit says of itself, at its own pace and whenever it has connected.
+
+One thread; writes only to the outbox.
 
 A heartbeat is a retained leaf with one row in the outbox: an outage queues one, not thousands. One that
 cannot be made or stored is left out; the next one tells more.
@@ -37,6 +39,7 @@ class Heartbeat(Stage):
         read: Callable[[Session], Mapping[str, Reading]],
         encode: Callable[[Mapping[str, Reading]], bytes],
         each: Callable[[Mapping[str, Reading]], None],
+        online: Callable[[], bool],
     ) -> None:
         super().__init__()
         self._every_s = every_s
@@ -45,16 +48,21 @@ class Heartbeat(Stage):
         self._read = read
         self._encode = encode
         self._each = each
+        self._online = online
 
     def run(self) -> None:
         """Until told to stop. The first heartbeat comes at once."""
         due_ns = self._clock.boot_ns()
+        was_online = False
         with self._store.session() as session:
             while not self.stop.is_set():
                 self.beat()
-                if self._clock.boot_ns() >= due_ns:
+                is_online = self._online()
+                # What was queued before the link came says, for as long as it stands, that there is none.
+                if self._clock.boot_ns() >= due_ns or (is_online and not was_online):
                     due_ns = self._clock.boot_ns() + int(self._every_s * NS_PER_S)
                     self._once(session)
+                was_online = is_online
                 self._clock.wait(self.stop, _TURN_S)
 
     def _once(self, session: Session) -> None:

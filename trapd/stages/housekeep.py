@@ -22,6 +22,7 @@ _TURN_S = 5.0
 _RETRY_S = 60.0
 _BATCH = 50
 _SUMS = 20
+_CLAIM_WITHIN_S = 600.0  # alerts of an earlier process that nobody has spoken of by then are over
 _BACKUP_FIRST_S = 300.0  # after start: there is more urgent work then
 _BACKUP_LOOK_S = 3600.0
 _STEP_S = 0.01  # between two megabytes of the copy: others write too
@@ -42,7 +43,9 @@ class Housekeep(Stage):
         self._store = store
         self._clock = clock
         self._tombstone = tombstone
+        self._alerts = alerts
         self._scarcity = Scarcity(alerts, clock)
+        self._claimed_ns = clock.boot_ns() + int(_CLAIM_WITHIN_S * NS_PER_S)
         self._backup_ns = clock.boot_ns() + int(_BACKUP_FIRST_S * NS_PER_S)
 
     def run(self) -> None:
@@ -64,6 +67,8 @@ class Housekeep(Stage):
     def _work(self, session: Session) -> float:
         evicted = self._store.space.tidy(session, _BATCH, self._tombstone)
         self._scarcity.look(session)
+        if self._clock.boot_ns() >= self._claimed_ns:
+            self._alerts.clear_unclaimed()
         if evicted.events:
             log.info("evicted %d files, %d bytes", evicted.files, evicted.bytes)
             return 0.0

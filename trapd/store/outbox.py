@@ -154,13 +154,14 @@ class Outbox:
                     retain=True,
                 )
 
-    def retained_leaves(self, prefix: str = "") -> list[str]:
-        """The retained leaves below `prefix` whose last value is not empty."""
+    def retained(self, prefix: str = "") -> dict[str, bytes]:
+        """The last values, by leaf, of the retained leaves below `prefix` that are not empty."""
         rows = self._database.all(
-            "SELECT leaf FROM leaf WHERE substr(leaf, 1, ?) = ? AND length(payload) > 0 ORDER BY leaf",
+            "SELECT leaf, payload FROM leaf WHERE substr(leaf, 1, ?) = ? AND length(payload) > 0"
+            " ORDER BY leaf",
             (len(prefix), prefix),
         )
-        return [row["leaf"] for row in rows]
+        return {row["leaf"]: row["payload"] for row in rows}
 
     def depth(self) -> dict[str, int]:
         """Rows by kind, kinds without rows left out. Costs the same for ten rows and for a million."""
