@@ -34,6 +34,8 @@ _VERBS = {
     "status": ("trapd.cli.inspect:status", "Queue, last trigger, last delivery, disk."),
     "events": ("trapd.cli.inspect:events", "Recorded events."),
     "model": ("trapd.cli.model:model", "Installed models: list, install, test."),
+    "keygen": ("trapd.cli.keys:keygen", "A key pair for signing what units are told."),
+    "sign": ("trapd.cli.keys:sign", "Sign a document for a topic."),
 }
 
 

@@ -7,6 +7,7 @@ sentence for the log: one message is passed over, nothing else changes.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -61,6 +62,7 @@ def document(payload: bytes) -> dict[str, Any]:
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
             parse_int=_small_integer,
+            parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:
         raise BadDocument(f"this is no JSON that is taken: {str(error)[:_SHOWN]}") from error
@@ -140,6 +142,13 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")
+    return value
 
 
 def _small_integer(text: str) -> int:
