@@ -7,11 +7,11 @@ over every backend. Backends raise the errors of `trapd.errors` and nothing else
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from trapd.records import Frame, FrameScore, ModelInfo, Moment, Small, Trigger, TsQuality
+from trapd.records import Considered, Frame, FrameScore, ModelInfo, Moment, Small, Trigger, TsQuality
 
 
 class Clock(Protocol):
@@ -149,6 +149,46 @@ class Link(Protocol):
 
     def close(self) -> None:
         """Disconnect cleanly (the will is not sent) and end the link's thread; may be called twice."""
+
+
+class Overlays(Protocol):
+    """The configuration from afar: what is in force, what is on trial. Used by Control's thread alone.
+
+    Everything here may raise StoreError where the disk refuses; nothing has changed then.
+    """
+
+    def consider(self, document: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered | None:
+        """A whole document of `config/desired` whose signature was seen to; None where it changes nothing.
+
+        `ready`: the link has proved itself, and a trial may begin.
+        """
+
+    def patch(self, txn: str, args: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered:
+        """`config_patch`: a merge patch on what is in force."""
+
+    def confirm(self, args: Mapping[str, Any]) -> Considered:
+        """`config_confirm`: the operator keeps what is on trial."""
+
+    def go_back(self, txn: str, *, ready: bool) -> Considered:
+        """`config_rollback`: end the trial, or try what was in force before."""
+
+    def watch(self, seen: frozenset[str]) -> Considered | None:
+        """Called every turn with what this process has seen so far; what became of the trial, if anything."""
+
+    def report(self) -> bytes:
+        """The payload of `config/reported`."""
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether this process runs on a configuration that has to prove itself."""
+
+    @property
+    def version(self) -> int:
+        """The version in force; 0 for the local file alone."""
+
+    @property
+    def phase(self) -> str:
+        """committed, trial, rolled_back, rejected or local."""
 
 
 class Uplink(Protocol):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from trapd.errors import Fault
+
 
 class TsQuality(StrEnum):
     """How far a wall-clock time may be trusted."""
@@ -223,6 +225,22 @@ class Message:
     priority: Priority = Priority.EVENT
     part: int = 0
     chunk_bytes: int = 0  # of a photograph's parts; 0 for all else
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """What became of a document that wants to change the configuration.
+
+    `code` as the contract has it; 0: it is sound, and waits for a link that has proved itself. `changed`: the
+    report says something new. `restart`: the next process runs on something else.
+    """
+
+    code: int
+    version: int = 0
+    txn: str = ""
+    faults: tuple[Fault, ...] = ()
+    changed: bool = False
+    restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

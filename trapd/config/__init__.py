@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from trapd.config.advice import warnings
 from trapd.config.checking import settings_from
-from trapd.config.load import Loaded, find, fingerprint, load
+from trapd.config.load import Loaded, find, fingerprint, load, read_storage_path
 from trapd.config.published import json_schema
 from trapd.config.schema import Settings
 from trapd.config.secrets import Secret, mqtt_password
@@ -22,6 +22,7 @@ __all__ = [
     "json_schema",
     "load",
     "mqtt_password",
+    "read_storage_path",
     "settings_from",
     "warnings",
 ]

@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trapd.config.advice import warnings
 from trapd.config.checking import check, counted
 from trapd.config.document import read
-from trapd.config.schema import Settings
+from trapd.config.overlay import merged
+from trapd.config.schema import Settings, keys
 from trapd.config.words import shown
 from trapd.errors import ConfigurationError, Fault
 
@@ -55,8 +56,8 @@ def find(path: str | None, places: Sequence[Path] = PLACES) -> Path:
     )
 
 
-def load(path: Path) -> Loaded:
-    """Read and check `path`. Relative paths in it start at its folder.
+def load(path: Path, over: Mapping[str, object] | None = None) -> Loaded:
+    """Read and check `path`. Relative paths in it start at its folder. `over`: what lies over it, from afar.
 
     Raises ConfigurationError with every fault, in the order of the file.
     """
@@ -66,10 +67,24 @@ def load(path: Path) -> Loaded:
     if not isinstance(document.data, dict):
         message = f"the file must hold groups of keys, holds {shown(document.data)}"
         raise _unusable(path, message, "begin with unit: and mqtt:")
-    settings, faults = check(document.data, path.absolute().parent, document.places, document.faults)
+    data = merged(document.data, over) if over else document.data
+    settings, faults = check(data, path.absolute().parent, document.places, document.faults)
     if settings is None:
         raise ConfigurationError(f"{path} has {counted(faults)}", tuple(faults))
     return Loaded(settings, warnings(settings), fingerprint(settings), path)
+
+
+def read_storage_path(path: Path) -> Path:
+    """`storage.path` of a file that may be faulty otherwise, by a look that costs little.
+
+    Raises ConfigurationError where the file cannot be read at all.
+    """
+    data = read(_text(path)).data
+    storage = data.get("storage") if isinstance(data, dict) else None
+    named = storage.get("path") if isinstance(storage, dict) else None
+    if isinstance(named, str) and named and "\0" not in named:
+        return path.absolute().parent / named
+    return Path(str(keys()["storage.path"].default))
 
 
 def fingerprint(settings: Settings) -> str:

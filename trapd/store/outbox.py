@@ -15,6 +15,7 @@ from trapd.rules import PRIORITY
 from trapd.store import receipts, transfer
 from trapd.store.choice import Choice, choose
 from trapd.store.database import Database
+from trapd.store.obeyed import Outgoing, queue_leaf
 from trapd.store.rows import LAST_DELIVERY_MS, free, put_meta, queue_row
 
 _SLICE = 500
@@ -33,24 +34,7 @@ class Outbox:
         With `retain` it takes the place of what waits for that leaf, and is remembered for replay_retained.
         """
         with self._database.write() as connection:
-            if retain:
-                connection.execute("DELETE FROM outbox WHERE leaf = ? AND retain = 1", (leaf,))
-                connection.execute(
-                    "INSERT INTO leaf (leaf, kind, payload) VALUES (?, ?, ?)"
-                    " ON CONFLICT (leaf) DO UPDATE SET kind = excluded.kind, payload = excluded.payload",
-                    (leaf, kind.value, payload),
-                )
-            return queue_row(
-                connection,
-                self._now(),
-                kind=kind,
-                priority=PRIORITY[kind],
-                leaf=leaf,
-                size_bytes=len(payload),
-                retain=retain,
-                # A retained payload lies in `leaf`, once.
-                payload=None if retain else payload,
-            )
+            return queue_leaf(connection, self._now(), Outgoing(kind, leaf, payload, retain))
 
     def next(self, limit: int, **choice: Any) -> list[Message]:
         """What to send now: at most `limit` publishes, by priority; the fields of Choice narrow it down.

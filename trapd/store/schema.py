@@ -121,6 +121,15 @@ _VERSION_1 = (
     "CREATE INDEX outbox_tombstone ON outbox (row) WHERE kind = 'event' AND event IS NULL",
     # The last value of every retained leaf, also after its delivery: a broker may lose what it retained.
     "CREATE TABLE leaf (leaf TEXT PRIMARY KEY, kind TEXT NOT NULL, payload BLOB NOT NULL)",
+    # Commands that were obeyed or refused, by the operator's name for them; `answer` NULL while under way.
+    """CREATE TABLE command (
+        row INTEGER PRIMARY KEY AUTOINCREMENT,
+        txn TEXT NOT NULL UNIQUE,
+        command TEXT NOT NULL,
+        issued_ms INTEGER,
+        answer BLOB
+    )""",
+    "CREATE TABLE trail (row INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL)",
     _tally("event_in AFTER INSERT ON event", ("'event.' || NEW.state", 1)),
     _tally("event_out AFTER DELETE ON event", ("'event.' || OLD.state", -1)),
     _tally(

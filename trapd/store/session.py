@@ -11,6 +11,7 @@ from trapd.records import Moment
 from trapd.store.counters import Counters
 from trapd.store.database import FILE, Database
 from trapd.store.events import Events
+from trapd.store.obeyed import Obeyed
 from trapd.store.outbox import Outbox
 from trapd.store.rows import EPOCH, Meta
 from trapd.store.sums import Sums
@@ -31,6 +32,7 @@ class Session:
         self.sums = Sums(root, database)
         self.events = Events(database, unit=unit, epoch=self.epoch, now=now, sums=self.sums)
         self.outbox = Outbox(database, now=now)
+        self.obeyed = Obeyed(database, now=now)
         self.timeline = Timeline(database)
         self.counters = Counters(database, root / FILE if writes else None)
 

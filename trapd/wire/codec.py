@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from trapd.errors import BadDocument
+from trapd.errors import BadDocument, Fault
 from trapd.records import Alert, Event, Medium, ModelInfo, Moment, TsQuality, Verdict
 from trapd.rules import round_location
 
@@ -108,6 +108,58 @@ def alert(alert: Alert) -> bytes:
 def clock(boot_id: str, offset_ms: int, ts_quality: TsQuality) -> bytes:
     """Corrects the times of events of this boot that were already sent: true is `mono_ms` + `offset_ms`."""
     return _json({"boot_id": boot_id, "offset_ms": offset_ms, "ts_quality": ts_quality.value})
+
+
+def reported(
+    *,
+    version: int,
+    phase: str,
+    hash_: str,
+    attempt: tuple[int, str, int, Iterable[Fault]] | None,
+    doc: Mapping[str, Any],
+    locked: Iterable[str],
+) -> bytes:
+    """`config/reported`. `attempt`: version, txn, code and faults of the latest; None before the first."""
+    last = None
+    if attempt is not None:
+        tried, txn, code, faults = attempt
+        errors = [{"path": fault.path, "message": fault.message, "hint": fault.hint} for fault in faults]
+        last = {"version": tried, "txn": txn, "code": code, "errors": errors}
+    return _json(
+        {
+            "v": _VERSION,
+            "version": version,
+            "phase": phase,
+            "hash": hash_,
+            "last_attempt": last,
+            "doc": doc,
+            "locked": list(locked),
+        }
+    )
+
+
+def trail(
+    at: Moment, *, leaf: str, txn: str | None, code: int, kid: str | None, version: int | None, message: str
+) -> bytes:
+    """One attempt at remote control, obeyed or refused."""
+    return _json(
+        {
+            "v": _VERSION,
+            "ts": rfc3339(at.wall_ms),
+            "ts_quality": at.quality.value,
+            "leaf": leaf,
+            "txn": txn,
+            "version": version,
+            "code": code,
+            "kid": kid,
+            "message": message or None,
+        }
+    )
+
+
+def trail_more(at: Moment, count: int) -> bytes:
+    """Attempts of the last hour that were too many for a record each."""
+    return _json({"v": _VERSION, "ts": rfc3339(at.wall_ms), "ts_quality": at.quality.value, "more": count})
 
 
 def manifest(medium: Medium, chunk_bytes: int, chunks: int) -> bytes:

@@ -1,0 +1,81 @@
+"""The values that a remote configuration goes through. Frozen; any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from trapd.errors import Fault
+
+VERSION_STEP = 1_000_000
+"""The most by which one document moves the stored version: a forged one does not close remote control."""
+_QUARANTINED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What lies over the local file. Version 0 with an empty document: nothing does.
+
+    `hash` is of the whole document that brought it, signature included.
+    """
+
+    version: int = 0
+    doc: dict[str, Any] = field(default_factory=dict)
+    hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A configuration that has to prove itself.
+
+    `starts`: processes that have begun with it. `ran_s`: how long they ran, of `deadline_s` (the old
+    configuration's). `needs`: what has to be seen before it is kept. `confirm`: the operator has to say so
+    too, and `confirmed` that they have. `returns_to`: the phase that a promotion reports.
+    """
+
+    overlay: Overlay
+    txn: str
+    deadline_s: float
+    needs: tuple[str, ...]
+    confirm: bool = False
+    confirmed: bool = False
+    starts: int = 0
+    ran_s: float = 0.0
+    returns_to: str = "committed"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The latest document that was considered, and what became of it."""
+
+    version: int
+    txn: str
+    code: int
+    phase: str  # committed, trial, rolled_back, rejected, local
+    hash: str = ""
+    errors: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What is remembered of attempts: the highest version that reached trial, the latest attempt, and the
+    versions that failed.
+    """
+
+    stored_version: int = 0
+    last: Attempt | None = None
+    quarantined: tuple[int, ...] = ()
+
+    def noted(self, attempt: Attempt) -> Ledger:
+        """The same with another latest attempt."""
+        return replace(self, last=attempt)
+
+    def began(self, attempt: Attempt) -> Ledger:
+        """A document has reached trial: only this moves the stored version."""
+        version = max(self.stored_version, min(attempt.version, self.stored_version + VERSION_STEP))
+        return replace(self, stored_version=version, last=attempt)
+
+    def failed(self, attempt: Attempt) -> Ledger:
+        """A trial has failed: its version is not tried again."""
+        others = tuple(version for version in self.quarantined if version != attempt.version)
+        return replace(self, last=attempt, quarantined=(*others, attempt.version)[-_QUARANTINED:])

@@ -1,0 +1,148 @@
+"""A document that wants to become the configuration: read, and judged before anything is tried.
+
+Pure but for what is injected; Control's thread. Every fault is found before the first is told. What fails
+here has changed nothing, and can be repeated, put right, at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import rfc8785
+
+from trapd.config import Settings
+from trapd.config.overlay import refused_changes
+from trapd.errors import BadDocument, ConfigurationError, Fault
+from trapd.records import Moment
+from trapd.remote.ledger import VERSION_STEP, Ledger, Overlay
+from trapd.wire.authority import (
+    CANNOT,
+    CONFLICT,
+    FORBIDDEN,
+    INVALID,
+    NO_ROOM,
+    QUARANTINED,
+    Period,
+    Refused,
+    period_of,
+    refuse_expired,
+)
+
+_FIELDS = frozenset({"v", "version", "txn", "issued_at", "expires_at", "confirm", "doc", "sig"})
+_DEEPEST = 20
+_LONGEST_TXN = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """A sound document of `config/desired`. `kid`: the key that signed it, None for none."""
+
+    overlay: Overlay
+    txn: str
+    confirm: bool
+    period: Period = field(default_factory=Period)
+    kid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What a proposal is judged against. `effective`: the settings with a document over the local file.
+
+    Raises ConfigurationError. `cannot`: what this hardware cannot do of them. `used_bytes`: what the store
+    takes.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    now: Moment
+    effective: Callable[[Mapping[str, Any]], Settings]
+    cannot: Callable[[Settings], tuple[Fault, ...]]
+    used_bytes: int
+
+
+def hash_of(document: Mapping[str, Any]) -> str:
+    """Of the whole document, signature included. Raises BadDocument."""
+    try:
+        return f"sha256:{hashlib.sha256(rfc8785.dumps(dict(document))).hexdigest()}"
+    except (ValueError, RecursionError) as error:
+        raise BadDocument(f"this document has no canonical form: {error}") from error
+
+
+def read(document: Mapping[str, Any], kid: str | None) -> Desired:
+    """The parts of a document whose signature has been seen to. Raises Refused with every fault."""
+    faults = [Fault(name, "is not a known key here") for name in sorted(set(document) - _FIELDS)]
+    version, txn, doc = document.get("version"), document.get("txn"), document.get("doc")
+    if document.get("v") != 1:
+        faults.append(Fault("v", "must be 1"))
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        faults.append(Fault("version", "must be a whole number above 0"))
+    if not isinstance(txn, str) or not 0 < len(txn) <= _LONGEST_TXN or not txn.isprintable():
+        faults.append(Fault("txn", f"must be 1 to {_LONGEST_TXN} printable characters"))
+    if document.get("confirm", "auto") not in ("auto", "operator"):
+        faults.append(Fault("confirm", "must be auto or operator"))
+    if not isinstance(doc, dict):
+        faults.append(Fault("doc", "must be an object", "the whole overlay, not a patch"))
+    elif _depth(doc) > _DEEPEST:
+        faults.append(Fault("doc", f"has more than {_DEEPEST} objects or lists within each other"))
+    period = Period()
+    try:
+        period = period_of(document)
+    except BadDocument as error:
+        faults.append(Fault("issued_at", error.message))
+    if kid is not None and period.issued_ms is None:
+        faults.append(Fault("issued_at", "is required in what is signed"))
+    if faults:
+        raise Refused(INVALID, "this is no document of config/desired", faults=tuple(faults))
+    overlay = Overlay(int(version or 0), dict(doc or {}), hash_of(document))
+    return Desired(overlay, str(txn), document.get("confirm") == "operator", period, kid)
+
+
+def judge(desired: Desired, present: Present) -> Settings:
+    """The settings that it would bring. Raises Refused."""
+    version, stored = desired.overlay.version, present.ledger.stored_version
+    if version in present.ledger.quarantined:
+        raise Refused(QUARANTINED, f"version {version} has failed its trial", "give the next one its number")
+    if version <= stored:
+        raise Refused(CONFLICT, f"version {version} is not above {stored}, the last one tried")
+    if version > stored + VERSION_STEP:
+        raise Refused(CONFLICT, f"version {version} is more than {VERSION_STEP} above {stored}")
+    refuse_expired(desired.period, present.now)
+    return fitting(desired.overlay.doc, present, may_rotate=desired.kid is not None)
+
+
+def fitting(doc: Mapping[str, Any], present: Present, *, may_rotate: bool) -> Settings:
+    """The settings with `doc` over the local file, if this unit can be so. Raises Refused."""
+    try:
+        wanted = present.effective(doc)
+    except ConfigurationError as error:
+        raise Refused(INVALID, error.message, faults=error.faults) from None
+    if faults := refused_changes(present.settings, wanted, may_rotate=may_rotate):
+        raise Refused(FORBIDDEN, "it changes what cannot be changed from afar", faults=faults)
+    if faults := present.cannot(wanted):
+        raise Refused(CANNOT, "this unit cannot do that", faults=faults)
+    if wanted.storage.max_bytes < present.used_bytes:
+        fault = Fault(
+            "storage.max_bytes", f"{present.used_bytes} bytes are used already", "delete or fetch first"
+        )
+        raise Refused(NO_ROOM, "there is more in the store than that", faults=(fault,))
+    return wanted
+
+
+def _depth(value: object) -> int:
+    """How many objects and lists lie within each other; counted without recursion."""
+    deepest, level = 0, [value]
+    while level:
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+        deepest += any(isinstance(item, dict | list) for item in level)
+        level = below
+        if deepest > _DEEPEST:
+            break
+    return deepest
