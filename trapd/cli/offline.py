@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from trapd.cli.options import always_json_option, json_option
+from trapd.cli.options import ANY_PATH, FiniteRange, always_json_option, json_option
 from trapd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,16 +25,14 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _model_option = click.option("--model", metavar="M", default="default", help="A model's name or file.")
-_models_option = click.option(
-    "--models", metavar="DIR", type=click.Path(path_type=Path), help="Where installed models lie."
-)
+_models_option = click.option("--models", metavar="DIR", type=ANY_PATH, help="Where installed models lie.")
 _labels_option = click.option(
-    "--labels", metavar="FILE", type=click.Path(path_type=Path), help="Labels for a model that carries none."
+    "--labels", metavar="FILE", type=ANY_PATH, help="Labels for a model that carries none."
 )
 
 
 @click.command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=ANY_PATH)
 @_model_option
 @_models_option
 @_labels_option
@@ -45,12 +43,10 @@ _labels_option = click.option(
 @click.option(
     "--threshold",
     metavar="T",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Keep from this score on. Default: the model's.",
 )
-@click.option(
-    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write there instead of to stdout."
-)
+@click.option("--out", metavar="FILE", type=ANY_PATH, help="Write there instead of to stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "megadetector"]), default="jsonl", show_default=True
 )
@@ -100,14 +96,14 @@ def replay(
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=ANY_PATH)
 @_model_option
 @_models_option
 @_labels_option
 @click.option(
     "--recall",
     metavar="R",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.95,
     show_default=True,
     help="Recommend the highest threshold that reaches it.",
