@@ -52,6 +52,10 @@ class Sensor(Protocol):
 class Camera(Protocol):
     """What takes photographs. One thread owns it."""
 
+    @property
+    def passed_over(self) -> int:
+        """How many pictures were there and could not be given, since this object was made."""
+
     def open(self) -> None:
         """Raises CameraUnavailable."""
 

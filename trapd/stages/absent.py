@@ -19,6 +19,11 @@ class AbsentCamera:
         self._why = why
         self._hint = hint
 
+    @property
+    def passed_over(self) -> int:
+        """None."""
+        return 0
+
     def open(self) -> None:
         """Raises CameraUnavailable, always."""
         raise CameraUnavailable(self._why, self._hint)
