@@ -76,14 +76,23 @@ def test_hardware_that_is_not_here_is_said_when_it_is_used(document: dict[str, A
     settings = loaded(document, camera={"backend": "picamera2", "path": None}, sensor={"backend": "gpiozero"})
     settings = settings.settings
     camera, sensor = app.build_camera(settings, FakeClock()), app.build_sensor(settings, FakeClock())
-    with pytest.raises(CameraUnavailable, match="picamera2 is not here") as caught:
+    with pytest.raises(CameraUnavailable, match="the camera backend picamera2 is not") as no_camera:
         camera.open()
-    assert "trapd doctor" in caught.value.hint
-    with pytest.raises(SensorUnavailable, match="gpiozero is not here"):
+    with pytest.raises(SensorUnavailable, match="the sensor backend gpiozero is not") as no_sensor:
         sensor.start(lambda trigger: None)
+    assert no_camera.value.hint
+    assert no_sensor.value.hint
     assert sensor.active() is None
     for part in (camera, sensor):
         part.close()
+
+
+@pytest.mark.parametrize("part", ["camera", "sensor"])
+def test_the_advice_looks_for_a_backend_where_it_is_imported_from(part: str) -> None:
+    """`trapd check` goes by the module's name, without asking the composition root."""
+    for name, place in app._BACKENDS.items():
+        if name.startswith(f"{part}."):
+            assert place.partition(":")[0] == f"trapd.backends.{name.replace('.', '_')}"
 
 
 @pytest.mark.slow
@@ -211,6 +220,8 @@ def test_missing_parts_are_alerts_and_the_unit_is_up(document: dict[str, Any]) -
     with running(config) as daemon:
         daemon.until(lambda: _alerts(config) == {"camera", "sensor", "model"})
         daemon.end()
+        heard = daemon.heard()
+        assert not any(line.startswith("STATUS=armed") for line in heard)
         assert daemon.error is None
 
 
