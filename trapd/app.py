@@ -344,21 +344,23 @@ def build_classifier(
     return cast(Classifier, _backend("filter.tflite")(path, name=name, threads=threads, labels=labels))
 
 
-def build_uplink(settings: Settings) -> Uplink:
-    """The uplink to the configured broker. The password is read anew for each connection."""
+def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:
+    """The uplink to the configured broker. A `visitor` looks in by a name of its own beside the unit's."""
     from trapd.backends.uplink_paho import Tls
 
     mqtt = settings.mqtt
     tls = Tls(_path(mqtt.tls.ca_file), _path(mqtt.tls.cert_file), _path(mqtt.tls.key_file))
+    client_id = f"trapd-{settings.unit.id}"
     uplink = _backend("uplink.paho")(
         mqtt.host,
         mqtt.port,
-        client_id=f"trapd-{settings.unit.id}",
+        client_id=f"{client_id}-{visitor}" if visitor else client_id,
         username=settings.mqtt_username,
         password=lambda: mqtt_password(settings, os.environ),
         tls=tls if mqtt.tls.enabled else None,
         protocol=str(mqtt.protocol),
         keepalive_s=mqtt.keepalive_s,
+        visitor=bool(visitor),
     )
     return cast(Uplink, uplink)
 
