@@ -232,10 +232,9 @@ class _Daemon:
 
 
 def _status_line(facts: Mapping[str, Reading], alerts: Collection[str]) -> str:
-    missing = " and ".join(name for name in ("camera", "sensor") if name in alerts)
-    armed = f"not armed without {missing}" if missing else "armed"
     link = "online" if facts.get("online") else "offline"
-    return f"{armed}, {link}, {facts.get('bursts', 0)} bursts, {facts.get('queue_event', 0)} events waiting"
+    standing = f"; alerts: {', '.join(alerts)}" if alerts else ""
+    return f"{link}, {facts.get('bursts', 0)} bursts, {facts.get('queue_event', 0)} events waiting{standing}"
 
 
 def _capture_plan(loaded: Loaded) -> CapturePlan:
