@@ -76,14 +76,23 @@ def test_hardware_that_is_not_here_is_said_when_it_is_used(document: dict[str, A
     settings = loaded(document, camera={"backend": "picamera2", "path": None}, sensor={"backend": "gpiozero"})
     settings = settings.settings
     camera, sensor = app.build_camera(settings, FakeClock()), app.build_sensor(settings, FakeClock())
-    with pytest.raises(CameraUnavailable, match="picamera2 is not here") as caught:
+    with pytest.raises(CameraUnavailable, match="the camera backend picamera2 is not") as no_camera:
         camera.open()
-    assert "trapd doctor" in caught.value.hint
-    with pytest.raises(SensorUnavailable, match="gpiozero is not here"):
+    with pytest.raises(SensorUnavailable, match="the sensor backend gpiozero is not") as no_sensor:
         sensor.start(lambda trigger: None)
+    assert no_camera.value.hint
+    assert no_sensor.value.hint
     assert sensor.active() is None
     for part in (camera, sensor):
         part.close()
+
+
+@pytest.mark.parametrize("part", ["camera", "sensor"])
+def test_the_advice_looks_for_a_backend_where_it_is_imported_from(part: str) -> None:
+    """`trapd check` goes by the module's name, without asking the composition root."""
+    for name, place in app._BACKENDS.items():
+        if name.startswith(f"{part}."):
+            assert place.partition(":")[0] == f"trapd.backends.{name.replace('.', '_')}"
 
 
 @pytest.mark.slow
@@ -174,7 +183,7 @@ def test_a_daemon_from_trigger_to_outbox_and_a_clean_end(document: dict[str, Any
         heard = daemon.heard()
     assert heard[0].startswith("EXTEND_TIMEOUT_USEC=")
     assert heard.index("READY=1") < heard.index("WATCHDOG=1") < heard.index("STOPPING=1")
-    assert any(line.startswith("STATUS=armed, offline") for line in heard)
+    assert any(line.startswith("STATUS=offline, ") for line in heard)
     with looking(config) as session:
         assert {"event", "thumb", "state", "control"} <= set(session.outbox.depth())
         rows = {row.leaf: row.payload for row in session.outbox.next(10_000, max_bytes=10**9)}
@@ -212,6 +221,13 @@ def test_missing_parts_are_alerts_and_the_unit_is_up(document: dict[str, Any]) -
         daemon.until(lambda: _alerts(config) == {"camera", "sensor", "model"})
         daemon.end()
         assert daemon.error is None
+
+
+def test_the_status_line_names_what_is_missing_and_does_not_claim_to_be_armed() -> None:
+    facts = {"online": False, "bursts": 0, "queue_event": 2}
+    told = app._status_line(facts, ("camera", "sensor"))
+    assert told == "offline, 0 bursts, 2 events waiting; alerts: camera, sensor"
+    assert app._status_line({"online": True, "bursts": 3}, ()) == "online, 3 bursts, 0 events waiting"
 
 
 def _alerts(config: Loaded) -> set[str]:

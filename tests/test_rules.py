@@ -54,6 +54,30 @@ def test_a_model_that_cannot_tell_classes_never_discards_on_one() -> None:
     assert judge([FrameScore(0.9)], BLIND, ("vehicle",)).keep
 
 
+@pytest.mark.parametrize("nonsense", [math.nan, math.inf, -math.inf])
+def test_what_is_not_a_finite_number_judges_nothing(nonsense: float) -> None:
+    """Everything is "below" NaN: the animal would be discarded. It is kept as unknown instead."""
+    sound = FrameScore(0.9)
+    found = [
+        rules.judge_burst([sound], BLIND, threshold=nonsense, classes=ALL, audit=False),
+        judge([sound], ModelInfo("lite", "0" * 64, nonsense, frozenset())),
+        judge([FrameScore(nonsense)], BLIND),
+        judge([FrameScore(0.01), FrameScore(nonsense)], BLIND),
+        judge([FrameScore(0.9, {"animal": nonsense})], NAMING),
+        judge([FrameScore(0.9, {}, (Detection(0, "animal", nonsense, (0.0, 0.0, 1.0, 1.0)),))], NAMING),
+        judge([FrameScore(0.9, {}, (Detection(0, "animal", 0.9, (0.0, nonsense, 1.0, 1.0)),))], NAMING),
+    ]
+    for verdict in found:
+        assert (verdict.verdict, verdict.keep, verdict.score, verdict.detections) == (
+            "unknown",
+            True,
+            None,
+            (),
+        )
+        assert "not a finite number" in verdict.reason
+        assert verdict.threshold is None or math.isfinite(verdict.threshold)
+
+
 def test_an_audit_sample_is_a_discarded_burst_that_is_kept() -> None:
     verdict = judge([FrameScore(0.1)], BLIND, audit=True)
     assert (verdict.verdict, verdict.keep, verdict.audit) == ("empty", True, True)

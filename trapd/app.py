@@ -12,7 +12,7 @@ import os
 import platform
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
 from trapd.ports import Camera, Classifier, Clock, Sensor, Uplink
 from trapd.records import Kind, ModelInfo
-from trapd.stages.absent import AbsentCamera, AbsentSensor
+from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Supervisor
 from trapd.stages.capture import Capture, CapturePlan
@@ -179,7 +179,7 @@ class _Daemon:
             clock=self._clock,
             read=facts.read,
             encode=lambda read: codec.state(self._clock.now(), read),
-            each=lambda read: manager.status(_status_line(read)),
+            each=lambda read: manager.status(_status_line(read, self._alerts.names())),
             online=lambda: self._deliver.online,
         )
         housekeep = Housekeep(
@@ -188,8 +188,8 @@ class _Daemon:
         timekeep = Timekeep(store=self._store, clock=self._clock, encode=codec.clock)
         stages = (self._capture, self._screen, housekeep, timekeep, heartbeat, self._deliver)
         with Supervisor(stages) as supervisor:
-            log.info("%s is armed; epoch %s", self._settings.unit.id, self._store.epoch)
-            manager.ready("armed")
+            log.info("%s is up; epoch %s", self._settings.unit.id, self._store.epoch)
+            manager.ready("up")
             supervisor.watch(stop, manager.alive)
             manager.stopping()
 
@@ -232,9 +232,10 @@ class _Daemon:
             )
 
 
-def _status_line(facts: Mapping[str, Reading]) -> str:
+def _status_line(facts: Mapping[str, Reading], alerts: Collection[str]) -> str:
     link = "online" if facts.get("online") else "offline"
-    return f"armed, {link}, {facts.get('bursts', 0)} bursts, {facts.get('queue_event', 0)} events waiting"
+    standing = f"; alerts: {', '.join(alerts)}" if alerts else ""
+    return f"{link}, {facts.get('bursts', 0)} bursts, {facts.get('queue_event', 0)} events waiting{standing}"
 
 
 def _capture_plan(loaded: Loaded) -> CapturePlan:
@@ -310,7 +311,7 @@ def build_camera(settings: Settings, clock: Clock) -> Camera:
     try:
         return cast(Camera, _backend(f"camera.{camera.backend}")(**options))
     except (ImportError, CameraUnavailable) as error:
-        return AbsentCamera(f"the camera backend {camera.backend} is not here: {error}", _HOW_TO_GET_PI)
+        return AbsentCamera(*why_absent("camera", camera.backend, error))
 
 
 def build_sensor(settings: Settings, clock: Clock) -> Sensor:
@@ -330,7 +331,7 @@ def build_sensor(settings: Settings, clock: Clock) -> Sensor:
     try:
         return cast(Sensor, _backend(f"sensor.{sensor.backend}")(**options))
     except (ImportError, SensorUnavailable) as error:
-        return AbsentSensor(f"the sensor backend {sensor.backend} is not here: {error}", _HOW_TO_GET_PI)
+        return AbsentSensor(*why_absent("sensor", sensor.backend, error))
 
 
 def build_classifier(
@@ -343,30 +344,29 @@ def build_classifier(
     return cast(Classifier, _backend("filter.tflite")(path, name=name, threads=threads, labels=labels))
 
 
-def build_uplink(settings: Settings) -> Uplink:
-    """The uplink to the configured broker. The password is read anew for each connection."""
+def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:
+    """The uplink to the configured broker. A `visitor` looks in by a name of its own beside the unit's."""
     from trapd.backends.uplink_paho import Tls
 
     mqtt = settings.mqtt
     tls = Tls(_path(mqtt.tls.ca_file), _path(mqtt.tls.cert_file), _path(mqtt.tls.key_file))
+    client_id = f"trapd-{settings.unit.id}"
     uplink = _backend("uplink.paho")(
         mqtt.host,
         mqtt.port,
-        client_id=f"trapd-{settings.unit.id}",
+        client_id=f"{client_id}-{visitor}" if visitor else client_id,
         username=settings.mqtt_username,
         password=lambda: mqtt_password(settings, os.environ),
         tls=tls if mqtt.tls.enabled else None,
         protocol=str(mqtt.protocol),
         keepalive_s=mqtt.keepalive_s,
+        visitor=bool(visitor),
     )
     return cast(Uplink, uplink)
 
 
 def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-_HOW_TO_GET_PI = "trapd doctor says what is missing; on a Pi install python3-picamera2 and python3-gpiozero"
 
 
 def _backend(name: str) -> Any:

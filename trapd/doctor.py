@@ -8,38 +8,40 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from trapd import app
-from trapd.backends import uplink_reasons, uplink_tls
-from trapd.backends.uplink_tls import Tls
+from trapd.backends import uplink_reasons
 from trapd.config import Loaded, Settings, mqtt_password
-from trapd.errors import TrapdError, Unavailable
+from trapd.errors import CredentialUnavailable, TrapdError
 from trapd.host.clock import SystemClock
+from trapd.ports import Connected, LinkEvent, Lost
 from trapd.records import Trigger, TsQuality
 
-_CONNECT_WITHIN_S = 10.0
+_ANSWER_WITHIN_S = 20.0
+_LATER = "the unit works without the broker and delivers later"
+_WAITS = "until that is mended nothing is delivered: it waits on the card"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. `ok` False: the unit would not work."""
+    """One thing looked at. `ok` False: the unit would not work. `warning`: it would; it is worth a look."""
 
     name: str
     ok: bool
     message: str
     hint: str = ""
+    warning: bool = False
 
 
 def examine(loaded: Loaded) -> Iterator[Finding]:
     """Look at each part in turn; a part that breaks the looking is a finding too."""
     settings = loaded.settings
     for warning in loaded.warnings:
-        yield Finding("configuration", True, f"{warning.path}: {warning.message}", warning.hint)
+        yield Finding("configuration", True, f"{warning.path}: {warning.message}", warning.hint, warning=True)
     looks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
         ("storage", _storage),
         ("disk", _disk),
@@ -63,13 +65,17 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
 def _storage(settings: Settings) -> Finding:
     path = Path(settings.storage.path)
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return Finding(
-            "storage", False, f"{existing} cannot be written", "run as the unit's user, or set storage.path"
-        )
-    if path.exists():
-        with tempfile.NamedTemporaryFile(dir=path, prefix=".doctor-"):
+    try:
+        # A real entry: permissions do not tell of a disk that is read-only, or a folder of the kernel's.
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".doctor-"):
             pass
+    except OSError as error:
+        return Finding(
+            "storage",
+            False,
+            f"{existing} cannot be written: {error.strerror}",
+            "run as the unit's user, or set storage.path",
+        )
     return Finding("storage", True, f"{path} can be written")
 
 
@@ -137,18 +143,35 @@ def _credential(settings: Settings) -> Finding:
 
 
 def _broker(settings: Settings) -> Finding:
-    """A TCP (and TLS) connection only: a real MQTT one would throw out the running daemon."""
-    mqtt = settings.mqtt
-    context = None
-    if mqtt.tls.enabled:
-        context = uplink_tls.context(Tls(mqtt.tls.ca_file, mqtt.tls.cert_file, mqtt.tls.key_file))
+    """A real connection, under a name of its own: one under the unit's would throw out the daemon."""
     try:
-        with socket.create_connection((mqtt.host, mqtt.port), timeout=_CONNECT_WITHIN_S) as plain:
-            if context is not None:
-                context.wrap_socket(plain, server_hostname=mqtt.host).close()
-    except (OSError, ValueError) as error:  # ValueError: a name that cannot be one
-        raise Unavailable(
-            uplink_reasons.of_error(error, mqtt.host, mqtt.port),
-            "the unit works without the broker and delivers later",
-        ) from error
-    return Finding("broker", True, f"{mqtt.host}:{mqtt.port} answers")
+        mqtt_password(settings, os.environ)
+    except CredentialUnavailable:
+        hint = "the finding above says what to do about it"
+        return Finding("broker", True, "not asked, for lack of the password", hint, warning=True)
+    link = app.build_uplink(settings, visitor="doctor").connect(None)
+    try:
+        event = link.next(_ANSWER_WITHIN_S)
+    finally:
+        link.close()
+    return of_answer(event, f"{settings.mqtt.host}:{settings.mqtt.port}")
+
+
+def of_answer(event: LinkEvent | None, broker: str) -> Finding:
+    """What the first event of a visit says of the unit; None: none came in time.
+
+    A broker that is away, or busy, is no fault of the unit's.
+    """
+    if isinstance(event, Connected):
+        return Finding("broker", True, f"{broker} takes the unit")
+    if not isinstance(event, Lost) or event.unreachable:
+        reason = event.reason if isinstance(event, Lost) else f"{broker} does not answer"
+        return Finding("broker", True, reason, _LATER, warning=True)
+    if event.code is None:
+        return Finding("broker", False, event.reason, _WAITS)
+    message, hint = uplink_reasons.words_of(event.code)
+    if event.code == uplink_reasons.CLIENT_ID_REFUSED:
+        return Finding("broker", True, message, f"{hint}; doctor's ends in -doctor", warning=True)
+    if event.code in uplink_reasons.PASSING:
+        return Finding("broker", True, message, _LATER, warning=True)
+    return Finding("broker", False, message, hint or _WAITS)

@@ -52,6 +52,10 @@ class Sensor(Protocol):
 class Camera(Protocol):
     """What takes photographs. One thread owns it."""
 
+    @property
+    def passed_over(self) -> int:
+        """How many pictures were there and could not be given, since this object was made."""
+
     def open(self) -> None:
         """Raises CameraUnavailable."""
 
@@ -123,10 +127,14 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The link is gone (or never came to be). `code`: the broker's reason, where it gave one."""
+    """The link is gone (or never came to be). `code`: the broker's reason, where it gave one.
+
+    `unreachable`: nobody was there to answer, and later somebody may be.
+    """
 
     reason: str
     code: int | None = None
+    unreachable: bool = False
 
 
 LinkEvent = Connected | Acknowledged | Received | Subscribed | Lost
@@ -194,5 +202,5 @@ class Overlays(Protocol):
 class Uplink(Protocol):
     """What reaches the operator."""
 
-    def connect(self, will: tuple[str, bytes]) -> Link:
-        """Begin a connection with this retained will (topic, payload). Returns at once, never raises."""
+    def connect(self, will: tuple[str, bytes] | None) -> Link:
+        """Begin a connection with this retained will (topic, payload) if any. At once, never raises."""

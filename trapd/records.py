@@ -142,7 +142,10 @@ class FrameScore:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of a loaded model. `tells` lists the classes it can tell apart reliably."""
+    """What is known of a loaded model. `tells` lists the classes it can tell apart reliably.
+
+    `name` is what the configuration calls it; `title` what the model calls itself, empty where it does not.
+    """
 
     name: str
     sha256: str
@@ -151,6 +154,7 @@ class ModelInfo:
     layout: str = ""
     input: str = ""
     labels: tuple[str, ...] | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

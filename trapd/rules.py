@@ -68,11 +68,16 @@ def judge_burst(
     """The verdict of a burst: its best frame's. `threshold` None takes the model's own.
 
     A burst is discarded when no frame reaches the threshold, or when all that reaches it is of classes that
-    the model can tell and nobody asked for. `audit` keeps a discarded burst as a sample.
+    the model can tell and nobody asked for. `audit` keeps a discarded burst as a sample. A threshold or score
+    that is not a finite number judges nothing: it would compare as "below" with everything.
     """
     if not scores:
         return unjudged("the burst has no frame that could be judged", info)
     limit = info.threshold if threshold is None else threshold
+    if not math.isfinite(limit):
+        return unjudged(f"the threshold {limit} is not a finite number", info)
+    if not all(_finite(frame) for frame in scores):
+        return unjudged("the model gave a score that is not a finite number", info)
     found = {
         name: max(frame.by_class.get(name, 0.0) for frame in scores)
         for name in sorted(info.tells)
@@ -100,8 +105,13 @@ def unjudged(reason: str, info: ModelInfo | None = None) -> Verdict:
         reason=reason,
         model=info.name if info else "none",
         sha256=info.sha256 if info else None,
-        threshold=info.threshold if info else None,
+        threshold=info.threshold if info and math.isfinite(info.threshold) else None,
     )
+
+
+def _finite(frame: FrameScore) -> bool:
+    boxes = (value for box in frame.detections for value in (box.conf, *box.bbox))
+    return all(map(math.isfinite, (frame.score, *frame.by_class.values(), *boxes)))
 
 
 def _name_and_keep(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -76,9 +77,47 @@ def test_what_is_no_jpeg_is_named_once_counted_and_passed_over(
         camera = camera_over(tmp_path)
         for _ in range(3):
             assert burst(camera, 2) == made
-    assert camera.skipped == 3
+    assert camera.passed_over == 3
     named = re.findall(r"passed over \S*/(\S+):", caplog.text)
     assert sorted(named) == ["000a-empty.jpg", "000b-text.jpg", "notes.txt"]
+
+
+def test_what_lies_where_nobody_looks_is_named_once_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A photograph beside sub-folders, a folder within one, a link that leads nowhere, a pipe."""
+    made = photographs(tmp_path / "a", 1)
+    (tmp_path / "stray.jpg").write_bytes(jpeg())
+    (tmp_path / "a" / "deeper").mkdir()
+    (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / ".hidden").write_text("as if it were not there")
+    with caplog.at_level(logging.WARNING):
+        camera = camera_over(tmp_path)
+        camera.open()
+        assert burst(camera, 1) == made
+    assert camera.passed_over == 5
+    named = re.findall(r"passed over \S*/(\S+):", caplog.text)
+    assert sorted(named) == ["b", "deeper", "gone.jpg", "pipe.jpg", "stray.jpg"]
+
+
+def test_a_link_to_a_folder_is_a_burst_as_any_other(tmp_path: Path) -> None:
+    made = photographs(tmp_path / "elsewhere", 1)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    camera = camera_over(tmp_path / "in")
+    assert burst(camera, 1) == made
+    assert camera.passed_over == 0
+
+
+def test_what_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    made = photographs(tmp_path, 2)
+    camera = camera_over(tmp_path)
+    (tmp_path / "000.jpg").unlink()
+    os.mkfifo(tmp_path / "000.jpg")
+    assert burst(camera, 1) == made[1:]
+    assert camera.passed_over == 1
 
 
 def test_a_damaged_jpeg_is_captured_without_a_small_frame(tmp_path: Path) -> None:

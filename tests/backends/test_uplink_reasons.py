@@ -55,3 +55,21 @@ def test_a_break_says_what_was_seen_last() -> None:
     assert "client certificate" in uplink_reasons.of_break(
         "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), True),
+        (TimeoutError(), True),
+        (ConnectionRefusedError(), True),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), True),
+        (ConnectionResetError(), False),
+        (OSError(errno.EMFILE, "Too many open files"), False),
+        (certificate_error(10), False),
+        (LinkUnavailable("no password", "write one"), False),
+        (ValueError("Invalid host."), False),
+    ],
+)
+def test_who_is_not_there_may_come_what_is_wrong_stays(error: Exception, expected: bool) -> None:
+    assert uplink_reasons.is_unreachable(error) is expected

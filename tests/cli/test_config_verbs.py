@@ -12,7 +12,8 @@ from trapd.cli.config import check, schema
 from trapd.config import json_schema
 
 NO_FILTER = "filter: {backend: none}\n"  # these tests are not about the model
-SOUND = f"unit: {{id: ridge-07}}\nmqtt: {{host: b}}\n{NO_FILTER}"
+HERE = "sensor: {backend: timer}\ncamera: {backend: replay, path: photographs}\n"  # in every version
+SOUND = f"unit: {{id: ridge-07}}\nmqtt: {{host: b}}\n{HERE}{NO_FILTER}"
 
 
 def run(*arguments: str) -> Result:

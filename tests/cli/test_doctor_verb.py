@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,45 @@ PARTS = ["storage", "disk", "clock", "filter", "camera", "sensor", "credential",
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    """Somebody who accepts connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+def broker() -> Iterator[Broker]:
+    with Broker() as running:
+        yield running
+
+
+@pytest.fixture
+def port(broker: Broker) -> int:
+    return broker.port
+
+
+class Broker:
+    """Answers each CONNECT with `reason`, and notes what else it was told until the end of the line."""
+
+    def __init__(self) -> None:
+        self.reason = 0x00
+        self.told: list[bytes] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Broker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join(20)
+        self._listening.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                line, _ = self._listening.accept()
+                with line, suppress(OSError):
+                    line.settimeout(20)
+                    self.told.append(line.recv(65536))
+                    line.sendall(b"\x20\x03\x00" + bytes((self.reason, 0)))
+                    while more := line.recv(65536):
+                        self.told.append(more)
 
 
 @pytest.fixture
@@ -90,7 +125,7 @@ def test_a_unit_that_would_work(unit: Unit) -> None:
     assert (result.exit_code, document["ok"]) == (0, True)
     assert set(document) == {"ok", "findings"}
     for finding in document["findings"]:
-        assert set(finding) == {"name", "ok", "message", "hint"}
+        assert set(finding) == {"name", "ok", "message", "hint", "warning"}
         assert finding["ok"] is True
         assert finding["message"]
     names = [finding["name"] for finding in document["findings"]]
@@ -104,7 +139,7 @@ def test_for_people_a_line_each(unit: Unit) -> None:
     assert result.exit_code == 0
     lines = [line.split() for line in result.output.splitlines()]
     assert [line[1] for line in lines if line[1] != "configuration"] == PARTS
-    assert {line[0] for line in lines} == {"ok"}
+    assert {line[1]: line[0] for line in lines} == dict.fromkeys(PARTS, "ok") | {"configuration": "warn"}
 
 
 def test_nothing_is_left_behind(unit: Unit) -> None:
@@ -127,13 +162,69 @@ def test_beside_a_running_daemon(unit: Unit) -> None:
         store.close(clean=True)
 
 
-def test_a_broker_that_is_not_there(unit: Unit, closed_port: int) -> None:
-    unit.change("mqtt", port=closed_port)
+def test_the_broker_takes_a_visitor_of_another_name(unit: Unit, broker: Broker) -> None:
+    """Under the unit's own name it would throw out the daemon. No session is kept, and no will is left."""
+    found = unit.findings()["broker"]
+    assert (found["ok"], found["warning"]) == (True, False)
+    assert found["message"] == f"127.0.0.1:{broker.port} takes the unit"
+    connect, goodbye = broker.told
+    assert b"trapd-ridge-07-doctor" in connect
+    flags = connect[9]  # after the fixed header, "MQTT" and the version
+    assert flags & 0x02  # clean start
+    assert not flags & 0x04  # no will
+    assert goodbye[0] == 0xE0  # DISCONNECT
+
+
+def test_a_visitor_of_3_1_1_keeps_no_session_either(unit: Unit, broker: Broker) -> None:
+    unit.change("mqtt", protocol="3.1.1")
+    unit.findings()
+    assert broker.told[0][9] & 0x02  # clean session
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "hint"),
+    [
+        (0x86, "the broker does not accept user name or password", "mqtt.password_file"),
+        (0x87, "the broker does not authorise this unit", "ACL"),
+        (0x84, "the broker does not speak this version of MQTT", "mqtt.protocol"),
+        (0x8A, "the broker has banned this unit", "ask who runs the broker"),
+    ],
+)
+def test_a_broker_that_refuses_the_unit(
+    unit: Unit, broker: Broker, reason: int, message: str, hint: str
+) -> None:
+    broker.reason = reason
     fault = unit.fault("broker")
-    assert f"nothing listens on 127.0.0.1:{closed_port}" in fault["message"]
-    assert "delivers later" in fault["hint"]
-    lines = unit.doctor().output.splitlines()
-    assert lines[-1].startswith("FAIL broker")
+    assert fault["message"] == message
+    assert hint in fault["hint"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"), [(0x88, "delivers later"), (0x89, "delivers later"), (0x85, "ends in -doctor")]
+)
+def test_a_refusal_that_does_not_speak_of_the_unit(
+    unit: Unit, broker: Broker, reason: int, hint: str
+) -> None:
+    """The broker is busy, or takes only ids that it knows: the daemon may well be taken."""
+    broker.reason = reason
+    assert unit.doctor("--json").exit_code == 0
+    found = unit.findings()["broker"]
+    assert (found["ok"], found["warning"]) == (True, True)
+    assert hint in found["hint"]
+
+
+def test_a_broker_that_is_not_there_is_no_fault_of_the_units(unit: Unit, closed_port: int) -> None:
+    unit.change("mqtt", port=closed_port)
+    result = unit.doctor()
+    assert result.exit_code == 0
+    line = result.output.splitlines()[-1]
+    assert line.startswith(f"warn broker         nothing listens on 127.0.0.1:{closed_port}")
+    assert "delivers later" in line
+
+
+def test_what_does_not_answer_in_time_may_later() -> None:
+    found = doctor_module.of_answer(None, "b:8883")
+    assert (found.ok, found.warning, found.message) == (True, True, "b:8883 does not answer")
 
 
 def test_a_broker_that_speaks_no_tls(unit: Unit) -> None:
@@ -194,6 +285,7 @@ def test_hardware_that_is_not_there(unit: Unit) -> None:
     assert [name for name in PARTS if not findings[name]["ok"]] == ["camera", "sensor"]
     for name in ("camera", "sensor"):
         assert findings[name]["hint"]
+        assert "trapd doctor" not in findings[name]["hint"]  # it is the one who says it
 
 
 def test_a_model_that_is_not_there(unit: Unit) -> None:
@@ -208,8 +300,10 @@ def test_the_default_model(unit: Unit) -> None:
 
 
 def test_a_password_that_cannot_be_read(unit: Unit) -> None:
+    """One fault, not two: the broker is not asked without it."""
     unit.change("mqtt", password_file=str(unit.folder / "none"))
     assert "password_file" in unit.fault("credential")["message"]
+    assert "not asked" in unit.findings()["broker"]["message"]
 
 
 def test_a_password_is_never_shown(unit: Unit) -> None:
@@ -234,7 +328,17 @@ def test_a_quota_beyond_the_disk_is_only_said(unit: Unit) -> None:
 
 def test_a_storage_path_that_is_a_file(unit: Unit) -> None:
     unit.store.write_bytes(b"")
-    assert unit.fault("storage")["message"] == f"{unit.store} cannot be written"
+    assert unit.fault("storage")["message"] == f"{unit.store} cannot be written: Not a directory"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has such a folder")
+def test_a_folder_that_takes_no_entry_whatever_its_permissions_say(unit: Unit) -> None:
+    """os.access grants root everything, also in a folder of the kernel's."""
+    unit.change("storage", path="/proc/trapd/store", min_free_bytes=1_000_000)
+    assert unit.doctor("--json").exit_code == 1
+    found = unit.findings()["storage"]
+    assert found["ok"] is False
+    assert found["message"].startswith("/proc cannot be written: ")
 
 
 def test_a_part_that_breaks_the_looking_is_a_finding_too(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:

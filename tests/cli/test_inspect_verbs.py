@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 
 from tests.stages.driver import UNIT, Bench, bench
 from trapd.cli import cli, inspect
-from trapd.errors import StoreCorrupt, StoreError, UsageError
-from trapd.records import Detection, Event, Trigger, Verdict
+from trapd.errors import StoreCorrupt, StoreError, Unavailable, UsageError
+from trapd.records import Detection, Event, Kind, Trigger, Verdict
 from trapd.store import Session
 
 ANIMAL = Verdict(
@@ -62,6 +62,7 @@ def unit(tmp_path: Path) -> Iterator[Bench]:
         made.session.counters.add("refused.busy", 4)
         made.session.counters.add("refused.disk")
         made.session.counters.add("unjudged")
+        made.session.counters.add("photographs_bad", 2)
         made.alerts.raise_("camera", "no camera", "look")
         yield made
 
@@ -92,7 +93,8 @@ def test_status_for_programs(unit: Bench) -> None:
     assert facts["unit"] == UNIT
     assert facts["epoch"] == unit.store.epoch
     assert facts["last_seq"] == 6
-    assert facts["queue"] == {"event": 3, "alert": 1}
+    assert facts["queue"] == dict.fromkeys(Kind, 0) | {"event": 3, "alert": 1}
+    assert facts["counters"] == {"photographs_bad": 2, "unjudged": 1}
     assert 4.9 * 3600 < facts["oldest_unsent_s"] < 5.1 * 3600
     assert facts["triggers"] == {"bursts": 6, "refused": {"busy": 4, "disk": 1}}
     assert facts["events"] == {"captured": 1, "kept": 3, "discarded": 1, "delivered": 1}
@@ -116,6 +118,7 @@ def test_status_for_people(unit: Bench) -> None:
     assert told["queue"].startswith("1 alert, 3 event; the oldest for 1")
     assert told["events"] == "1 captured, 3 kept, 1 discarded, 1 delivered"
     assert told["refused"] == "4 busy, 1 disk"
+    assert told["counters"] == "2 photographs_bad, 1 unjudged"
     assert told["disk"].endswith("GB free")
     assert told["configuration"] == "local, version 0"
 
@@ -125,7 +128,8 @@ def test_status_of_a_unit_that_has_seen_nothing(tmp_path: Path) -> None:
         pass
     _config(tmp_path)
     facts = json.loads(run(tmp_path / "store", "status", "--json").output)
-    assert (facts["last_seq"], facts["queue"], facts["oldest_unsent_s"]) == (0, {}, None)
+    assert (facts["last_seq"], facts["oldest_unsent_s"]) == (0, None)
+    assert facts["queue"] == dict.fromkeys(Kind, 0)  # the same keys as when something waits
     assert (facts["last_trigger"], facts["last_delivery"]) == (None, None)
     assert facts["triggers"] == {"bursts": 0, "refused": {}}
     told = run(tmp_path / "store", "status").output
@@ -176,9 +180,9 @@ def _files(root: Path) -> list[Path]:
 
 @pytest.mark.parametrize("verb", ["status", "events"])
 def test_where_there_is_no_store(tmp_path: Path, verb: str) -> None:
-    """Wrong usage, in a sentence; and none is made."""
+    """Before the first run: no wrong usage (2), but nothing to show (1), in a sentence; and none is made."""
     _config(tmp_path)
-    with pytest.raises(UsageError, match="there is no store in"):
+    with pytest.raises(Unavailable, match=f"{UNIT} has not run yet: there is no store in"):
         run(tmp_path / "store", verb)
     assert not (tmp_path / "store").exists()
 

@@ -65,6 +65,17 @@ def test_each_end_has_its_code_and_its_sentence(
     assert capsys.readouterr() == ("", says)
 
 
+@pytest.mark.parametrize("verb", ["status", "events", "doctor"])
+def test_a_fault_of_the_file_as_a_whole_has_no_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, verb, "--config", "nosuch.yaml") == 78
+    assert capsys.readouterr().err == (
+        "trapd: nosuch.yaml cannot be used\n  nosuch.yaml does not exist (check the path)\n"
+    )
+
+
 def test_wrong_usage_is_2_and_says_how(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

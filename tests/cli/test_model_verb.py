@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -83,6 +84,7 @@ def test_what_fails_its_self_test_is_not_installed(tmp_path: Path) -> None:
     result = run("install", path, "--models", tmp_path / "models")
     assert result.exit_code == 1
     assert list((tmp_path / "models").iterdir()) == []
+    assert result.stdout.startswith("not usable: cut.tflite is not a TFLite model")  # as it was given
 
 
 @pytest.mark.parametrize("name", ["../escape", "Default!", "default", ".hidden", ""])
@@ -120,7 +122,11 @@ def test_a_model_from_afar_needs_its_sha256_and_is_compared_with_it(tmp_path: Pa
 def test_an_address_that_does_not_answer_is_said(tmp_path: Path, server: str) -> None:
     result = run("install", f"{server}/absent.tflite", "--models", tmp_path, "--sha256", SHA256)
     assert isinstance(result.exception, ModelUnavailable)
-    assert "cannot be fetched" in str(result.exception)
+    assert "cannot be fetched: the server answers 404 File not found (" in str(result.exception)
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    result = run("install", f"http://127.0.0.1:{port}/a.tflite", "--models", tmp_path, "--sha256", SHA256)
+    assert "cannot be fetched: Connection refused (" in str(result.exception)
 
 
 @needs_shared

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -93,6 +97,127 @@ def test_out_is_whole_or_not_there(folder: Path, tmp_path: Path) -> None:
     assert len(document["images"]) == 18
     assert [path.name for path in tmp_path.iterdir()] == ["md.json"]
     assert isinstance(run(folder, "--out", tmp_path / "absent" / "x").exception, UsageError)
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    """One, in a folder of its own."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.jpg").write_bytes(jpeg())
+    return tmp_path / "in" / "1.jpg"
+
+
+def test_out_to_a_pipe_is_written_to_and_stays_a_pipe(photograph: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        assert run(photograph, "--out", pipe).exit_code == 0
+        assert json.loads(os.read(reader, 65536))["files"] == [str(photograph)]
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_out_to_a_device_does_not_take_its_place(photograph: Path, tmp_path: Path) -> None:
+    """By way of a link, so that the machine's own stays whole should this fail."""
+    link = tmp_path / "null"
+    link.symlink_to("/dev/null")
+    assert run(photograph, "--out", link).exit_code == 0
+    assert link.is_symlink()
+    assert link.is_char_device()
+
+
+def test_out_to_a_link_writes_what_it_points_to(photograph: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(tmp_path / "there" / "real.jsonl")
+    for _ in range(2):  # not there yet, and there
+        assert run(photograph, "--out", link).exit_code == 0
+        assert link.is_symlink()
+        assert len((tmp_path / "there" / "real.jsonl").read_text().splitlines()) == 1
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["real.jsonl"]
+
+
+@pytest.mark.parametrize("to", ["file", "pipe"])
+def test_out_to_standard_output_by_its_name(photograph: Path, tmp_path: Path, to: str) -> None:
+    """What the shell has put behind it is added to, not replaced."""
+    program = [sys.executable, "-m", "trapd", "replay", str(photograph), "--out", "/dev/stdout"]
+    if to == "pipe":
+        done = subprocess.run(program, stdout=subprocess.PIPE, check=True, timeout=60)
+        assert json.loads(done.stdout)["files"] == [str(photograph)]
+        return
+    out = tmp_path / "out.jsonl"
+    out.write_text("first\n")
+    with out.open("a") as stdout:
+        subprocess.run(program, stdout=stdout, check=True, timeout=60)
+    first, second = out.read_text().splitlines()
+    assert (first, json.loads(second)["files"]) == ("first", [str(photograph)])
+
+
+def test_a_path_that_cannot_be_read_is_a_line_and_a_count(
+    photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read everything, so the system's answers are those of an ordinary user."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    scandir, access = os.scandir, os.access
+
+    def forbidden(path: Path | str) -> Any:
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and access(path, mode))
+    for paths in ([closed, photograph], [tmp_path]):  # named, and met below
+        result = run(*paths)
+        assert result.exit_code == 0
+        assert len(result.stdout.splitlines()) == 1
+        assert f"{closed}: Permission denied\n" in result.stderr
+        assert "1 burst in" in result.stderr
+        assert "; 1 could not be read" in result.stderr
+    alone = run(closed)
+    assert (alone.exit_code, alone.exception.__class__) == (1, SystemExit)
+    assert "0 bursts in" in alone.stderr
+    assert "1 could not be read" in alone.stderr
+
+
+def test_all_that_could_not_be_read_is_counted(photograph: Path, tmp_path: Path) -> None:
+    (photograph.parent / "2.jpg").write_bytes(b"")
+    os.mkfifo(photograph.parent / "3.jpg")
+    result = run(photograph.parent, tmp_path / "absent", "--by-folder")
+    assert json.loads(result.stdout)["files"] == [str(photograph), str(photograph.parent / "2.jpg")]
+    assert "; 3 could not be read" in result.stderr
+
+
+def test_the_batch_names_the_model_by_its_own_name(photograph: Path) -> None:
+    info = json.loads(run(photograph, "--format", "megadetector").stdout)["info"]
+    assert info["detector"] == "trapd-lite0"
+
+
+def test_evaluate_names_and_counts_what_it_leaves_out(photograph: Path, tmp_path: Path) -> None:
+    photograph.parent.rename(tmp_path / "animal")
+    (tmp_path / "animals").mkdir()
+    (tmp_path / "stray.jpg").write_bytes(jpeg())
+    (tmp_path / "notes.txt").write_text("no photograph, and none was expected")
+    os.mkfifo(tmp_path / "animal" / "2.jpg")
+    result = CliRunner().invoke(evaluate, [str(tmp_path), "--json"])
+    report = json.loads(result.stdout)
+    assert (report["n_nonempty"], report["failed"]) == (1, 3)
+    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == [
+        str(tmp_path / name) for name in ("animal/2.jpg", "animals", "stray.jpg")
+    ]
+
+
+def test_evaluate_with_nothing_to_judge_says_why(tmp_path: Path) -> None:
+    (tmp_path / "animal").mkdir()
+    os.mkfifo(tmp_path / "animal" / "2.jpg")
+    result = CliRunner().invoke(evaluate, [str(tmp_path)])
+    assert result.exit_code == 1
+    assert "2.jpg: neither a file nor a folder" in result.stderr
+    assert "1 could not be read or judged" in " ".join(result.stdout.split())
+    assert isinstance(CliRunner().invoke(evaluate, [str(tmp_path / "absent")]).exception, UsageError)
 
 
 def test_evaluate_prints_the_contracts_shape(folder: Path, tmp_path: Path) -> None:

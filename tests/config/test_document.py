@@ -116,6 +116,12 @@ def test_places_have_line_and_text() -> None:
     assert places['"c d"'] == document.Place(4, "yes")
 
 
+def test_a_key_written_twice_on_one_line() -> None:
+    assert document.read("a: {b: 1, b: 2}\n").faults == (
+        Fault("a.b", "is written twice, on line 1", "keep one of them"),
+    )
+
+
 def test_every_key_written_twice_is_named() -> None:
     """With both lines; the first counts, and a group's second half is still looked at."""
     read = document.read("a: 1\nb: {c: 1}\na: 2\nb: {d: 2, c: 3}\n'a': 4")

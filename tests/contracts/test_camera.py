@@ -83,6 +83,12 @@ def test_it_can_be_closed_twice_and_opened_again(camera: Camera, clock: FakeCloc
     assert len(shoot(camera, clock)) == 3
 
 
+def test_nothing_is_passed_over_where_all_is_well(camera: Camera, clock: FakeClock) -> None:
+    camera.open()
+    shoot(camera, clock)
+    assert camera.passed_over == 0
+
+
 def test_a_failing_camera_says_so_with_its_own_error(clock: FakeClock, tmp_path: Path) -> None:
     with pytest.raises(CameraUnavailable, match="no photograph"):
         ReplayCamera(tmp_path, filter_size=(320, 180), clock=clock).open()

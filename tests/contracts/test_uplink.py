@@ -86,7 +86,16 @@ def test_nobody_there_is_lost_within_a_bound(site: Site) -> None:
         event = first(link)
         assert isinstance(event, Lost)
         assert event.reason
+        assert event.unreachable
         assert link.next(0.0) is None
+    finally:
+        link.close()
+
+
+def test_a_connection_may_have_no_will(site: Site) -> None:
+    link = site.uplink().connect(None)
+    try:
+        assert isinstance(first(link), Connected)
     finally:
         link.close()
 

@@ -86,6 +86,11 @@ def test_sub_folders_are_looked_into(tmp_path: Path) -> None:
     photograph(tmp_path / "1" / "a.jpg")
     photograph(tmp_path / "2" / "a.JPEG")
     assert look_through(tmp_path) == []
+    photograph(tmp_path / "stray.jpg")  # the replay camera will not look there
+    (tmp_path / ".hidden").mkdir()
+    assert look_through(tmp_path) == [
+        f"{tmp_path / 'stray.jpg'}: it lies beside the folders of bursts, and in none"
+    ]
 
 
 @pytest.mark.parametrize("content", [None, "text"])

@@ -28,7 +28,7 @@ def small(width: int = 64, height: int = 36, shade: int = 90) -> Small:
 
 class FakeCamera:
     """The Camera port. Knobs: `fail_open`, `fail_shoot_at` (frame index), `fail_probe`, `frame_s`, `no_jpeg`
-    (frame indices), `shooting` (called with each frame's index before it is taken).
+    (frame indices), `passed_over`, `shooting` (called with each frame's index before it is taken).
 
     `tries` counts attempts to open, `opened` those that went well, `probed` probes, `shot` bursts begun.
     """
@@ -48,6 +48,7 @@ class FakeCamera:
         self.shot = 0
         self.is_open = False
         self.shade = 0
+        self.passed_over = 0
 
     def open(self) -> None:
         self.tries += 1

@@ -132,7 +132,7 @@ class FakeBroker:
             if self.silent:
                 return
             if self.refusal is not None or not self._running:
-                link.give(self.refusal or Lost("nothing listens there"))
+                link.give(self.refusal or Lost("nothing listens there", unreachable=True))
                 return
             earlier = self._links.pop(link.client_id, None)
             if earlier is not None:
@@ -185,7 +185,7 @@ class FakeBroker:
         self._held = []
         for link in links:
             link.give(lost)
-            if wills:
+            if wills and link.will is not None:
                 self.say(link.will[0], link.will[1], retain=True)
 
 
@@ -196,7 +196,7 @@ class FakeUplink:
     broker: FakeBroker
     client_id: str = "unit"
 
-    def connect(self, will: tuple[str, bytes]) -> Link:
+    def connect(self, will: tuple[str, bytes] | None) -> Link:
         link = FakeLink(self.broker, self.client_id, will)
         self.broker.joined(link)
         return link
@@ -205,7 +205,7 @@ class FakeUplink:
 class FakeLink:
     """The Link port over a FakeBroker."""
 
-    def __init__(self, broker: FakeBroker, client_id: str, will: tuple[str, bytes]) -> None:
+    def __init__(self, broker: FakeBroker, client_id: str, will: tuple[str, bytes] | None) -> None:
         self.client_id = client_id
         self.will = will
         self._broker = broker

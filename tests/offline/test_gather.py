@@ -52,6 +52,38 @@ def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
     assert [trouble.path.name for trouble in found.troubles] == ["closed"]
 
 
+def test_what_is_no_regular_file_is_named_and_not_read(tmp_path: Path) -> None:
+    """A pipe without a writer would be waited for without an end."""
+    tree(tmp_path, "1.jpg")
+    os.mkfifo(tmp_path / "2.jpg")
+    os.mkfifo(tmp_path / "3.mp4")
+    (tmp_path / "4.jpg").symlink_to(tmp_path / "gone.jpg")
+    found = gather([tmp_path, tmp_path / "2.jpg"])
+    assert [path.name for path in found.photographs] == ["1.jpg"]
+    assert not found.videos
+    assert [trouble.path.name for trouble in found.troubles] == ["2.jpg", "3.mp4", "4.jpg", "2.jpg"]
+
+
+def test_a_link_to_a_folder_is_named_and_not_followed(tmp_path: Path) -> None:
+    tree(tmp_path, "in/1.jpg", "elsewhere/2.jpg")
+    (tmp_path / "in" / "round").symlink_to(tmp_path / "in")
+    found = gather([tmp_path / "in"])
+    assert [path.name for path in found.photographs] == ["1.jpg"]
+    assert [trouble.path.name for trouble in found.troubles] == ["round"]
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    assert [path.name for path in gather([tmp_path / "link"]).photographs] == ["2.jpg"]  # named itself
+
+
+def test_pictures_of_a_format_that_is_not_read_are_named(tmp_path: Path) -> None:
+    tree(tmp_path, "1.jpg", "2.HEIC", "3.CR2", "notes.txt", "Thumbs.db")
+    assert [trouble.path.name for trouble in gather([tmp_path]).troubles] == ["2.HEIC", "3.CR2"]
+
+
+def test_a_name_that_no_file_can_have_is_named(tmp_path: Path) -> None:
+    found = gather([tmp_path / ("x" * 300)])
+    assert [trouble.why for trouble in found.troubles] == ["File name too long"]
+
+
 def test_photographs_in_a_row_make_bursts_within_their_folder(tmp_path: Path) -> None:
     tree(tmp_path, *(f"a/{n}.jpg" for n in range(5)), "b/0.jpg")
     made = bursts(gather([tmp_path]), size=2, by_folder=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -100,6 +102,36 @@ def test_the_batch_names_files_below_their_shared_folder(tmp_path: Path, classif
         assert 0 <= box["conf"] <= 1
         assert len(box["bbox"]) == 4
     assert images["a/1.jpg"]["detections"][0]["conf"] == 0.9
+
+
+def test_a_link_stands_under_its_own_name(tmp_path: Path, classifier: FakeClassifier) -> None:
+    """Other tools look for the file where the person has it."""
+    (tmp_path / "deep" / "below").mkdir(parents=True)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link.jpg").symlink_to(photograph(tmp_path / "deep" / "below" / "target.jpg"))
+    results = list(
+        replay(bursts(gather([tmp_path / "in"]), size=1, by_folder=False), classifier, INFO, threshold=None)
+    )
+    assert [image["file"] for image in batch(results)["images"]] == ["link.jpg"]
+
+
+def test_the_batch_names_the_model_by_its_title_or_its_file(
+    tmp_path: Path, classifier: FakeClassifier
+) -> None:
+    finished = datetime(2026, 11, 22, tzinfo=UTC)
+    for info, name in (
+        (INFO, "fake"),
+        (replace(INFO, name="default", title="trapd-lite0"), "trapd-lite0"),
+        (replace(INFO, name="models/of/mine.tflite"), "mine.tflite"),
+    ):
+        made = megadetector.document([], info, threshold=0.35, finished=finished)
+        assert made["info"]["detector"] == name
+
+
+def test_what_became_a_pipe_meanwhile_is_not_waited_for(tmp_path: Path, classifier: FakeClassifier) -> None:
+    os.mkfifo(tmp_path / "1.jpg")
+    result = judged(Burst("b", (tmp_path / "1.jpg",)), classifier)
+    assert (result.verdict.verdict, result.frames[0].score) == ("unknown", None)
 
 
 def make_video(path: Path, seconds: int = 3, rate: int = 5) -> Path:

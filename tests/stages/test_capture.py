@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.store import FULL
 from tests.stages.driver import CONFIG, PLAN, Bench, CaptureDriver
 from trapd.errors import StoreError
 from trapd.records import State, Trigger
@@ -81,6 +82,20 @@ def test_a_frame_that_is_no_photograph_is_left_out(bench: Bench, unit: CaptureDr
     smalls = bench.waiting.take(event.id)
     assert smalls is not None
     assert [frame.data[0] for frame in smalls] == [1, 3]
+    assert bench.session.counters.all() == {"photographs_passed_over": 1}
+
+
+def test_what_the_camera_passed_over_is_counted_once(bench: Bench, unit: CaptureDriver) -> None:
+    unit.camera.passed_over = 2
+    bench.store.faults.make("count", FULL)
+    unit.turn()
+    assert bench.session.counters.all() == {}  # no room: not forgotten
+    bench.store.faults.end()
+    unit.turn(3)
+    assert bench.session.counters.all() == {"photographs_passed_over": 2}
+    unit.camera.passed_over = 3
+    unit.turn(3)
+    assert bench.session.counters.all() == {"photographs_passed_over": 3}
 
 
 def test_a_burst_without_any_photograph_is_a_refusal(bench: Bench, unit: CaptureDriver) -> None:

@@ -96,6 +96,7 @@ def test_it_is_flat_and_numeric_where_it_can_be(bench: Bench) -> None:
     bench.kept(thumb=True)
     bench.burst()
     bench.session.counters.add("refused.busy", 3)
+    bench.session.counters.add("photographs_bad", 2)
     bench.alerts.raise_("camera", "no camera", "look")
     beats = Beats(bench)
     beats.online = True
@@ -119,6 +120,7 @@ def test_it_is_flat_and_numeric_where_it_can_be(bench: Bench) -> None:
         "queue_thumb": 1,
         "queue_alert": 1,
         "refused_busy": 3,
+        "photographs_bad": 2,
     }
     assert expected.items() <= state.items()
     assert state["oldest_unsent_s"] >= 5.0

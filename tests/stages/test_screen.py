@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes.camera import small
 from tests.fakes.classifier import INFO, FakeClassifier
+from tests.fakes.store import FULL
 from tests.stages.driver import Bench
 from trapd.records import Event, ModelInfo, State
 from trapd.rules import NS_PER_S, audit_chosen
@@ -219,6 +220,7 @@ def test_a_photograph_that_cannot_be_decoded_keeps_an_empty_burst(bench: Bench) 
     assert judged.verdict is not None
     assert (judged.state, judged.verdict.verdict, judged.verdict.score) == (State.KEPT, "unknown", None)
     assert judged.verdict.reason == "1 of 3 photographs cannot be decoded"
+    assert bench.session.counters.all() == {"photographs_bad": 1, "unjudged": 1}
 
 
 def test_it_does_not_change_what_the_others_show(bench: Bench) -> None:
@@ -228,6 +230,21 @@ def test_it_does_not_change_what_the_others_show(bench: Bench) -> None:
         verdict = screen.judge(event).verdict
     assert verdict is not None
     assert verdict.verdict == "unclassified"
+    assert bench.session.counters.all() == {"photographs_bad": 1}  # though another carries the burst
+
+
+def test_missing_and_empty_ones_count_once_however_often_they_are_judged(bench: Bench) -> None:
+    """A burst that finds no room is judged again."""
+    event = bench.burst()
+    (bench.store.root / str(event.media[0].path)).unlink()
+    (bench.store.root / str(event.media[1].path)).write_bytes(b"")
+    with screening(bench, FakeClassifier(0.9)) as screen:
+        bench.store.faults.make("settle", FULL)
+        screen.turn()
+        assert bench.session.counters.all() == {}
+        bench.store.faults.end()
+        screen.turn()
+    assert bench.session.counters.all() == {"photographs_bad": 2}
 
 
 def test_it_keeps_a_burst_of_a_class_that_nobody_wants(bench: Bench) -> None:

@@ -4,14 +4,16 @@
 last. Of a folder of photographs each burst takes the next `frames`; of a sub-folder it takes the first
 `frames`, repeating the last if there are fewer. Photographs keep their own size and bytes.
 
-A file that is no JPEG is named once in the log, counted, and passed over. One that is a JPEG but damaged is
-handed on as a bad card or a failing camera would: what becomes of it is for the filter to say.
+What is no JPEG is named once in the log, counted, and passed over; so is what lies where it is not looked at,
+such as photographs beside sub-folders. One that is a JPEG but damaged is handed on as a bad card or a failing
+camera would: what becomes of it is for the filter to say. Hidden entries are not there.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,7 @@ from trapd.rules import NS_PER_S
 log = logging.getLogger("trapd.camera")
 
 _ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+_NO_FILE = "no regular file, or a link that leads nowhere"
 _LARGEST_BYTES = 100_000_000  # of one file: more is no photograph
 
 
@@ -44,18 +47,22 @@ class ReplayCamera:
         self._never = threading.Event()
 
     @property
-    def skipped(self) -> int:
-        """How many files were passed over because they are no photographs."""
+    def passed_over(self) -> int:
+        """How many files and folders were passed over so far; each counts once."""
         return len(self._named)
 
     def open(self) -> None:
         """Look what is there. Raises CameraUnavailable for a folder that is missing, unreadable or empty."""
         try:
-            folders = sorted(entry for entry in self._path.iterdir() if entry.is_dir())
+            entries = _entries(self._path)
+            folders = [entry for entry in entries if entry.is_dir()]
             self._bursts = [found for folder in folders if (found := self._photographs(folder))]
             # A stray sub-folder without photographs does not hide those beside it.
             self._by_folder = bool(self._bursts)
-            if not self._by_folder:
+            if self._by_folder:
+                for stray in sorted(set(entries) - set(folders)):
+                    self._pass_over(stray, "it lies beside the folders of bursts, and in none")
+            else:
                 self._bursts = [[found] for found in self._photographs(self._path)]
         except OSError as error:
             raise CameraUnavailable(
@@ -84,19 +91,25 @@ class ReplayCamera:
         """Nothing is held open."""
 
     def _photographs(self, folder: Path) -> list[Path]:
+        """Those of `folder`, by name; whatever else is there is passed over. Raises OSError for ours."""
         found = []
         try:
-            entries = sorted(folder.iterdir())
+            for entry in _entries(folder):
+                if entry.is_dir():
+                    self._pass_over(entry, "a folder where a photograph was expected")
+                elif not entry.is_file():
+                    self._pass_over(entry, _NO_FILE)
+                elif entry.suffix.lower() not in _ENDINGS:
+                    self._pass_over(entry, "not named as a JPEG")
+                else:
+                    found.append(entry)
         except OSError as error:
             if folder == self._path:
                 raise
             self._pass_over(folder, error.strerror or str(error))
             return []
-        for entry in entries:
-            if entry.suffix.lower() in _ENDINGS and entry.is_file():
-                found.append(entry)
-            elif entry.is_file() and not entry.name.startswith("."):
-                self._pass_over(entry, "not named as a JPEG")
+        if not found:
+            self._pass_over(folder, "no photograph (.jpg, .jpeg) in it")
         return found
 
     def _next_burst(self, frames: int) -> list[tuple[bytes, tuple[int, int], Small | None]]:
@@ -119,7 +132,11 @@ class ReplayCamera:
 
     def _read(self, path: Path) -> tuple[bytes, tuple[int, int], Small | None] | None:
         try:
-            if path.stat().st_size > _LARGEST_BYTES:
+            entry = path.stat()
+            if not stat.S_ISREG(entry.st_mode):
+                self._pass_over(path, _NO_FILE)
+                return None
+            if entry.st_size > _LARGEST_BYTES:
                 self._pass_over(path, f"larger than {_LARGEST_BYTES} bytes")
                 return None
             jpeg = path.read_bytes()
@@ -136,6 +153,10 @@ class ReplayCamera:
         if path not in self._named:
             self._named.add(path)
             log.warning("passed over %s: %s", path, why)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

@@ -51,6 +51,7 @@ class TfliteClassifier:
             layout=layout.name,
             input=model.input,
             labels=layout.labels,
+            title=model.title,
         )
 
     def judge(self, picture: Small | bytes) -> FrameScore:

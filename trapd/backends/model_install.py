@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
@@ -68,6 +68,7 @@ def install(
 
 def _install(source: str, final: Path, sha256: str | None, labels: Path | None, progress: Progress) -> Probe:
     part = final.with_name(f".{final.name}{_PART}")
+    given = Path(urllib.parse.urlsplit(source).path).name if _is_address(source) else Path(source).name
     try:
         found = _fetch(source, part, progress)
         if sha256 is not None and found != sha256.lower():
@@ -79,7 +80,8 @@ def _install(source: str, final: Path, sha256: str | None, labels: Path | None, 
         if shown.ok:
             note = model_files.Note(found, _public(source), datetime.now(UTC).isoformat(timespec="seconds"))
             _put_in_place(part, final, note, labels)
-        return shown
+        # What was tried is the copy; the person knows the file they gave.
+        return replace(shown, reason=shown.reason.replace(str(part), given).replace(part.name, given))
     finally:
         part.unlink(missing_ok=True)
 
@@ -142,7 +144,7 @@ def _opened(source: str) -> Iterator[IO[bytes]]:
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the connection
         raise ModelUnavailable(
-            f"{_public(source)} cannot be fetched: {error}", "look at the address and the link"
+            f"{_public(source)} cannot be fetched: {_why(error)}", "look at the address and the link"
         ) from error
     except OSError as error:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
@@ -150,6 +152,14 @@ def _opened(source: str) -> Iterator[IO[bytes]]:
                 f"{source} cannot be read: {error.strerror}", "look at the path"
             ) from error
         raise
+
+
+def _why(error: Exception) -> str:
+    """What a fetch failed of, in the words of the server or the system."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answers {error.code} {error.reason}"
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 
 def _put_in_place(part: Path, final: Path, note: model_files.Note, labels: Path | None) -> None:

@@ -45,6 +45,7 @@ class Model:
         if not path.is_file():
             raise ModelUnavailable(f"there is no model {path}", "trapd model list shows what is installed")
         metadata = read_metadata(path, labels)
+        self.title = metadata.card.name if metadata.card else ""
         self._interpreter = Interpreter(path, threads=threads, runtime=runtime)
         self.runtime = self._interpreter.runtime
         size = require_picture_input(self._interpreter.inputs)

@@ -34,7 +34,8 @@ class Account:
     """Where to connect, as whom, and how.
 
     `password` is called for each connection, so that a renewed one counts without a restart. Session expiry
-    is MQTT 5's; 3.1.1 leaves it to the broker.
+    is MQTT 5's; 3.1.1 leaves it to the broker. `visitor`: only to look whether the broker takes us; it keeps
+    no session.
     """
 
     host: str
@@ -48,26 +49,28 @@ class Account:
     keepalive_s: int
     session_expiry_s: int = 7 * 86400
     connect_timeout_s: float = 15.0
+    visitor: bool = False
 
     def __post_init__(self) -> None:
         if self.protocol == "3.1.1":
             log.warning("MQTT 3.1.1 hides what a broker refuses: only with delivery: receipt is nothing lost")
 
 
-def new_client(account: Account, will: tuple[str, bytes]) -> Client:
+def new_client(account: Account, will: tuple[str, bytes] | None) -> Client:
     """A client that knows all but its callbacks. Raises LinkUnavailable for an unreadable file."""
     five = account.protocol == "5"
     client = Client(
         CallbackAPIVersion.VERSION2,
         account.client_id,
-        clean_session=None if five else False,
+        clean_session=None if five else account.visitor,
         protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
         reconnect_on_failure=False,
     )
     client.connect_timeout = account.connect_timeout_s
     client.max_inflight_messages_set(0)  # without a limit of its own paho keeps no queue of its own
     client.on_socket_register_write = _leave_it  # nothing is written until whoever takes the client reads too
-    client.will_set(will[0], will[1], qos=1, retain=True)
+    if will is not None:
+        client.will_set(will[0], will[1], qos=1, retain=True)
     if account.username is not None:
         client.username_pw_set(account.username, _password(account))
     if account.tls is not None:
@@ -85,7 +88,7 @@ def connect(client: Client, account: Account) -> socket.socket:
             account.host,
             account.port,
             account.keepalive_s,
-            clean_start=False,
+            clean_start=account.visitor,
             properties=_connect_properties(account),
         )
     else:
@@ -131,7 +134,7 @@ def _password(account: Account) -> str | None:
 
 def _connect_properties(account: Account) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-    properties.SessionExpiryInterval = account.session_expiry_s
+    properties.SessionExpiryInterval = 0 if account.visitor else account.session_expiry_s
     properties.MaximumPacketSize = _LARGEST_INBOUND_BYTES
     return properties
 

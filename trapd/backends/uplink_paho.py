@@ -46,7 +46,7 @@ _MOST_THREADS = 3  # of earlier connections that are still stuck, in DNS for ins
 _ATTEMPT_IN_TIMEOUTS = 4  # name, a few addresses and TLS, each with a time-out, make up one attempt
 _SILENT_KEEPALIVES = 1.5  # paho asks after one, and would wait for the answer for another
 _REFUSED = 0x80  # reason codes from here on
-_SILENT = "the broker has gone silent: no answer within the keep-alive time"
+_SILENT = Lost("the broker has gone silent: no answer within the keep-alive time")
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
 
 
@@ -64,7 +64,7 @@ class PahoUplink(Account):
 
     _threads: list[threading.Thread] = field(default_factory=list, init=False, repr=False)
 
-    def connect(self, will: tuple[str, bytes]) -> Link:
+    def connect(self, will: tuple[str, bytes] | None) -> Link:
         """Begin a connection; its first event tells how it went."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         if len(self._threads) >= _MOST_THREADS:
@@ -80,7 +80,7 @@ class PahoUplink(Account):
 class PahoLink:
     """One connection. Its methods belong to one thread; `thread` only makes the connection."""
 
-    def __init__(self, account: Account, will: tuple[str, bytes]) -> None:
+    def __init__(self, account: Account, will: tuple[str, bytes] | None) -> None:
         self._account = account
         self._will = will
         self.thread = threading.Thread(target=self._make, name="uplink", daemon=True)
@@ -151,7 +151,7 @@ class PahoLink:
         if line is not None:
             orderly = not self._lost and _say_goodbye(line.client)
             uplink_client.hang_up(line.client, line.socket, orderly=orderly)
-        self._lose("closed")
+        self._lose(Lost("closed"))
         self.thread.join(_CUT_WITHIN_S)
 
     def _usable(self) -> tuple[Client, int]:
@@ -181,10 +181,10 @@ class PahoLink:
             made = self._made.get(timeout=timeout_s) if timeout_s > 0 else self._made.get_nowait()
         except queue.Empty:
             if time.monotonic() > self._give_up_s and not self._closing.is_set():
-                self._lose(uplink_reasons.of_error(TimeoutError(), self._account.host, self._account.port))
+                self._lose(self._not_made(TimeoutError()))
             return
         if isinstance(made, Lost):
-            self._lose(made.reason)
+            self._lose(made)
             return
         self._line = made
         self._heard_s = time.monotonic()
@@ -204,21 +204,25 @@ class PahoLink:
                 client.loop_misc()  # keep-alive
         except Exception as error:
             log.exception("the link failed")
-            self._lose(f"an error within: {type(error).__name__}: {error}")
+            self._lose(Lost(f"an error within: {type(error).__name__}: {error}"))
             return
         if code == MQTTErrorCode.MQTT_ERR_PROTOCOL:
-            self._lose("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
+            self._lose(
+                Lost("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
+            )
         elif client.socket() is None or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._lose(self._why_it_ended())
+            self._lose(Lost(self._why_it_ended()))
         elif self._receive_maximum is None and now_s > self._answer_by_s:
-            self._lose(f"{self._account.host}:{self._account.port} took the connection but does not answer")
+            self._lose(
+                Lost(f"{self._account.host}:{self._account.port} took the connection but does not answer")
+            )
         elif now_s - self._heard_s > _SILENT_KEEPALIVES * self._account.keepalive_s:
             self._lose(_SILENT)
 
-    def _lose(self, reason: str, code: int | None = None) -> None:
+    def _lose(self, lost: Lost) -> None:
         if not self._lost:
             self._lost = True
-            self._events.append(Lost(reason, code))
+            self._events.append(lost)
 
     def _why_it_ended(self) -> str:
         if self._receive_maximum is not None:
@@ -242,7 +246,7 @@ class PahoLink:
         properties: Properties | None,
     ) -> None:
         if reason.is_failure:
-            self._lose(uplink_reasons.of_code(reason.value), reason.value)
+            self._lose(Lost(uplink_reasons.of_code(reason.value), reason.value))
             return
         self._receive_maximum = getattr(properties, "ReceiveMaximum", _ANY_RECEIVE_MAXIMUM)
         largest_bytes = getattr(properties, "MaximumPacketSize", None)
@@ -280,13 +284,17 @@ class PahoLink:
         _properties: Properties | None,
     ) -> None:
         if flags.is_disconnect_packet_from_server:
-            self._lose(uplink_reasons.of_code(reason.value), reason.value)
+            self._lose(Lost(uplink_reasons.of_code(reason.value), reason.value))
         elif reason.value == uplink_reasons.KEEP_ALIVE_TIMEOUT:
             self._lose(_SILENT)
 
     def _on_log(self, _client: Client, _data: Any, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR and not self._trouble:
             self._trouble = text
+
+    def _not_made(self, error: Exception) -> Lost:
+        reason = uplink_reasons.of_error(error, self._account.host, self._account.port)
+        return Lost(reason, unreachable=uplink_reasons.is_unreachable(error))
 
     # --- the link's own thread ----------------------------------------------------------------------------
 
@@ -295,7 +303,7 @@ class PahoLink:
             client = uplink_client.new_client(self._account, self._will)
             self._made.put(_Made(client, uplink_client.connect(client, self._account)))
         except Exception as error:  # a thread has no caller: whatever it was, the link is lost
-            self._made.put(Lost(uplink_reasons.of_error(error, self._account.host, self._account.port)))
+            self._made.put(self._not_made(error))
         if self._closing.is_set():
             # close() may have come too early to see the connection; whoever takes it ends it.
             with contextlib.suppress(queue.Empty):

@@ -14,6 +14,12 @@ from trapd.errors import TrapdError
 CLIENT_ID_TAKEN = 0x8E
 """MQTT 5: another client has connected under our name."""
 
+CLIENT_ID_REFUSED = 0x85
+"""The broker does not take clients of this id."""
+
+PASSING = frozenset({0x88, 0x89, 0x8B, 0x97, 0x9F})
+"""Refusals that speak of the broker's own state; the same unit may be taken later."""
+
 KEEP_ALIVE_TIMEOUT = 0x8D
 """MQTT 5: nothing was heard from the other side in time."""
 
@@ -23,7 +29,10 @@ _REASONS: dict[int, tuple[str, str]] = {
     0x81: ("the broker could not read our packet", "is something between the unit and the broker?"),
     0x82: ("the broker calls this a protocol error", "its log says more"),
     0x84: ("the broker does not speak this version of MQTT", "set mqtt.protocol to the other one"),
-    0x85: ("the broker does not accept the client id", "its log or ACL says which ids it allows"),
+    CLIENT_ID_REFUSED: (
+        "the broker does not accept the client id",
+        "its log or ACL says which ids it allows",
+    ),
     0x86: ("the broker does not accept user name or password", "check mqtt.username and mqtt.password_file"),
     0x87: (
         "the broker does not authorise this unit",
@@ -87,16 +96,27 @@ _TLS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+def words_of(code: int) -> tuple[str, str]:
+    """What a reason code of CONNACK or DISCONNECT says, and what to do about it (may be empty)."""
+    return _REASONS.get(code, (f"the broker gave reason 0x{code:02X}", "its log says more"))
+
+
 def of_code(code: int) -> str:
     """A reason code of CONNACK or DISCONNECT in words."""
-    message, hint = _REASONS.get(code, (f"the broker gave reason 0x{code:02X}", "its log says more"))
-    return str(TrapdError(message, hint))
+    return str(TrapdError(*words_of(code)))
 
 
 def of_error(error: Exception, host: str, port: int) -> str:
     """What went wrong before there was a connection: name, route, TCP or TLS."""
     message, hint = _unreachable(error, host, port)
     return str(TrapdError(message, hint))
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether nobody was there: no name, no way, nobody listening. Later there may be."""
+    if isinstance(error, socket.gaierror | TimeoutError | ConnectionRefusedError):
+        return True
+    return isinstance(error, OSError) and error.errno in _NO_ROUTE
 
 
 def of_break(detail: str) -> str:

@@ -75,9 +75,9 @@ def main() -> None:
     except ConfigurationError as error:
         _say(error)
         for fault in error.faults:
-            click.echo(
-                f"  {fault.path}: {fault.message}" + (f" ({fault.hint})" if fault.hint else ""), err=True
-            )
+            where = f"{fault.path}: " if fault.path else ""  # else it is of the file as a whole
+            hint = f" ({fault.hint})" if fault.hint else ""
+            click.echo(f"  {where}{fault.message}{hint}", err=True)
         code = EXIT_CONFIG
     except TrapdError as error:
         _say(error)

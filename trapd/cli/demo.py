@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trapd.cli.options import ANY_PATH, FiniteRange
+
 if TYPE_CHECKING:
     from trapd.demo.tally import Summary
 
@@ -20,14 +22,14 @@ _EXIT_FAILED = 1
 @click.command()
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1, max=3600),
+    type=FiniteRange(min=1, max=3600),
     default=30,
     show_default=True,
     help="How long triggers fire. The outage and the catch-up take their time even when it is short.",
 )
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     metavar="DIR",
     help="Your own photographs: a folder of them, or of one sub-folder per burst.",
 )

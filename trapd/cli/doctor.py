@@ -17,7 +17,8 @@ from trapd.cli.options import config_option, json_option
 def doctor(ctx: click.Context, config: str | None, as_json: bool) -> None:
     """Look at storage, disk, clock, model, camera, sensor, credential and broker.
 
-    One line each, with what to do. Exits with 1 if the unit would not work.
+    One line each, with what to do. Exits with 1 if the unit would not work. It works without the broker and
+    delivers later, so one that is away is only a warning; one that refuses the unit is not.
     """
     from trapd.config import find, load
     from trapd.doctor import examine
@@ -26,7 +27,7 @@ def doctor(ctx: click.Context, config: str | None, as_json: bool) -> None:
     for finding in examine(load(find(config))):
         findings.append(finding)
         if not as_json:
-            mark = "ok  " if finding.ok else "FAIL"
+            mark = ("warn" if finding.warning else "ok  ") if finding.ok else "FAIL"
             hint = f"  ({finding.hint})" if finding.hint else ""
             click.echo(f"{mark} {finding.name:14} {finding.message}{hint}")
     ok = all(finding.ok for finding in findings)

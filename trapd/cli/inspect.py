@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trapd.cli.options import config_option, json_option
-from trapd.errors import UsageError
+from trapd.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,12 +30,11 @@ _PAGE = 500
 @config_option
 @json_option
 def status(config: str | None, as_json: bool) -> None:
-    """Queue by kind, oldest unsent, last trigger, last delivery, disk, triggers and refusals."""
+    """Queue by kind, oldest unsent, last trigger, last delivery, disk, triggers, refusals and counters."""
     from trapd.config import find, load
-    from trapd.store import Store
 
     loaded = load(find(config))
-    with Store.peek(Path(loaded.settings.storage.path)) as session:
+    with _store_of(loaded) as session:
         facts = _status(loaded, session)
     if as_json:
         click.echo(json.dumps(facts))
@@ -56,15 +55,28 @@ def events(
 ) -> None:
     """Recorded events, oldest first; with --json one event a line."""
     from trapd.config import find, load
-    from trapd.store import Store
     from trapd.wire import codec
 
     loaded = load(find(config))
     since_ms = None if since is None else _since_ms(since, datetime.now(UTC))
-    with Store.peek(Path(loaded.settings.storage.path)) as session:
+    with _store_of(loaded) as session:
         for event in _chosen(session, since_ms, verdict, limit):
             line = codec.event_line(event)
             click.echo(json.dumps(line) if as_json else _event_text(line))
+
+
+def _store_of(loaded: Loaded) -> Session:
+    """Raises Unavailable where the unit has not run yet: nothing is wrong, there is only nothing to show."""
+    from trapd.store import Store
+
+    root = Path(loaded.settings.storage.path)
+    try:
+        return Store.peek(root)
+    except UsageError as error:
+        raise Unavailable(
+            f"unit {loaded.settings.unit.id} has not run yet: there is no store in {root}",
+            "trapd run makes it; if it did run, storage.path is another",
+        ) from error
 
 
 def _chosen(
@@ -98,12 +110,14 @@ def _since_ms(text: str, now: datetime) -> int:
 
 def _status(loaded: Loaded, session: Session) -> dict[str, Any]:
     from trapd.host.clock import SystemClock
+    from trapd.records import Kind
     from trapd.wire import codec
 
     now = SystemClock().now()
     newest = session.events.newest()
     delivered_ms = session.outbox.last_delivery_ms()
     counters = session.counters.all()
+    depth = session.outbox.depth()
     totals = session.events.totals()
     settings = loaded.settings
     refused = {
@@ -113,7 +127,7 @@ def _status(loaded: Loaded, session: Session) -> dict[str, Any]:
         "unit": settings.unit.id,
         "epoch": session.epoch,
         "last_seq": newest.seq if newest else 0,
-        "queue": session.outbox.depth(),
+        "queue": {kind.value: depth.get(kind.value, 0) for kind in Kind},
         "oldest_unsent_s": session.outbox.oldest_unsent_s(now),
         "last_trigger": codec.rfc3339(newest.moment.wall_ms) if newest else None,
         "last_delivery": codec.rfc3339(delivered_ms) if delivered_ms else None,
@@ -138,9 +152,10 @@ def _disk(root: Path, max_bytes: int, min_free_bytes: int) -> dict[str, int]:
 
 
 def _tell_status(facts: dict[str, Any]) -> None:
-    queue = ", ".join(f"{n} {kind}" for kind, n in facts["queue"].items()) or "nothing waits"
+    queue = ", ".join(f"{n} {kind}" for kind, n in facts["queue"].items() if n) or "nothing waits"
     refused = ", ".join(f"{n} {reason}" for reason, n in facts["triggers"]["refused"].items()) or "none"
     states = ", ".join(f"{n} {state}" for state, n in facts["events"].items() if n) or "none"
+    counters = ", ".join(f"{n} {name}" for name, n in facts["counters"].items()) or "none"
     disk = facts["disk"]
     oldest = facts["oldest_unsent_s"]
     lines = (
@@ -148,6 +163,7 @@ def _tell_status(facts: dict[str, Any]) -> None:
         ("queue", queue + (f"; the oldest for {oldest:.0f} s" if oldest is not None else "")),
         ("events", states),
         ("refused", refused),
+        ("counters", counters),
         ("last trigger", facts["last_trigger"] or "never"),
         ("last delivery", facts["last_delivery"] or "never"),
         ("disk", f"{disk['used_bytes'] / 1e6:.1f} MB used, {disk['free_bytes'] / 1e9:.1f} GB free"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trapd.cli.options import config_option, json_option
+from trapd.cli.options import ANY_PATH, config_option, json_option
 from trapd.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _models_option = click.option(
     "--models",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     help="The models folder. Default: models/ below the configuration's storage.path.",
 )
 _labels_option = click.option(
     "--labels",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     help="Labels, one a line, for a model without.",
 )
 

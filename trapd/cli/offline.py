@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from trapd.cli.options import always_json_option, json_option
+from trapd.cli.options import ANY_PATH, FiniteRange, always_json_option, json_option
 from trapd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,16 +26,14 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _model_option = click.option("--model", metavar="M", default="default", help="A model's name or file.")
-_models_option = click.option(
-    "--models", metavar="DIR", type=click.Path(path_type=Path), help="Where installed models lie."
-)
+_models_option = click.option("--models", metavar="DIR", type=ANY_PATH, help="Where installed models lie.")
 _labels_option = click.option(
-    "--labels", metavar="FILE", type=click.Path(path_type=Path), help="Labels for a model that carries none."
+    "--labels", metavar="FILE", type=ANY_PATH, help="Labels for a model that carries none."
 )
 
 
 @click.command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=ANY_PATH)
 @_model_option
 @_models_option
 @_labels_option
@@ -45,12 +44,10 @@ _labels_option = click.option(
 @click.option(
     "--threshold",
     metavar="T",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Keep from this score on. Default: the model's.",
 )
-@click.option(
-    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write there instead of to stdout."
-)
+@click.option("--out", metavar="FILE", type=ANY_PATH, help="Write there instead of to stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "megadetector"]), default="jsonl", show_default=True
 )
@@ -70,8 +67,9 @@ def replay(
 ) -> None:
     """Filter photographs, folders of them, or videos, offline; no store, no broker.
 
-    One JSON line a burst, or MegaDetector's batch format. What cannot be read is named on stderr, counted,
-    and kept as `unknown`. Exits with 1 if nothing could be judged.
+    One JSON line a burst, or MegaDetector's batch format. What cannot be read is named on stderr and counted,
+    and the rest goes on; a photograph that cannot be judged keeps its burst as `unknown`. Exits with 1 if
+    nothing could be judged.
     """
     from trapd.offline.gather import bursts, gather
     from trapd.offline.replay import replay as judge
@@ -84,7 +82,11 @@ def replay(
     if found.videos:
         require_video()
     groups = bursts(found, size=burst or 1, by_folder=by_folder)
+    tally = _Tally(unread=len(found.troubles))
     if not groups:
+        if any(os.path.lexists(trouble.path) for trouble in found.troubles):
+            tally.tell(0.0, None)
+            ctx.exit(1)
         raise UsageError("no photograph (.jpg, .jpeg, .png) below what was given")
     begin_s = time.monotonic()
     with _opened(model, models, labels) as (classifier, info):
@@ -92,22 +94,22 @@ def replay(
         results = _shown(judge(groups, classifier, info, threshold=threshold), len(groups), "bursts")
         with _output(out) as write:
             if form == "megadetector":
-                tally = _write_batch(results, info, limit, write)
+                _write_batch(results, tally, info, limit, write)
             else:
-                tally = _write_lines(results, write)
+                _write_lines(results, tally, write)
     tally.tell(time.monotonic() - begin_s, out)
     ctx.exit(0 if tally.judged else 1)
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=ANY_PATH)
 @_model_option
 @_models_option
 @_labels_option
 @click.option(
     "--recall",
     metavar="R",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.95,
     show_default=True,
     help="Recommend the highest threshold that reaches it.",
@@ -156,10 +158,11 @@ def evaluate(
 
 
 class _Tally:
-    """What a replay came to."""
+    """What a replay came to. `unread` counts what could not be read, folders and photographs."""
 
-    def __init__(self) -> None:
+    def __init__(self, unread: int) -> None:
         self.kept = self.discarded = self.unknown = 0
+        self.unread = unread
 
     @property
     def judged(self) -> int:
@@ -169,6 +172,7 @@ class _Tally:
         """One burst more; photographs that could not be judged are named."""
         for frame in result.frames:
             if frame.score is None:
+                self.unread += 1
                 click.echo(f"{frame.path}: {frame.failure}", err=True)
         if result.verdict.verdict == "unknown":
             self.unknown += 1
@@ -180,33 +184,32 @@ class _Tally:
     def tell(self, seconds: float, out: Path | None) -> None:
         """The closing line, on stderr."""
         total = self.judged + self.unknown
+        unread = f"; {self.unread} could not be read" if self.unread else ""
         where = f" -> {out}" if out else ""
         click.echo(
-            f"{total} bursts in {seconds:.1f} s: {self.kept} kept, {self.discarded} discarded as empty, "
-            f"{self.unknown} unknown (kept){where}",
+            f"{total} {'burst' if total == 1 else 'bursts'} in {seconds:.1f} s: {self.kept} kept, "
+            f"{self.discarded} discarded as empty, {self.unknown} unknown (kept){unread}{where}",
             err=True,
         )
 
 
-def _write_lines(results: Iterable[Result], write: Any) -> _Tally:
-    tally = _Tally()
+def _write_lines(results: Iterable[Result], tally: _Tally, write: Any) -> None:
     for result in results:
         tally.count(result)
         write(json.dumps(result.line()) + "\n")
-    return tally
 
 
-def _write_batch(results: Iterable[Result], info: ModelInfo, threshold: float, write: Any) -> _Tally:
+def _write_batch(
+    results: Iterable[Result], tally: _Tally, info: ModelInfo, threshold: float, write: Any
+) -> None:
     from trapd.offline import megadetector
 
-    tally = _Tally()
     kept = []
     for result in results:
         tally.count(result)
         kept.append(result)
     batch = megadetector.document(kept, info, threshold=threshold, finished=datetime.now(UTC))
     write(json.dumps(batch, indent=1) + "\n")
-    return tally
 
 
 @contextlib.contextmanager
@@ -222,19 +225,40 @@ def _opened(model: str, models: Path | None, labels: Path | None) -> Iterator[tu
 
 @contextlib.contextmanager
 def _output(out: Path | None) -> Iterator[Any]:
-    """Where to write; a file appears under its name only when it is whole."""
+    """Where to write. A regular file appears under its name only when it is whole; a link stays a link.
+
+    What is no regular file (a pipe, a device) is written to as it stands, and so is standard output or error
+    under its name in /dev, whatever the shell has put behind it.
+    """
     if out is None:
         yield lambda text: click.echo(text, nl=False)
         return
-    part = out.with_name(f".{out.name}.part")
+    part: Path | None = None
     try:
-        with part.open("w", encoding="utf-8") as file:
-            yield file.write
-        part.replace(out)
+        if (out.exists() and not out.is_file()) or _is_standard(out):
+            with out.open("a", encoding="utf-8") as stream:
+                yield stream.write
+            return
+        file = Path(os.path.realpath(out))
+        part = file.with_name(f".{file.name}.part")
+        with part.open("w", encoding="utf-8") as whole:
+            yield whole.write
+        part.replace(file)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def _is_standard(out: Path) -> bool:
+    """Whether `out` is the file that standard output or error goes to: a new one must not take its place."""
+    found = out.stat() if out.exists() else None
+    for number in (1, 2):
+        with contextlib.suppress(OSError):  # closed by who started us
+            if found is not None and os.path.samestat(found, os.fstat(number)):
+                return True
+    return False
 
 
 def _shown(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
@@ -258,7 +282,7 @@ def _tell_evaluation(report: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    failed = f", {report['failed']} could not be judged" if report["failed"] else ""
+    failed = f", {report['failed']} could not be read or judged" if report["failed"] else ""
     seen = f"{report['n_nonempty']} photographs with something, {report['n_empty']} empty"
     console.print(f"model {report['model']}: {seen}{failed}")
     groups = Table("set", "with", "empty", "AUC", f"recall at {report['threshold']}", "false-keep")

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+from typing import Any
+
 import click
+
+
+class FiniteRange(click.FloatRange):
+    """A finite number within the bounds; anything else is wrong usage.
+
+    click's own range lets NaN pass: it is neither below the one bound nor above the other.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As FloatRange, and refuses NaN and the infinities."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+# Whether a path can be read is for whoever reads it: click would refuse all paths for the sake of one.
+ANY_PATH = click.Path(readable=False, path_type=Path)
 
 config_option = click.option(
     "--config",
     metavar="FILE",
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="The configuration file. Default: /etc/trapd/config.yaml, else ./config.yaml.",
 )
 

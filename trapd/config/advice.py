@@ -1,11 +1,13 @@
 """What is allowed and still worth a word: risks, contradictions, and what this version does not do yet.
 
-Pure; called at load and by `trapd check`. A warning never stops the daemon.
+Pure, but for a look at which backends there are; called at load and by `trapd check`. A warning never stops
+the daemon.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import get_args
 
 from trapd.config.kinds import Class
@@ -26,10 +28,29 @@ NOT_YET = {
 
 def warnings(settings: Settings, tells: frozenset[str] | None = None) -> tuple[Fault, ...]:
     """What the operator should know. `tells`: the classes the model can tell; None: not known."""
-    found = [*_risks(settings), *_contradictions(settings), *_not_yet(settings)]
+    found = [
+        *_not_built(settings),
+        *_risks(settings),
+        *_contradictions(settings),
+        *_not_yet(settings),
+    ]
     if tells is not None and settings.filter.backend != "none":
         found += _classes(settings, tells)
     return tuple(found)
+
+
+def _not_built(settings: Settings) -> Iterator[Fault]:
+    """Backends that may be named and are not written yet; the import system knows, by their names."""
+    for part, backend, instead, effect in (
+        ("camera", settings.camera.backend, "replay", "every trigger is refused"),
+        ("sensor", settings.sensor.backend, "timer", "nothing triggers"),
+    ):
+        if find_spec(f"trapd.backends.{part}_{backend}") is None:
+            yield Fault(
+                f"{part}.backend",
+                f"{backend} is not part of this version: the unit stays up, and {effect}",
+                f"use {instead} until it is",
+            )
 
 
 def _risks(settings: Settings) -> Iterator[Fault]:

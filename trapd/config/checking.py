@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -32,6 +32,7 @@ REQUIRED = {"unit.id": "wangqing-07", "mqtt.host": "broker.example.org"}
 
 NEVER_SHOWN = frozenset({"mqtt.password_file", "remote.trusted_keys"})
 
+_PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,60}")
 _OCTAL = re.compile(r"[-+]?0[0-9_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9_]+(:[0-9]+)+(\.[0-9_]*)?")
 
@@ -159,6 +160,8 @@ def _hint(path: str, index: int | None, value: object, place: Place | None) -> s
     if value is None:
         return _example(path) if path in REQUIRED else "leave the key out for its default"
     text = place.text if place else None
+    if index is None and (as_list := _as_list(path, value)):
+        return as_list
     if _accepts_text(path, index):
         if text and isinstance(value, bool | int | float | datetime.date):
             reading = shown(value) if shown(value) != text else "a number"
@@ -166,6 +169,22 @@ def _hint(path: str, index: int | None, value: object, place: Place | None) -> s
     elif isinstance(value, str):
         return nearest_choice(keys()[path], value) or _as_number(value, text)
     return ""
+
+
+def _as_list(path: str, value: object) -> str:
+    """How one value, or some with commas, is written where a list belongs; else empty."""
+    annotation = keys()[path].annotation
+    if path in NEVER_SHOWN or get_origin(annotation) is not tuple or get_args(annotation)[-1] is not Ellipsis:
+        return ""
+    member = get_args(annotation)[0]
+    items = [item.strip() for item in value.split(",")] if isinstance(value, str) else [str(value)]
+    if get_origin(member) is Literal:
+        fits = set(items) <= set(get_args(member))
+    elif _takes_text(member):
+        fits = isinstance(value, str) and all(_PLAIN.fullmatch(item) for item in items)
+    else:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    return f"write [{', '.join(items)}]" if fits else ""
 
 
 def _as_number(value: str, text: str | None) -> str:

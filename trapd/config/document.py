@@ -192,7 +192,9 @@ class _Builder:
         key = str(event.value)
         top.key = key
         if key in top.lines:
-            message = f"is written twice, on line {top.lines[key]} and on line {line}"
+            first = top.lines[key]
+            where = f"on line {line}" if first == line else f"on line {first} and on line {line}"
+            message = f"is written twice, {where}"
             self._faults.append(Fault(self._path(), message, "keep one of them"))
         top.lines.setdefault(key, line)
 

@@ -104,13 +104,16 @@ def look_through(folder: Path) -> list[str]:
 
     Raises UsageError where the folder cannot be read or holds no photograph.
     """
-    faults: dict[Path, str] = {}
     try:
-        folders = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise UsageError(f"cannot read {folder}: {error.strerror}", "name a folder of photographs") from error
     # As the replay camera has it: sub-folders count where one of them holds photographs.
-    for each in folders if any(map(_holds_photographs, folders)) else [folder]:
+    folders = [entry for entry in entries if entry.is_dir()]
+    by_folder = any(map(_holds_photographs, folders))
+    strays = [entry for entry in entries if by_folder and entry not in folders]
+    faults = dict.fromkeys(strays, "it lies beside the folders of bursts, and in none")
+    for each in folders if by_folder else [folder]:
         try:
             files = sorted(entry for entry in each.iterdir() if entry.is_file())
         except OSError as error:
@@ -143,6 +146,7 @@ def _fault(file: Path) -> str:
 
 def _holds_photographs(folder: Path) -> bool:
     try:
-        return any(entry.suffix.lower() in NAMED_AS_JPEG for entry in folder.iterdir())
+        names = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError:
         return False
+    return any(entry.suffix.lower() in NAMED_AS_JPEG for entry in names)

@@ -18,7 +18,7 @@ class ServiceManager:
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     def ready(self, status: str) -> None:
-        """Start-up has ended: armed, or in alert."""
+        """Start-up has ended, well or in alert."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def status(self, text: str) -> None:

@@ -5,6 +5,7 @@ Main thread; owns the classifier. Each photograph counts by itself.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from trapd.errors import BadPicture, UsageError
 from trapd.offline import statistics
-from trapd.offline.gather import Trouble, gather
+from trapd.offline.gather import PHOTOGRAPHS, Trouble, gather, kind_of
 from trapd.offline.replay import judge_file
 from trapd.ports import Classifier
 
@@ -31,19 +32,16 @@ class Labelled:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What was judged, and what could not be."""
-
-    judged: tuple[Labelled, ...]
-    troubles: tuple[Trouble, ...]
-
-
 def photographs(folder: Path) -> tuple[list[tuple[str, Path]], tuple[Trouble, ...]]:
-    """Label and path of everything below `folder`'s four sub-folders. Raises UsageError without any."""
+    """Label and path of every photograph below `folder`'s four sub-folders, and what is not among them.
+
+    Whatever else lies in `folder` is a Trouble: a misspelt label must not vanish. Raises UsageError where
+    there is nothing to judge, and nothing else to say.
+    """
     found: list[tuple[str, Path]] = []
     troubles: list[Trouble] = []
-    present = [label for label in LABELS if (folder / label).is_dir()]
+    entries = _entries(folder)
+    present = [label for label in LABELS if folder / label in entries]
     if not present:
         raise UsageError(
             f"{folder} has none of the folders {', '.join(LABELS)}", "sort labelled photographs into them"
@@ -52,9 +50,34 @@ def photographs(folder: Path) -> tuple[list[tuple[str, Path]], tuple[Trouble, ..
         below = gather([folder / label])
         found += [(label, path) for path in below.photographs]
         troubles += below.troubles
-    if not found:
+        troubles += [Trouble(path, "a video: only photographs are evaluated") for path in below.videos]
+    strays = [path for path in entries if path.name not in LABELS and not path.name.startswith(".")]
+    troubles += [Trouble(path, why) for path in strays if (why := _stray(path))]
+    if not found and not troubles:
         raise UsageError(f"no photograph below {folder}", "sort labelled photographs into its sub-folders")
     return found, tuple(troubles)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be read: {error.strerror}",
+            f"name a folder that holds {', '.join(LABELS)}",
+        ) from error
+
+
+def _stray(path: Path) -> str:
+    """Why what lies beside the labelled folders is left out; empty for what is no photograph."""
+    kind = kind_of(path)
+    if isinstance(kind, Trouble):
+        return kind.why
+    if kind == stat.S_IFDIR:
+        return f"left out: not one of the folders {', '.join(LABELS)}"
+    if path.suffix.lower() in PHOTOGRAPHS:
+        return f"left out: in none of the folders {', '.join(LABELS)}"
+    return ""
 
 
 def evaluate(

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png"})
+UNREAD = frozenset(
+    {
+        ".heic",
+        ".heif",
+        ".webp",
+        ".avif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+    }
+)
+"""Pictures by their names that trapd cannot decode: named, so that nobody takes them for judged."""
 VIDEOS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".h264"})
+
+
+NO_FILE = "neither a file nor a folder: reading it could wait for ever"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +60,23 @@ class Burst:
 
 
 def gather(paths: Sequence[Path]) -> Found:
-    """Everything below `paths`, folders in full. A file that is named itself is taken whatever its ending."""
+    """Everything below `paths`, folders in full. A file that is named itself is taken whatever its ending.
+
+    What should have been looked at and cannot be is a Trouble: what is missing or unreadable, a link to a
+    folder (following it could go round for ever), what is no regular file (reading it could wait for ever),
+    and pictures of a format that trapd does not decode.
+    """
     photographs: list[Path] = []
     videos: list[Path] = []
     troubles: list[Trouble] = []
     for path in paths:
-        if path.is_dir():
+        kind = kind_of(path)
+        if isinstance(kind, Trouble):
+            troubles.append(kind)
+        elif kind == stat.S_IFDIR:
             _walk(path, photographs, videos, troubles)
-        elif path.is_file():
-            (videos if path.suffix.lower() in VIDEOS else photographs).append(path)
         else:
-            troubles.append(Trouble(path, "there is no such file or folder"))
+            (videos if path.suffix.lower() in VIDEOS else photographs).append(path)
     return Found(tuple(photographs), tuple(videos), tuple(troubles))
 
 
@@ -58,14 +86,33 @@ def _walk(folder: Path, photographs: list[Path], videos: list[Path], troubles: l
 
     for name, folders, files in os.walk(folder, onerror=failed):
         folders[:] = sorted(found for found in folders if not found.startswith("."))
+        for found in folders:
+            if (path := Path(name, found)).is_symlink():
+                troubles.append(Trouble(path, "a link to a folder is not followed: name that folder itself"))
         for file in sorted(files):
             path = Path(name, file)
+            ending = path.suffix.lower()
             if file.startswith("."):
                 continue
-            if path.suffix.lower() in PHOTOGRAPHS:
-                photographs.append(path)
-            elif path.suffix.lower() in VIDEOS:
-                videos.append(path)
+            if ending in UNREAD:
+                troubles.append(Trouble(path, "not a JPEG or PNG: its format cannot be read"))
+            elif ending in PHOTOGRAPHS or ending in VIDEOS:
+                kind = kind_of(path)
+                if isinstance(kind, Trouble):
+                    troubles.append(kind)
+                else:
+                    (photographs if ending in PHOTOGRAPHS else videos).append(path)
+
+
+def kind_of(path: Path) -> int | Trouble:
+    """S_IFREG or S_IFDIR, links followed; or why it is neither."""
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return Trouble(path, "there is no such file or folder")
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        return Trouble(path, getattr(error, "strerror", None) or str(error))
+    return kind if kind in (stat.S_IFREG, stat.S_IFDIR) else Trouble(path, NO_FILE)
 
 
 def bursts(found: Found, *, size: int, by_folder: bool) -> list[Burst]:

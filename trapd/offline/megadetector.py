@@ -30,7 +30,7 @@ def document(
     return {
         "info": {
             "format_version": FORMAT_VERSION,
-            "detector": info.name,
+            "detector": info.title or Path(info.name).name,
             "detection_completion_time": finished.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "detector_metadata": {
                 "sha256": info.sha256,
@@ -87,10 +87,11 @@ def _boxes(score: FrameScore) -> list[dict[str, Any]]:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return Path(os.path.relpath(path.resolve(), root)).as_posix()
+    # Not resolved: a link is an entry under its own name, which is the one that other tools look for.
+    return Path(os.path.relpath(path.absolute(), root)).as_posix()
 
 
 def _shared_folder(paths: list[Path]) -> Path:
     if not paths:
         return Path()
-    return Path(os.path.commonpath([path.resolve().parent for path in paths]))
+    return Path(os.path.commonpath([os.path.normpath(path.absolute().parent) for path in paths]))

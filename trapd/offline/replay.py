@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trapd.errors import BadPicture, ModelUnavailable
-from trapd.offline.gather import Burst
+from trapd.offline.gather import NO_FILE, Burst
 from trapd.offline.video import frames
 from trapd.ports import Classifier
 from trapd.records import FrameScore, ModelInfo, Verdict
@@ -77,7 +78,10 @@ def replay(
 def judge_file(classifier: Classifier, path: Path) -> Judged:
     """One photograph from disk; whatever is wrong with it is said, not raised."""
     try:
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return Judged(path, None, NO_FILE)
+        if found.st_size > _LARGEST_FILE_BYTES:
             return Judged(path, None, "the file is too large to be a photograph")
         return Judged(path, classifier.judge(path.read_bytes()))
     except OSError as error:

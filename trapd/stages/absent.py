@@ -11,6 +11,19 @@ from collections.abc import Callable, Iterator
 from trapd.errors import CameraUnavailable, SensorUnavailable
 from trapd.records import Frame, Trigger
 
+_INSTEAD = {"camera": "replay", "sensor": "timer"}
+
+
+def why_absent(part: str, backend: str, error: Exception) -> tuple[str, str]:
+    """Message and hint for the `part` (camera or sensor) whose `backend` could not be made.
+
+    A module of trapd's own that is not there was never written: no package brings it.
+    """
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("trapd."):
+        what = f"the {part} backend {backend} is not part of this version"
+        return what, f"use {part}.backend: {_INSTEAD[part]} until it is"
+    return f"the {part} backend {backend} is not here: {error}", f"on a Pi: apt install python3-{backend}"
+
 
 class AbsentCamera:
     """A Camera that says why there is none."""
@@ -18,6 +31,11 @@ class AbsentCamera:
     def __init__(self, why: str, hint: str) -> None:
         self._why = why
         self._hint = hint
+
+    @property
+    def passed_over(self) -> int:
+        """None."""
+        return 0
 
     def open(self) -> None:
         """Raises CameraUnavailable, always."""

@@ -89,6 +89,8 @@ class Capture(Stage):
         self._camera_retry_ns = 0
         self._probe_ns = 0
         self._photograph_bytes = _FIRST_GUESS_BYTES
+        self._no_photographs = 0  # frames the camera gave that were none
+        self._passed_over = 0  # of those and of the camera's own, so many are in the store's counter
 
     def offer(self, trigger: Trigger) -> None:
         """Take a trigger from a sensor's own thread; neither blocks nor raises."""
@@ -118,6 +120,7 @@ class Capture(Stage):
         if trigger is not None:
             self._answer(session, trigger)
         self._refusals.store(session)
+        self._count_passed_over(session)
 
     def _keep_sensor_ready(self) -> None:
         """Start the sensor, look after it now and then, start it again when it has died."""
@@ -214,6 +217,7 @@ class Capture(Stage):
                 try:
                     files.add(frame)
                 except BadPicture as error:
+                    self._no_photographs += 1
                     log.warning("a frame was no photograph and is left out: %s", error)
                 else:
                     smalls.append(frame.small)
@@ -244,6 +248,15 @@ class Capture(Stage):
             self._camera_failures = 0
             self._probe_ns = now_ns + int(self._plan.probe_s * NS_PER_S)
             self._alerts.clear("camera")
+
+    def _count_passed_over(self, session: Session) -> None:
+        """Pictures that were there and are in no burst; the log has named each."""
+        now = self._camera.passed_over + self._no_photographs
+        if now == self._passed_over:
+            return
+        with suppress(StoreFull):  # not counted yet: the next turn tries again
+            session.counters.add("photographs_passed_over", now - self._passed_over)
+            self._passed_over = now
 
     def _camera_failed(self, error: CameraUnavailable) -> None:
         self._camera.close()

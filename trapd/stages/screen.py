@@ -113,8 +113,11 @@ class Screen(Stage):
         if self._info is None:
             self._open_model()
             self._tell_model()
-        verdict = self._judge(event)
+        verdict, damaged = self._judge(event)
         self._settle(session, event, verdict, self._thumbnail(event, verdict) if verdict.keep else None)
+        if damaged:
+            # Counted once the burst is settled: one that waits for space is judged again.
+            session.counters.add("photographs_bad", damaged)
 
     def _tell_model(self) -> None:
         if self._announced != (self._info,):
@@ -139,19 +142,20 @@ class Screen(Stage):
         self._retry_ns = self._clock.boot_ns() + int(_RETRY_MODEL_S * NS_PER_S)
         self._alerts.raise_("model", error.message, error.hint or "every burst is kept unjudged meanwhile")
 
-    def _judge(self, event: Event) -> Verdict:
+    def _judge(self, event: Event) -> tuple[Verdict, int]:
+        """The verdict, and how many photographs are missing, empty or cannot be decoded."""
         smalls = self._waiting.take(event.id)
         if self._classifier is None:
-            return unjudged("")
+            return unjudged(""), 0
         if self._info is None:
-            return unjudged("the model is not available")
+            return unjudged("the model is not available"), 0
         info = self._info
         begin_s = time.monotonic()
         try:
             scores, damaged = self._scores(self._classifier, event, smalls)
         except ModelUnavailable as error:
             self._model_failed(error)
-            return unjudged(error.message, info)
+            return unjudged(error.message, info), 0
         verdict = judge_burst(
             scores,
             info,
@@ -162,7 +166,7 @@ class Screen(Stage):
         if damaged and (verdict.audit or not verdict.keep):
             # The frame nobody could look at may be the one with the animal.
             verdict = unjudged(f"{damaged} of {len(event.media)} photographs cannot be decoded", info)
-        return replace(verdict, ms=round((time.monotonic() - begin_s) * 1000))
+        return replace(verdict, ms=round((time.monotonic() - begin_s) * 1000)), damaged
 
     def _scores(
         self, classifier: Classifier, event: Event, smalls: Sequence[Small] | None
