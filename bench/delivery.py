@@ -136,7 +136,7 @@ def _trapd(port: int, folder: Path, what: str, count: int) -> float:
 
 def deliver(store: Any, clock: Any, port: int) -> Any:
     """Deliver as the daemon makes it, towards `port`."""
-    from trapd import app
+    from trapd import parts
     from trapd.backends.uplink_paho import PahoUplink
     from trapd.stages.alerts import Alerts
     from trapd.stages.deliver import Deliver, DeliverPlan
@@ -149,7 +149,7 @@ def deliver(store: Any, clock: Any, port: int) -> Any:
         protocol="5", keepalive_s=60,
     )  # fmt: skip
     return Deliver(
-        DeliverPlan(app._WINDOW, 96.0),
+        DeliverPlan(parts.WINDOW, 96.0),
         uplink=uplink,
         topics=Topics("trapd/v1", _UNIT),
         store=store,

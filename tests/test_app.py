@@ -17,7 +17,7 @@ import yaml
 from tests.fakes.camera import jpeg
 from tests.fakes.classifier import FakeClassifier
 from tests.fakes.clock import FakeClock
-from trapd import app
+from trapd import app, parts
 from trapd.backends.camera_replay import ReplayCamera
 from trapd.backends.sensor_timer import TimerSensor
 from trapd.config import Loaded, load
@@ -65,17 +65,17 @@ def loaded(document: dict[str, Any], **sections: dict[str, Any]) -> Loaded:
 
 def test_the_backends_are_those_of_the_configuration(document: dict[str, Any]) -> None:
     settings = loaded(document).settings
-    assert isinstance(app.build_camera(settings, FakeClock()), ReplayCamera)
-    assert isinstance(app.build_sensor(settings, FakeClock()), TimerSensor)
-    assert app.configured_classifier(settings) is None
-    assert app.tells_of(settings) is None
+    assert isinstance(parts.build_camera(settings, FakeClock()), ReplayCamera)
+    assert isinstance(parts.build_sensor(settings, FakeClock()), TimerSensor)
+    assert parts.configured_classifier(settings) is None
+    assert parts.tells_of(settings) is None
 
 
 def test_hardware_that_is_not_here_is_said_when_it_is_used(document: dict[str, Any]) -> None:
     """The unit stays up, and can be told what to do."""
     settings = loaded(document, camera={"backend": "picamera2", "path": None}, sensor={"backend": "gpiozero"})
     settings = settings.settings
-    camera, sensor = app.build_camera(settings, FakeClock()), app.build_sensor(settings, FakeClock())
+    camera, sensor = parts.build_camera(settings, FakeClock()), parts.build_sensor(settings, FakeClock())
     with pytest.raises(CameraUnavailable, match="the camera backend picamera2 is not") as no_camera:
         camera.open()
     with pytest.raises(SensorUnavailable, match="the sensor backend gpiozero is not") as no_sensor:
@@ -90,14 +90,14 @@ def test_hardware_that_is_not_here_is_said_when_it_is_used(document: dict[str, A
 @pytest.mark.parametrize("part", ["camera", "sensor"])
 def test_the_advice_looks_for_a_backend_where_it_is_imported_from(part: str) -> None:
     """`trapd check` goes by the module's name, without asking the composition root."""
-    for name, place in app._BACKENDS.items():
+    for name, place in parts.BACKENDS.items():
         if name.startswith(f"{part}."):
             assert place.partition(":")[0] == f"trapd.backends.{name.replace('.', '_')}"
 
 
 @pytest.mark.slow
 def test_the_default_model_tells_no_classes(document: dict[str, Any]) -> None:
-    assert app.tells_of(loaded(document, filter={"backend": "tflite"}).settings) == frozenset()
+    assert parts.tells_of(loaded(document, filter={"backend": "tflite"}).settings) == frozenset()
 
 
 # --- the daemon --------------------------------------------------------------------------------------------

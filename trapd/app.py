@@ -1,61 +1,45 @@
 """The composition root: configuration to backends to stages. The only file that knows every room.
 
-`run` is the daemon; the main thread calls it. The builders serve the verbs that work without a store.
+`run` is the daemon; the main thread calls it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
-import os
 import platform
 import random
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, cast
 
-from trapd import __version__
-from trapd.config import Loaded, Settings, mqtt_password
-from trapd.errors import CameraUnavailable, SensorUnavailable, StageFailed, StoreCorrupt, StoreError
+from trapd import __version__, parts
+from trapd.config import Loaded
+from trapd.errors import StageFailed, StoreCorrupt, StoreError
 from trapd.host import vitals
 from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
-from trapd.ports import Camera, Classifier, Clock, Sensor, Uplink
+from trapd.ports import Clock
 from trapd.records import Kind, ModelInfo
-from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Supervisor
-from trapd.stages.capture import Capture, CapturePlan
-from trapd.stages.deliver import Deliver, DeliverPlan
+from trapd.stages.capture import Capture
+from trapd.stages.deliver import Deliver
 from trapd.stages.facts import Facts
 from trapd.stages.heartbeat import Heartbeat, Reading
 from trapd.stages.housekeep import Housekeep
 from trapd.stages.refusals import Refusals
 from trapd.stages.scarcity import words_of
-from trapd.stages.screen import Screen, ScreenPlan
+from trapd.stages.screen import Screen
 from trapd.stages.standby import DISK_TROUBLE, Standby
 from trapd.stages.timekeep import Timekeep
 from trapd.stages.waiting import WaitingFrames
-from trapd.store import ExifContext, Store
+from trapd.store import Store
 from trapd.wire import codec
 from trapd.wire.topics import Topics
-from trapd.wire.window import Backoff, Limit
+from trapd.wire.window import Backoff
 
 log = logging.getLogger("trapd")
-
-_WINDOW = Limit(messages=100, bytes=500_000)  # what a kill may send twice, and no more
-_DEAD_LINK_KEEPALIVES = 1.6  # paho itself notices after 1.8 to 1.9
-
-_BACKENDS = {
-    "camera.replay": "trapd.backends.camera_replay:ReplayCamera",
-    "camera.picamera2": "trapd.backends.camera_picamera2:PicameraCamera",
-    "sensor.timer": "trapd.backends.sensor_timer:TimerSensor",
-    "sensor.gpiozero": "trapd.backends.sensor_gpiozero:GpioSensor",
-    "filter.tflite": "trapd.backends.classifier_tflite:TfliteClassifier",
-    "uplink.paho": "trapd.backends.uplink_paho:PahoUplink",
-}
 
 
 def run(loaded: Loaded, *, stop: threading.Event, manager: ServiceManager) -> None:
@@ -66,7 +50,7 @@ def run(loaded: Loaded, *, stop: threading.Event, manager: ServiceManager) -> No
     standby = Standby(
         clock=clock,
         refusals=refusals,
-        sensor=lambda: build_sensor(settings, clock),
+        sensor=lambda: parts.build_sensor(settings, clock),
         tell=manager.ready,
         alive=manager.alive,
     )
@@ -130,11 +114,11 @@ class _Daemon:
         self._alerts = Alerts(store, codec.alert, lambda: codec.rfc3339(clock.now().wall_ms))
         waiting = WaitingFrames()
         self._capture = Capture(
-            _capture_plan(loaded),
-            sensor=build_sensor(settings, clock),
-            camera=build_camera(settings, clock),
+            parts.capture_plan(loaded),
+            sensor=parts.build_sensor(settings, clock),
+            camera=parts.build_camera(settings, clock),
             store=store,
-            exif=_exif_context(settings),
+            exif=parts.exif_context(settings),
             clock=clock,
             waiting=waiting,
             alerts=self._alerts,
@@ -142,8 +126,8 @@ class _Daemon:
             refusals=refusals,
         )
         self._screen = Screen(
-            _screen_plan(settings),
-            classifier=configured_classifier(settings),
+            parts.screen_plan(settings),
+            classifier=parts.configured_classifier(settings),
             store=store,
             waiting=waiting,
             alerts=self._alerts,
@@ -151,8 +135,8 @@ class _Daemon:
             announce=self._announce,
         )
         self._deliver = Deliver(
-            _deliver_plan(settings),
-            uplink=build_uplink(settings),
+            parts.deliver_plan(settings),
+            uplink=parts.build_uplink(settings),
             topics=self._topics,
             store=store,
             alerts=self._alerts,
@@ -236,163 +220,3 @@ def _status_line(facts: Mapping[str, Reading], alerts: Collection[str]) -> str:
     link = "online" if facts.get("online") else "offline"
     standing = f"; alerts: {', '.join(alerts)}" if alerts else ""
     return f"{link}, {facts.get('bursts', 0)} bursts, {facts.get('queue_event', 0)} events waiting{standing}"
-
-
-def _capture_plan(loaded: Loaded) -> CapturePlan:
-    settings = loaded.settings
-    return CapturePlan(
-        frames=settings.burst.frames,
-        interval_s=settings.burst.interval_s,
-        while_active=settings.trigger.while_active,
-        cooldown_s=settings.trigger.cooldown_s,
-        max_per_hour=settings.trigger.max_per_hour,
-        probe_s=settings.heartbeat_s,
-        config=loaded.hash,
-    )
-
-
-def _screen_plan(settings: Settings) -> ScreenPlan:
-    return ScreenPlan(
-        threshold=settings.filter.threshold,
-        classes=tuple(settings.filter.classes),
-        audit_fraction=settings.filter.audit_fraction,
-        thumbnail_bytes=settings.publish.thumbnail_bytes,
-        discard_at_once=settings.filter.discard == "at_once",
-        alert_classes=tuple(settings.publish.alert_classes),
-        send_media=settings.publish.media == "all",
-    )
-
-
-def _deliver_plan(settings: Settings) -> DeliverPlan:
-    remote = settings.remote
-    refusal = ""
-    if remote.require_signature:
-        refusal = "commands must be signed (remote.require_signature), and this version reads no signatures"
-    elif not settings.mqtt.tls.enabled and not remote.allow_plaintext:
-        refusal = "without TLS no command is obeyed unless remote.allow_plaintext is true"
-    return DeliverPlan(
-        limit=_WINDOW,
-        dead_after_s=_DEAD_LINK_KEEPALIVES * settings.mqtt.keepalive_s,
-        receipts=settings.mqtt.delivery == "receipt",
-        chunk_bytes=settings.publish.chunk_bytes,
-        bytes_per_day=settings.publish.bytes_per_day,
-        alert_reserve_bytes=settings.publish.alert_reserve_bytes,
-        commands=remote.enabled,
-        refusal=refusal,
-    )
-
-
-def _exif_context(settings: Settings) -> ExifContext:
-    return ExifContext(
-        unit=settings.unit.id,
-        latitude=settings.unit.latitude,
-        longitude=settings.unit.longitude,
-        precision_km=settings.unit.location_precision_km,
-        timezone=settings.unit.timezone,
-        model=settings.camera.backend,
-    )
-
-
-def build_camera(settings: Settings, clock: Clock) -> Camera:
-    """The configured camera, or one that says why there is none."""
-    camera = settings.camera
-    options: dict[str, Any] = {"filter_size": tuple(camera.filter_size), "clock": clock}
-    if camera.backend == "replay":
-        options["path"] = Path(camera.path or "")
-    else:
-        options |= {
-            "size": tuple(camera.size),
-            "quality": camera.quality,
-            "rotation": camera.rotation,
-            "focus": camera.focus,
-            "tuning_file": camera.tuning_file,
-            "pre_trigger": settings.burst.pre_trigger,
-        }
-    try:
-        return cast(Camera, _backend(f"camera.{camera.backend}")(**options))
-    except (ImportError, CameraUnavailable) as error:
-        return AbsentCamera(*why_absent("camera", camera.backend, error))
-
-
-def build_sensor(settings: Settings, clock: Clock) -> Sensor:
-    """The configured sensor, or one that says why there is none."""
-    sensor = settings.sensor
-    options: dict[str, Any] = {"clock": clock}
-    if sensor.backend == "timer":
-        options["every_s"] = sensor.every_s
-    else:
-        options |= {
-            "pins": tuple(sensor.pins),
-            "active_high": sensor.active_high,
-            "min_pulse_ms": sensor.min_pulse_ms,
-            "warmup_s": sensor.warmup_s,
-            "stuck_s": sensor.stuck_s,
-        }
-    try:
-        return cast(Sensor, _backend(f"sensor.{sensor.backend}")(**options))
-    except (ImportError, SensorUnavailable) as error:
-        return AbsentSensor(*why_absent("sensor", sensor.backend, error))
-
-
-def build_classifier(
-    name: str, *, models: Path | None, threads: int = 2, labels: Path | None = None
-) -> Classifier:
-    """The classifier of a model by name or file; it finds its file when it is opened."""
-    from trapd.backends import model_files
-
-    path = model_files.find(name, models)
-    return cast(Classifier, _backend("filter.tflite")(path, name=name, threads=threads, labels=labels))
-
-
-def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:
-    """The uplink to the configured broker. A `visitor` looks in by a name of its own beside the unit's."""
-    from trapd.backends.uplink_paho import Tls
-
-    mqtt = settings.mqtt
-    tls = Tls(_path(mqtt.tls.ca_file), _path(mqtt.tls.cert_file), _path(mqtt.tls.key_file))
-    client_id = f"trapd-{settings.unit.id}"
-    uplink = _backend("uplink.paho")(
-        mqtt.host,
-        mqtt.port,
-        client_id=f"{client_id}-{visitor}" if visitor else client_id,
-        username=settings.mqtt_username,
-        password=lambda: mqtt_password(settings, os.environ),
-        tls=tls if mqtt.tls.enabled else None,
-        protocol=str(mqtt.protocol),
-        keepalive_s=mqtt.keepalive_s,
-        visitor=bool(visitor),
-    )
-    return cast(Uplink, uplink)
-
-
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
-
-
-def _backend(name: str) -> Any:
-    module, attribute = _BACKENDS[name].split(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-def configured_classifier(settings: Settings) -> Classifier | None:
-    """The classifier that the configuration names; None where it asks for none."""
-    if settings.filter.backend == "none":
-        return None
-    labels = Path(settings.filter.labels) if settings.filter.labels else None
-    return build_classifier(
-        settings.filter.model,
-        models=Path(settings.storage.path) / "models",
-        threads=settings.filter.threads,
-        labels=labels,
-    )
-
-
-def tells_of(settings: Settings) -> frozenset[str] | None:
-    """The classes that the configured model can tell; None without a model. Raises ModelUnavailable."""
-    classifier = configured_classifier(settings)
-    if classifier is None:
-        return None
-    try:
-        return classifier.open().tells
-    finally:
-        classifier.close()

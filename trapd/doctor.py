@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trapd import app
+from trapd import parts
 from trapd.backends import uplink_reasons
 from trapd.config import Loaded, Settings, mqtt_password
 from trapd.errors import CredentialUnavailable, TrapdError
@@ -104,7 +104,7 @@ def _clock(_: Settings) -> Finding:
 def _filter(settings: Settings) -> Finding:
     if settings.filter.backend == "none":
         return Finding("filter", True, "none: every burst is kept")
-    classifier = app.configured_classifier(settings)
+    classifier = parts.configured_classifier(settings)
     if classifier is None:
         return Finding("filter", True, "none: every burst is kept")
     try:
@@ -117,7 +117,7 @@ def _filter(settings: Settings) -> Finding:
 
 def _camera(settings: Settings) -> Finding:
     clock = SystemClock()
-    camera = app.build_camera(settings, clock)
+    camera = parts.build_camera(settings, clock)
     try:
         camera.open()
         frame = next(iter(camera.shoot(Trigger("remote", "doctor", clock.boot_ns()), 1, 0.0)))
@@ -127,7 +127,7 @@ def _camera(settings: Settings) -> Finding:
 
 
 def _sensor(settings: Settings) -> Finding:
-    sensor = app.build_sensor(settings, SystemClock())
+    sensor = parts.build_sensor(settings, SystemClock())
     try:
         sensor.start(lambda trigger: None)  # noqa: ARG005 - nothing is to be done with it
         sensor.check()
@@ -149,7 +149,7 @@ def _broker(settings: Settings) -> Finding:
     except CredentialUnavailable:
         hint = "the finding above says what to do about it"
         return Finding("broker", True, "not asked, for lack of the password", hint, warning=True)
-    link = app.build_uplink(settings, visitor="doctor").connect(None)
+    link = parts.build_uplink(settings, visitor="doctor").connect(None)
     try:
         event = link.next(_ANSWER_WITHIN_S)
     finally:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from trapd.app import build_classifier
 from trapd.demo.photographs import SCRIPT, SIZE, look_through, make_bursts
 from trapd.errors import Unavailable, UsageError
+from trapd.parts import build_classifier
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def _classes_told(settings: Settings) -> tuple[frozenset[str] | None, tuple[Faul
     if settings.filter.backend == "none":
         return None, ()
     try:
-        from trapd.app import tells_of
+        from trapd.parts import tells_of
 
         return tells_of(settings), ()
     except (TrapdError, ImportError, OSError) as error:

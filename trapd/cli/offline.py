@@ -214,7 +214,7 @@ def _write_batch(
 
 @contextlib.contextmanager
 def _opened(model: str, models: Path | None, labels: Path | None) -> Iterator[tuple[Classifier, ModelInfo]]:
-    from trapd.app import build_classifier
+    from trapd.parts import build_classifier
 
     classifier = build_classifier(model, models=models, labels=labels)
     try:

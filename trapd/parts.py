@@ -1,0 +1,193 @@
+"""Configuration to parts: the backends that it names, and what each stage is told. Main thread.
+
+The verbs that work without a store build their parts here too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from trapd.config import Loaded, Settings, mqtt_password
+from trapd.errors import CameraUnavailable, SensorUnavailable
+from trapd.ports import Camera, Classifier, Clock, Sensor, Uplink
+from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
+from trapd.stages.capture import CapturePlan
+from trapd.stages.deliver import DeliverPlan
+from trapd.stages.screen import ScreenPlan
+from trapd.store import ExifContext
+from trapd.wire.window import Limit
+
+WINDOW = Limit(messages=100, bytes=500_000)  # what a kill may send twice, and no more
+_DEAD_LINK_KEEPALIVES = 1.6  # paho itself notices after 1.8 to 1.9
+
+BACKENDS = {
+    "camera.replay": "trapd.backends.camera_replay:ReplayCamera",
+    "camera.picamera2": "trapd.backends.camera_picamera2:PicameraCamera",
+    "sensor.timer": "trapd.backends.sensor_timer:TimerSensor",
+    "sensor.gpiozero": "trapd.backends.sensor_gpiozero:GpioSensor",
+    "filter.tflite": "trapd.backends.classifier_tflite:TfliteClassifier",
+    "uplink.paho": "trapd.backends.uplink_paho:PahoUplink",
+}
+
+
+def capture_plan(loaded: Loaded) -> CapturePlan:
+    settings = loaded.settings
+    return CapturePlan(
+        frames=settings.burst.frames,
+        interval_s=settings.burst.interval_s,
+        while_active=settings.trigger.while_active,
+        cooldown_s=settings.trigger.cooldown_s,
+        max_per_hour=settings.trigger.max_per_hour,
+        probe_s=settings.heartbeat_s,
+        config=loaded.hash,
+    )
+
+
+def screen_plan(settings: Settings) -> ScreenPlan:
+    return ScreenPlan(
+        threshold=settings.filter.threshold,
+        classes=tuple(settings.filter.classes),
+        audit_fraction=settings.filter.audit_fraction,
+        thumbnail_bytes=settings.publish.thumbnail_bytes,
+        discard_at_once=settings.filter.discard == "at_once",
+        alert_classes=tuple(settings.publish.alert_classes),
+        send_media=settings.publish.media == "all",
+    )
+
+
+def deliver_plan(settings: Settings) -> DeliverPlan:
+    remote = settings.remote
+    refusal = ""
+    if remote.require_signature:
+        refusal = "commands must be signed (remote.require_signature), and this version reads no signatures"
+    elif not settings.mqtt.tls.enabled and not remote.allow_plaintext:
+        refusal = "without TLS no command is obeyed unless remote.allow_plaintext is true"
+    return DeliverPlan(
+        limit=WINDOW,
+        dead_after_s=_DEAD_LINK_KEEPALIVES * settings.mqtt.keepalive_s,
+        receipts=settings.mqtt.delivery == "receipt",
+        chunk_bytes=settings.publish.chunk_bytes,
+        bytes_per_day=settings.publish.bytes_per_day,
+        alert_reserve_bytes=settings.publish.alert_reserve_bytes,
+        commands=remote.enabled,
+        refusal=refusal,
+    )
+
+
+def exif_context(settings: Settings) -> ExifContext:
+    return ExifContext(
+        unit=settings.unit.id,
+        latitude=settings.unit.latitude,
+        longitude=settings.unit.longitude,
+        precision_km=settings.unit.location_precision_km,
+        timezone=settings.unit.timezone,
+        model=settings.camera.backend,
+    )
+
+
+def build_camera(settings: Settings, clock: Clock) -> Camera:
+    """The configured camera, or one that says why there is none."""
+    camera = settings.camera
+    options: dict[str, Any] = {"filter_size": tuple(camera.filter_size), "clock": clock}
+    if camera.backend == "replay":
+        options["path"] = Path(camera.path or "")
+    else:
+        options |= {
+            "size": tuple(camera.size),
+            "quality": camera.quality,
+            "rotation": camera.rotation,
+            "focus": camera.focus,
+            "tuning_file": camera.tuning_file,
+            "pre_trigger": settings.burst.pre_trigger,
+        }
+    try:
+        return cast(Camera, _backend(f"camera.{camera.backend}")(**options))
+    except (ImportError, CameraUnavailable) as error:
+        return AbsentCamera(*why_absent("camera", camera.backend, error))
+
+
+def build_sensor(settings: Settings, clock: Clock) -> Sensor:
+    """The configured sensor, or one that says why there is none."""
+    sensor = settings.sensor
+    options: dict[str, Any] = {"clock": clock}
+    if sensor.backend == "timer":
+        options["every_s"] = sensor.every_s
+    else:
+        options |= {
+            "pins": tuple(sensor.pins),
+            "active_high": sensor.active_high,
+            "min_pulse_ms": sensor.min_pulse_ms,
+            "warmup_s": sensor.warmup_s,
+            "stuck_s": sensor.stuck_s,
+        }
+    try:
+        return cast(Sensor, _backend(f"sensor.{sensor.backend}")(**options))
+    except (ImportError, SensorUnavailable) as error:
+        return AbsentSensor(*why_absent("sensor", sensor.backend, error))
+
+
+def build_classifier(
+    name: str, *, models: Path | None, threads: int = 2, labels: Path | None = None
+) -> Classifier:
+    """The classifier of a model by name or file; it finds its file when it is opened."""
+    from trapd.backends import model_files
+
+    path = model_files.find(name, models)
+    return cast(Classifier, _backend("filter.tflite")(path, name=name, threads=threads, labels=labels))
+
+
+def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:
+    """The uplink to the configured broker. A `visitor` looks in by a name of its own beside the unit's."""
+    from trapd.backends.uplink_paho import Tls
+
+    mqtt = settings.mqtt
+    tls = Tls(_path(mqtt.tls.ca_file), _path(mqtt.tls.cert_file), _path(mqtt.tls.key_file))
+    client_id = f"trapd-{settings.unit.id}"
+    uplink = _backend("uplink.paho")(
+        mqtt.host,
+        mqtt.port,
+        client_id=f"{client_id}-{visitor}" if visitor else client_id,
+        username=settings.mqtt_username,
+        password=lambda: mqtt_password(settings, os.environ),
+        tls=tls if mqtt.tls.enabled else None,
+        protocol=str(mqtt.protocol),
+        keepalive_s=mqtt.keepalive_s,
+        visitor=bool(visitor),
+    )
+    return cast(Uplink, uplink)
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _backend(name: str) -> Any:
+    module, attribute = BACKENDS[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def configured_classifier(settings: Settings) -> Classifier | None:
+    """The classifier that the configuration names; None where it asks for none."""
+    if settings.filter.backend == "none":
+        return None
+    labels = Path(settings.filter.labels) if settings.filter.labels else None
+    return build_classifier(
+        settings.filter.model,
+        models=Path(settings.storage.path) / "models",
+        threads=settings.filter.threads,
+        labels=labels,
+    )
+
+
+def tells_of(settings: Settings) -> frozenset[str] | None:
+    """The classes that the configured model can tell; None without a model. Raises ModelUnavailable."""
+    classifier = configured_classifier(settings)
+    if classifier is None:
+        return None
+    try:
+        return classifier.open().tells
+    finally:
+        classifier.close()
