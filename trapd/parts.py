@@ -59,12 +59,6 @@ def screen_plan(settings: Settings) -> ScreenPlan:
 
 
 def deliver_plan(settings: Settings) -> DeliverPlan:
-    remote = settings.remote
-    refusal = ""
-    if remote.require_signature:
-        refusal = "commands must be signed (remote.require_signature), and this version reads no signatures"
-    elif not settings.mqtt.tls.enabled and not remote.allow_plaintext:
-        refusal = "without TLS no command is obeyed unless remote.allow_plaintext is true"
     return DeliverPlan(
         limit=WINDOW,
         dead_after_s=_DEAD_LINK_KEEPALIVES * settings.mqtt.keepalive_s,
@@ -72,8 +66,7 @@ def deliver_plan(settings: Settings) -> DeliverPlan:
         chunk_bytes=settings.publish.chunk_bytes,
         bytes_per_day=settings.publish.bytes_per_day,
         alert_reserve_bytes=settings.publish.alert_reserve_bytes,
-        commands=remote.enabled,
-        refusal=refusal,
+        groups=tuple(settings.unit.groups),
     )
 
 

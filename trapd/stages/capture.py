@@ -18,6 +18,7 @@ from trapd.records import Event, Refusal, Small, Trigger
 from trapd.rules import NS_PER_S, TriggerGate
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
+from trapd.stages.orders import REMOTE, Orders, Taken
 from trapd.stages.refusals import Refusals
 from trapd.stages.waiting import WaitingFrames
 from trapd.store import BurstFiles, ExifContext, Session, Store
@@ -65,6 +66,7 @@ class Capture(Stage):
         alerts: Alerts,
         environment: Callable[[], dict[str, float]],
         refusals: Refusals | None = None,
+        orders: Orders | None = None,
     ) -> None:
         super().__init__()
         self._plan = plan
@@ -81,6 +83,8 @@ class Capture(Stage):
         self._inbox: queue.Queue[Trigger] = queue.Queue(maxsize=1)
         # What an earlier run of the stages could not write down comes along.
         self._refusals = refusals or Refusals(clock)
+        self._orders = orders or Orders()
+        self._camera_seen = False
         self._level_due_ns = 0
         self._sensor_started = False
         self._sensor_due_ns = 0
@@ -91,6 +95,11 @@ class Capture(Stage):
         self._photograph_bytes = _FIRST_GUESS_BYTES
         self._no_photographs = 0  # frames the camera gave that were none
         self._passed_over = 0  # of those and of the camera's own, so many are in the store's counter
+
+    @property
+    def camera_seen(self) -> bool:
+        """Whether the camera has given a frame to this process. From any thread."""
+        return self._camera_seen
 
     def offer(self, trigger: Trigger) -> None:
         """Take a trigger from a sensor's own thread; neither blocks nor raises."""
@@ -141,6 +150,8 @@ class Capture(Stage):
             self._alerts.raise_("sensor", error.message, error.hint)
 
     def _next_trigger(self) -> Trigger | None:
+        if (asked := self._orders.next()) is not None:
+            return asked
         with suppress(queue.Empty):
             return self._inbox.get(timeout=_TURN_S)
         return self._still_active()
@@ -151,7 +162,8 @@ class Capture(Stage):
         What would be refused is asked again at a later turn and not counted: a level is not a new trigger.
         """
         now_ns = self._clock.boot_ns()
-        if not (self._plan.while_active and self._sensor_started and self._camera_open):
+        ready = self._sensor_started and self._camera_open and self._orders.armed
+        if not (self._plan.while_active and ready):
             return None
         if now_ns < self._level_due_ns or self._gate.refusal(now_ns) is not None:
             return None
@@ -163,29 +175,43 @@ class Capture(Stage):
 
     def _answer(self, session: Session, trigger: Trigger) -> None:
         began_ns = self._clock.boot_ns()
-        refusal = self._gate.refusal(began_ns)
-        if refusal is None and not self._camera_open:
-            refusal = Refusal.CAMERA
-        if refusal is None and not self._room():
-            refusal = Refusal.DISK
+        refusal = self._refusal(trigger, began_ns)
         if refusal is not None:
-            self._refusals.add(refusal)
+            self._refuse(trigger, refusal)
             return
         try:
             event, smalls = self._take(session, trigger)
         except CameraUnavailable as error:
             self._camera_failed(error)
-            self._refusals.add(Refusal.CAMERA)
+            self._refuse(trigger, Refusal.CAMERA)
         except StoreError as error:
             log.error("no burst: %s", error)
-            self._refusals.add(Refusal.DISK)
+            self._refuse(trigger, Refusal.DISK)
             self._disk_refused(error)
         else:
+            if trigger.source == REMOTE:
+                self._orders.done(Taken(trigger, event_id=event.id))
             # Only a burst that is on the card counts against the hour and begins the cool-down.
             self._gate.began(began_ns)
             self._gate.ended(self._clock.boot_ns())
             self._waiting.put(event.id, smalls)
             self._photograph_bytes = max(medium.bytes for medium in event.media)
+
+    def _refusal(self, trigger: Trigger, now_ns: int) -> Refusal | None:
+        """Why this trigger becomes no burst. The operator's own is not held to what holds for sensors."""
+        refusal = None
+        if trigger.source != REMOTE:
+            refusal = self._gate.refusal(now_ns) if self._orders.armed else Refusal.DISARMED
+        if refusal is None and not self._camera_open:
+            refusal = Refusal.CAMERA
+        if refusal is None and not self._room():
+            refusal = Refusal.DISK
+        return refusal
+
+    def _refuse(self, trigger: Trigger, refusal: Refusal) -> None:
+        self._refusals.add(refusal)
+        if trigger.source == REMOTE:
+            self._orders.done(Taken(trigger, refusal=refusal))
 
     def _take(self, session: Session, trigger: Trigger) -> tuple[Event, tuple[Small | None, ...]]:
         """Frames to disk, then one transaction. A camera that fails half-way leaves a shorter burst."""
@@ -245,6 +271,7 @@ class Capture(Stage):
         except CameraUnavailable as error:
             self._camera_failed(error)
         else:
+            self._camera_seen = True
             self._camera_failures = 0
             self._probe_ns = now_ns + int(self._plan.probe_s * NS_PER_S)
             self._alerts.clear("camera")

@@ -8,6 +8,7 @@ too; whatever is in flight when the link is lost goes again on the next one.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 from trapd.errors import LinkUnavailable, StoreFull
@@ -64,6 +65,7 @@ class Deliver(Stage):
         clock: Clock,
         encode_event: Callable[[Event], bytes],
         backoff: Backoff,
+        pass_on: Callable[[Received], bool] | None = None,
     ) -> None:
         super().__init__()
         self._plan = plan
@@ -73,7 +75,8 @@ class Deliver(Stage):
         self._alerts = alerts
         self._declined = Declined(alerts)
         self._clock = clock
-        self._inbound = Inbound(topics, commands=plan.commands, refusal=plan.refusal)
+        self._inbound = Inbound(topics, pass_on=pass_on, groups=plan.groups)
+        self._lift_rests = threading.Event()
         budget = None
         if plan.bytes_per_day is not None:
             budget = Budget(plan.bytes_per_day, plan.alert_reserve_bytes)
@@ -102,6 +105,30 @@ class Deliver(Stage):
         """Whether the broker has us now. From any thread."""
         connection = self._connection
         return connection is not None and connection.up
+
+    @property
+    def standing(self) -> frozenset[str]:
+        """What the present link has shown: `link`, `heard` (it is subscribed), `puback`. From any thread."""
+        connection = self._connection
+        if connection is None or not connection.up:
+            return frozenset()
+        shown = {"link": True, "heard": connection.heard_by_broker, "puback": connection.proved}
+        return frozenset(name for name, is_so in shown.items() if is_so)
+
+    @property
+    def echo(self) -> bytes | None:
+        """The unit's own probe, as it came back last. From any thread."""
+        return self._inbound.echo
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The chunks in which photographs go now. From any thread."""
+        connection = self._connection
+        return self._chunk_bytes if connection is None else connection.chunk_bytes
+
+    def lift_rests(self) -> None:
+        """Kinds of rows that nobody subscribed to are tried again at once. From any thread."""
+        self._lift_rests.set()
 
     @property
     def held_back(self) -> HeldBack:
@@ -136,6 +163,9 @@ class Deliver(Stage):
         quiet = self._listen(session, connection, timeout_s)
         if self._connection is not connection:
             return
+        if self._lift_rests.is_set():
+            self._lift_rests.clear()
+            connection.rest_no_more()
         # Rows first, answers after: the broker is at work while the disk is.
         self._sending.pump(session, connection)
         self._note(session, connection)
@@ -210,6 +240,7 @@ class Deliver(Stage):
                 "look at the broker's access rules: receipts and commands do not arrive",
             )
         else:
+            connection.heard_by_broker = True
             self._alerts.clear("unheard")
 
     def _came_up(self, session: Session, connection: Connection, event: Connected) -> None:

@@ -13,7 +13,7 @@ class DeliverPlan:
 
     A publish that is unanswered for `dead_after_s` tells a dead link, long before TCP would. `receipts`: an
     event stays until its receiver has confirmed it; thumbnails and photographs go on the broker's word.
-    `commands`: whether to listen for any; `refusal`: why they are refused, empty where they are obeyed.
+    `groups`: whose commands the unit hears.
     """
 
     limit: Limit
@@ -22,5 +22,4 @@ class DeliverPlan:
     chunk_bytes: int = 65_536
     bytes_per_day: int | None = None
     alert_reserve_bytes: int = 0
-    commands: bool = True
-    refusal: str = ""
+    groups: tuple[str, ...] = ()

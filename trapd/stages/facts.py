@@ -22,6 +22,7 @@ class Facts:
         alerts: Alerts,
         online: Callable[[], bool],
         version: str,
+        more: Callable[[], Mapping[str, int | str]] = dict,
         held_back: Callable[[], HeldBack] = HeldBack,
     ) -> None:
         self._store = store
@@ -30,6 +31,7 @@ class Facts:
         self._online = online
         self._held_back = held_back
         self._version = version
+        self._more = more
         self._began_ns = clock.boot_ns()
 
     def read(self, session: Session) -> Mapping[str, int | float | str | bool]:
@@ -43,6 +45,7 @@ class Facts:
             "running_s": round((now_ns - self._began_ns) / 1e9, 1),
             "online": self._online(),
             "alerts": len(self._alerts.names()),
+            **self._more(),
             "cpu_c": vitals.cpu_celsius(),
             "load_1min": vitals.load_1min(),
             "resident_bytes": vitals.resident_bytes(),

@@ -77,6 +77,11 @@ class Screen(Stage):
         self._announced: tuple[ModelInfo | None] | None = None
         self._retry_ns = 0
 
+    @property
+    def model_ready(self) -> bool:
+        """Whether the filter is as the configuration wants it: a sound model, or none. From any thread."""
+        return self._classifier is None or self._info is not None
+
     def run(self) -> None:
         """Until told to stop."""
         with self._store.session() as session:

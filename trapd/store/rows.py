@@ -34,6 +34,14 @@ class Meta:
         with self._database.write() as connection:
             put_meta(connection, key, value)
 
+    def put_or_forget(self, key: str, value: str | None) -> None:
+        """As `put`; None forgets it."""
+        if value is not None:
+            self.put(key, value)
+            return
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+
 
 def put_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
     """Set `key`, within the caller's transaction."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from trapd.errors import BadDocument
+from trapd.wire.authority import Period, period_of
 
 MOST_BYTES = 262_144
 """Larger payloads are not looked into: 5,000 ids, or a complete configuration, have room in it."""
@@ -35,10 +36,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command: `txn` is the operator's name for it, `args` what it asks for."""
+    """A command: `txn` is the operator's name for it, `args` what it asks for, `period` when it is meant."""
 
     txn: str
     args: Mapping[str, Any]
+    period: Period = field(default_factory=Period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +88,25 @@ def receipt(payload: bytes) -> Receipt:
     raise BadDocument('a receipt has "ids", or "epoch" and "upto", and nothing else')
 
 
-def request(payload: bytes) -> Request:
-    """`{"txn","args",...}`. Raises BadDocument; TooLarge for more than is looked into."""
-    found = document(payload)
-    txn, args = found.get("txn"), found.get("args", {})
+def txn_of(found: Mapping[str, Any]) -> str | None:
+    """The name that the operator gave a command; None where it has none that can be used."""
+    txn = found.get("txn")
     if not isinstance(txn, str) or not 0 < len(txn) <= _LONGEST_TXN or not txn.isprintable():
+        return None
+    return txn
+
+
+def request(found: Mapping[str, Any], *, signed: bool) -> Request:
+    """`{"txn","args","issued_at","expires_at"}`; what is signed has to say both times. Raises BadDocument."""
+    txn, args = txn_of(found), found.get("args", {})
+    if txn is None:
         raise BadDocument(f"txn is no printable text of 1 to {_LONGEST_TXN} characters")
     if not isinstance(args, dict):
         raise BadDocument("args is no object")
-    return Request(txn, args)
+    period = period_of(found)
+    if signed and (period.issued_ms is None or period.expires_ms is None):
+        raise BadDocument("what is signed says issued_at and expires_at")
+    return Request(txn, args, period)
 
 
 def media_request(args: Mapping[str, Any]) -> MediaRequest:

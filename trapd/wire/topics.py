@@ -33,6 +33,7 @@ _GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[a-z0-9_]{1,64}")  # of an alert or a command
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # of an event or a photograph
 _LONGEST_BASE_BYTES = 256
+_ELSEWHERE = "@"  # begins a leaf that is a whole topic
 _FORBIDDEN = re.compile(r"[#+\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -42,6 +43,16 @@ class Asks(StrEnum):
     COMMAND = "command"
     CONFIG = "config"
     RECEIPT = "receipt"
+    PROBE = "probe"  # the unit's own, come back
+    AVAILABILITY = "availability"  # the unit's own
+
+
+_OWN = {
+    CONFIG_DESIRED: Asks.CONFIG,
+    RECEIPT: Asks.RECEIPT,
+    PROBE: Asks.PROBE,
+    AVAILABILITY: Asks.AVAILABILITY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +106,18 @@ class Topics:
         _allowed(_UNIT, self.unit, "unit id")
 
     def full(self, leaf: str) -> str:
-        """`<base>/<unit>/<leaf>`."""
-        return f"{self.base}/{self.unit}/{leaf}"
+        """`<base>/<unit>/<leaf>`; the topic itself of a leaf that `elsewhere` made."""
+        return leaf[1:] if leaf.startswith(_ELSEWHERE) else f"{self.base}/{self.unit}/{leaf}"
+
+    def elsewhere(self, topic: str) -> str | None:
+        """A leaf for an answer to a topic that who asked has named; None where none may go there."""
+        return f"{_ELSEWHERE}{topic}" if self.may_answer_to(topic) else None
 
     def operator_filters(self, groups: Iterable[str] = ()) -> tuple[str, ...]:
         """What to subscribe to in order to hear the operator."""
         of_groups = (f"{self.base}/_group/{_allowed(_GROUP_NAME, group, 'group')}/cmd/+" for group in groups)
-        return (self.full(CONFIG_DESIRED), self.full("cmd/+"), self.full(RECEIPT), *of_groups)
+        own = (CONFIG_DESIRED, "cmd/+", RECEIPT, PROBE, AVAILABILITY)
+        return (*(self.full(leaf) for leaf in own), *of_groups)
 
     def parse(self, topic: str) -> Operator | None:
         """What an operator's topic asks for; None where it is none, or holds what no name may hold."""
@@ -109,10 +125,8 @@ class Topics:
         if not topic.startswith(prefix):
             return None
         match topic.removeprefix(prefix).split("/"):
-            case [self.unit, "config", "desired"]:
-                return Operator(Asks.CONFIG)
-            case [self.unit, "receipt"]:
-                return Operator(Asks.RECEIPT)
+            case [self.unit, *leaf] if "/".join(leaf) in _OWN:
+                return Operator(_OWN["/".join(leaf)])
             case [self.unit, "cmd", command] if _NAME.fullmatch(command):
                 return Operator(Asks.COMMAND, command)
             case ["_group", group, "cmd", command] if _GROUP_NAME.fullmatch(group) and _NAME.fullmatch(

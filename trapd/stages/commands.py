@@ -1,0 +1,171 @@
+"""The commands: what each does, and what it answers. Control's thread.
+
+A command is noted before it is obeyed (see Control). What it does is itself durable, or can be done twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trapd.ports import Clock, Overlays
+from trapd.records import Considered, Trigger
+from trapd.stages import fetch
+from trapd.stages.fetch import Answer
+from trapd.stages.orders import REMOTE, Orders
+from trapd.store import Session
+from trapd.wire.authority import CANNOT, CONFLICT, INVALID, OK
+from trapd.wire.inbound import Request
+
+Facts = Mapping[str, int | float | str | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What commands work with. `facts` are a heartbeat's; `no_reboot` says why this unit cannot, or nothing."""
+
+    clock: Clock
+    overlays: Overlays
+    orders: Orders
+    facts: Callable[[Session], Facts]
+    rebirth: Callable[[], None]
+    reboot: Callable[[], None]
+    no_reboot: Callable[[], str]
+    chunk_bytes: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command. `answer` None: it comes later (`waits_for`: the burst it asked for).
+
+    `considered`: what it did to the configuration. `after`: what is to be done once the answer is durable.
+    """
+
+    answer: Answer | None = None
+    waits_for: Trigger | None = None
+    considered: Considered | None = None
+    after: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command that is to be obeyed."""
+
+    request: Request
+    kid: str | None
+    ready: bool  # the link has proved itself
+    source: str  # for the event of a burst that is asked for
+
+
+def ping(means: Means, session: Session, asked: Asked) -> Outcome:
+    """Nothing but an answer."""
+    moment = means.clock.now()
+    data = {
+        "epoch": session.epoch,
+        "mono_ms": moment.boot_ns // 1_000_000,
+        "ts_quality": moment.quality.value,
+    }
+    return _plain(asked, data)
+
+
+def status(means: Means, session: Session, asked: Asked) -> Outcome:
+    """What a heartbeat says, and the configuration."""
+    config = {"version": means.overlays.version, "phase": means.overlays.phase}
+    return _plain(asked, {**means.facts(session), "config": config})
+
+
+def capture(means: Means, session: Session, asked: Asked) -> Outcome:
+    """A burst now; answered with its event."""
+    if asked.request.args:
+        return _no_arguments()
+    trigger = Trigger(REMOTE, asked.source, means.clock.boot_ns())
+    if not means.orders.ask(trigger):
+        return Outcome(Answer(CONFLICT, error="too many bursts are asked for already"))
+    return Outcome(waits_for=trigger)
+
+
+def media_get(means: Means, session: Session, asked: Asked) -> Outcome:
+    """Photographs by id."""
+    return Outcome(fetch.media_get(session, asked.request.args, means.chunk_bytes()))
+
+
+def arm(means: Means, session: Session, asked: Asked) -> Outcome:
+    """Triggers become bursts again."""
+    return _armed(means, session, asked, armed=True)
+
+
+def disarm(means: Means, session: Session, asked: Asked) -> Outcome:
+    """Triggers are refused and counted until `arm`, also after a restart."""
+    return _armed(means, session, asked, armed=False)
+
+
+def rebirth(means: Means, session: Session, asked: Asked) -> Outcome:
+    """Everything that is retained again; what nobody subscribed to is tried again."""
+    if asked.request.args:
+        return _no_arguments()
+    session.outbox.replay_retained()
+    return Outcome(Answer(OK, {}), after=means.rebirth)
+
+
+def reboot(means: Means, session: Session, asked: Asked) -> Outcome:
+    """The machine begins anew; the answer says that it is going to."""
+    if asked.request.args:
+        return _no_arguments()
+    if why := means.no_reboot():
+        return Outcome(Answer(CANNOT, error=why))
+    return Outcome(Answer(OK, {}), after=means.reboot)
+
+
+def config_patch(means: Means, session: Session, asked: Asked) -> Outcome:
+    """A merge patch on the configuration in force."""
+    request = asked.request
+    return _configured(means.overlays.patch(request.txn, request.args, kid=asked.kid, ready=asked.ready))
+
+
+def config_confirm(means: Means, session: Session, asked: Asked) -> Outcome:
+    """The operator keeps what is on trial."""
+    return _configured(means.overlays.confirm(asked.request.args))
+
+
+def config_rollback(means: Means, session: Session, asked: Asked) -> Outcome:
+    """Back to what was in force before."""
+    if asked.request.args:
+        return _no_arguments()
+    return _configured(means.overlays.go_back(asked.request.txn, ready=asked.ready))
+
+
+COMMANDS: Mapping[str, Callable[[Means, Session, Asked], Outcome]] = {
+    each.__name__: each
+    for each in (
+        ping, capture, status, media_get, config_patch, config_confirm, config_rollback, arm, disarm, rebirth,
+        reboot,
+    )
+}  # fmt: skip
+
+
+def _plain(asked: Asked, data: dict[str, Any]) -> Outcome:
+    return _no_arguments() if asked.request.args else Outcome(Answer(OK, data))
+
+
+def _no_arguments() -> Outcome:
+    return Outcome(Answer(INVALID, error="this command takes no args"))
+
+
+def _armed(means: Means, session: Session, asked: Asked, *, armed: bool) -> Outcome:
+    if asked.request.args:
+        return _no_arguments()
+    means.orders.arm(session, armed)
+    return Outcome(Answer(OK, {"armed": armed}))
+
+
+def _configured(considered: Considered) -> Outcome:
+    if considered.code == 0:
+        error = "the link has not proved itself yet: ask again in a moment"
+        return Outcome(Answer(CONFLICT, error=error))
+    errors = [
+        {"path": fault.path, "message": fault.message, "hint": fault.hint} for fault in considered.faults
+    ]
+    data: dict[str, Any] = {"version": considered.version, "errors": errors}
+    error = "; ".join(f"{fault.path} {fault.message}".strip() for fault in considered.faults[:3])
+    return Outcome(Answer(considered.code, data, error), considered=considered)

@@ -1,0 +1,153 @@
+"""The configuration's own leaves: what is desired, what is reported, how a trial goes. Control's thread."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trapd.errors import BadDocument
+from trapd.ports import Clock, Overlays, Received
+from trapd.records import Considered, Kind
+from trapd.rules import NS_PER_S
+from trapd.stages.trail import Trail
+from trapd.store import Session
+from trapd.store.obeyed import Outgoing
+from trapd.wire import inbound
+from trapd.wire.authority import CONFLICT, INVALID, TOO_LARGE, Authority, Refused
+from trapd.wire.topics import CONFIG_DESIRED, CONFIG_REPORTED, PROBE
+
+log = logging.getLogger("trapd.control")
+
+_PROBE_EVERY_S = 10.0
+_PROVED = frozenset({"link", "puback"})
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """What this process has seen: of the link (Deliver.standing), its own probe, the camera, the filter."""
+
+    standing: Callable[[], frozenset[str]]
+    echo: Callable[[], bytes | None]
+    camera_seen: Callable[[], bool]
+    model_ready: Callable[[], bool]
+
+
+class Desired:
+    """`restart` asks for a process that begins with what is then in force, or on trial."""
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        clock: Clock,
+        authority: Authority,
+        overlays: Overlays,
+        eyes: Eyes,
+        trail: Trail,
+        restart: Callable[[], None],
+    ) -> None:
+        self._topic = topic
+        self._clock = clock
+        self._authority = authority
+        self._overlays = overlays
+        self._eyes = eyes
+        self._trail = trail
+        self._restart = restart
+        self._later: Received | None = None  # the newest that could not be considered yet
+        self._probe = secrets.token_hex(16).encode()
+        self._probe_due_ns = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the link has proved itself under this configuration."""
+        return self._eyes.standing() >= _PROVED
+
+    def take(self, session: Session, message: Received) -> None:
+        """A document of `config/desired`. Empty means no opinion."""
+        if not message.payload:
+            self._later = None
+            return
+        kid: str | None = None
+        try:
+            document = inbound.document(message.payload)
+            kid = self._authority.check(self._topic, document)
+        except inbound.TooLarge as error:
+            self._refuse(session, Refused(TOO_LARGE, str(error)))
+        except BadDocument as error:
+            self._refuse(session, Refused(INVALID, error.message))
+        except Refused as error:
+            self._refuse(session, error)
+        else:
+            on_trial = self._overlays.on_trial
+            considered = self._overlays.consider(document, kid=kid, ready=self.ready)
+            if considered is None:
+                return
+            if considered.code == 0 or (on_trial and considered.code == CONFLICT):
+                self._later = message
+            if considered.code:
+                self._tell(session, considered, kid)
+
+    def look(self, session: Session) -> None:
+        """Every turn: how the trial goes, and whether what had to wait may be considered now."""
+        seen = set(self._eyes.standing())
+        if self._overlays.on_trial:
+            self._send_probe(session, seen)
+        for name, is_seen in (
+            ("probe", self._eyes.echo() == self._probe),
+            ("camera", self._eyes.camera_seen()),
+            ("filter", self._eyes.model_ready()),
+        ):
+            seen |= {name} if is_seen else set()
+        considered = self._overlays.watch(frozenset(seen))
+        if considered is not None:
+            self._tell(session, considered, None)
+        if self._later is not None and not self._overlays.on_trial and self.ready:
+            message, self._later = self._later, None
+            self.take(session, message)
+
+    def report(self, session: Session) -> None:
+        """Publish what is in force and what became of the latest attempt."""
+        reported = self.reported()
+        session.outbox.put(reported.kind, reported.leaf, reported.payload, retain=True)
+
+    def reported(self) -> Outgoing:
+        """The report as it stands."""
+        return Outgoing(Kind.CONTROL, CONFIG_REPORTED, self._overlays.report(), retain=True)
+
+    def follow(self, considered: Considered) -> None:
+        """Restart where it says so."""
+        if considered.restart:
+            log.warning("restarting with another configuration")
+            self._restart()
+
+    def _tell(self, session: Session, considered: Considered, kid: str | None) -> None:
+        message = "; ".join(f"{fault.path} {fault.message}".strip() for fault in considered.faults[:3])
+        record = self._trail.record(
+            CONFIG_DESIRED,
+            considered.code,
+            txn=considered.txn or None,
+            kid=kid,
+            version=considered.version,
+            message=message,
+        )
+        if message:
+            log.warning("version %d: %d %s", considered.version, considered.code, message)
+        session.obeyed.tell((self.reported(),) if considered.changed else (), record)
+        self.follow(considered)
+
+    def _refuse(self, session: Session, error: Refused) -> None:
+        """What cannot be read, or is nobody's who may: recorded, and forgotten."""
+        log.warning("%s refused with %d: %s", CONFIG_DESIRED, error.code, error.message)
+        session.counters.add("commands_refused")
+        session.obeyed.tell((), self._trail.record(CONFIG_DESIRED, error.code, message=error.message))
+
+    def _send_probe(self, session: Session, standing: set[str]) -> None:
+        """A word to itself, to see that it can still be reached; again now and then until it comes back."""
+        now_ns = self._clock.boot_ns()
+        if not standing >= {"link", "heard"} or now_ns < self._probe_due_ns:
+            return
+        if self._eyes.echo() != self._probe:
+            self._probe_due_ns = now_ns + int(_PROBE_EVERY_S * NS_PER_S)
+            session.outbox.put(Kind.CONTROL, PROBE, self._probe, retain=False)
