@@ -6,45 +6,60 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import os
 import platform
 import random
 import threading
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from trapd import __version__, parts
-from trapd.config import Loaded
+from trapd.config import json_schema
 from trapd.errors import StageFailed, StoreCorrupt, StoreError
 from trapd.host import vitals
 from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
-from trapd.ports import Clock
+from trapd.host.power import Reboot
+from trapd.ports import Clock, Received
 from trapd.records import Kind, ModelInfo
+from trapd.remote.configuration import RemoteConfiguration, Surroundings
+from trapd.remote.start import Start
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Supervisor
 from trapd.stages.capture import Capture
+from trapd.stages.commands import Means
+from trapd.stages.control import Control
 from trapd.stages.deliver import Deliver
+from trapd.stages.desired import Desired, Eyes
 from trapd.stages.facts import Facts
 from trapd.stages.heartbeat import Heartbeat, Reading
 from trapd.stages.housekeep import Housekeep
+from trapd.stages.orders import Orders
 from trapd.stages.refusals import Refusals
 from trapd.stages.scarcity import words_of
 from trapd.stages.screen import Screen
 from trapd.stages.standby import DISK_TROUBLE, Standby
 from trapd.stages.timekeep import Timekeep
+from trapd.stages.trail import Trail
 from trapd.stages.waiting import WaitingFrames
 from trapd.store import Store
 from trapd.wire import codec
-from trapd.wire.topics import Topics
+from trapd.wire.topics import CONFIG_DESIRED, Topics
 from trapd.wire.window import Backoff
 
 log = logging.getLogger("trapd")
 
 
-def run(loaded: Loaded, *, stop: threading.Event, manager: ServiceManager) -> None:
-    """The daemon, until `stop` is set. Raises what ended it: StoreLocked, StageFailed, StageStuck, ..."""
-    settings = loaded.settings
+def run(start: Start, *, stop: threading.Event, manager: ServiceManager) -> bool:
+    """The daemon, until `stop` is set; True where the process is to begin anew with another configuration.
+
+    Raises what ended it: StoreLocked, StageFailed, StageStuck, ...
+    """
+    settings = start.loaded.settings
+    restart = threading.Event()
     clock = SystemClock()
     refusals = Refusals(clock)
     standby = Standby(
@@ -66,11 +81,20 @@ def run(loaded: Loaded, *, stop: threading.Event, manager: ServiceManager) -> No
         )
 
     while (store := standby.open(open_store, stop)) is not None:
-        trouble = _run_on(store, _Daemon(loaded, store, clock, refusals, standby.outage_s()), stop, manager)
+        daemon = _Daemon(
+            start,
+            store,
+            clock,
+            refusals=refusals,
+            outage_s=standby.outage_s(),
+            restart=_Restart(restart, stop),
+        )
+        trouble = _run_on(store, daemon, stop, manager)
         if trouble is None:
             break
         standby.failed(trouble)
     log.info("stopped")
+    return restart.is_set()
 
 
 def _run_on(
@@ -97,13 +121,34 @@ def _run_on(
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Restart:
+    """Asks for a process that begins anew: an orderly stop, and then the same command again."""
+
+    wanted: threading.Event
+    stop: threading.Event
+
+    def __call__(self) -> None:
+        self.wanted.set()
+        self.stop.set()
+
+
 class _Daemon:
     """The stages of one process, joined."""
 
     def __init__(
-        self, loaded: Loaded, store: Store, clock: Clock, refusals: Refusals, outage_s: float | None
+        self,
+        start: Start,
+        store: Store,
+        clock: Clock,
+        *,
+        refusals: Refusals,
+        outage_s: float | None,
+        restart: _Restart,
     ) -> None:
+        loaded = start.loaded
         settings = loaded.settings
+        self._start = start
         self._loaded = loaded
         self._settings = settings
         self._store = store
@@ -112,6 +157,15 @@ class _Daemon:
         self._started = clock.now()
         self._topics = Topics(settings.mqtt.base_topic, settings.unit.id)
         self._alerts = Alerts(store, codec.alert, lambda: codec.rfc3339(clock.now().wall_ms))
+        self._overlays = RemoteConfiguration(
+            start,
+            Surroundings(
+                cannot=lambda wanted: parts.cannot(settings, wanted),
+                used_bytes=lambda: store.space.disk().used_bytes,
+            ),
+            clock,
+        )
+        self._orders = Orders()
         waiting = WaitingFrames()
         self._capture = Capture(
             parts.capture_plan(loaded),
@@ -124,6 +178,7 @@ class _Daemon:
             alerts=self._alerts,
             environment=vitals.environment,
             refusals=refusals,
+            orders=self._orders,
         )
         self._screen = Screen(
             parts.screen_plan(settings),
@@ -143,25 +198,30 @@ class _Daemon:
             clock=clock,
             encode_event=codec.event,
             backoff=Backoff(random.Random()),  # noqa: S311 - jitter, no secret
+            pass_on=self._pass_on if settings.remote.enabled else None,
         )
+        self._facts = Facts(
+            store=store,
+            clock=clock,
+            alerts=self._alerts,
+            online=lambda: self._deliver.online,
+            held_back=lambda: self._deliver.held_back,
+            version=__version__,
+            more=self._what_it_is_told,
+        )
+        self._control = self._build_control(restart) if settings.remote.enabled else None
 
     def run(self, stop: threading.Event, manager: ServiceManager) -> None:
         """Start all stages, watch them, end them in the order in which work flows."""
         self._alerts.take_over()
         self._tell_recovery()
-        facts = Facts(
-            store=self._store,
-            clock=self._clock,
-            alerts=self._alerts,
-            online=lambda: self._deliver.online,
-            held_back=lambda: self._deliver.held_back,
-            version=__version__,
-        )
+        with self._store.session() as session:
+            self._orders.recall(session)
         heartbeat = Heartbeat(
             every_s=self._settings.heartbeat_s,
             store=self._store,
             clock=self._clock,
-            read=facts.read,
+            read=self._facts.read,
             encode=lambda read: codec.state(self._clock.now(), read),
             each=lambda read: manager.status(_status_line(read, self._alerts.names())),
             online=lambda: self._deliver.online,
@@ -170,12 +230,64 @@ class _Daemon:
             store=self._store, clock=self._clock, alerts=self._alerts, tombstone=codec.tombstone
         )
         timekeep = Timekeep(store=self._store, clock=self._clock, encode=codec.clock)
-        stages = (self._capture, self._screen, housekeep, timekeep, heartbeat, self._deliver)
+        control = () if self._control is None else (self._control,)
+        stages = (self._capture, self._screen, housekeep, timekeep, heartbeat, *control, self._deliver)
         with Supervisor(stages) as supervisor:
             log.info("%s is up; epoch %s", self._settings.unit.id, self._store.epoch)
             manager.ready("up")
             supervisor.watch(stop, manager.alive)
             manager.stopping()
+
+    def _build_control(self, restart: _Restart) -> Control:
+        """What hears the operator."""
+        trail = Trail(self._clock)
+        authority = parts.authority(self._settings)
+        reboot = Reboot(os.environ)
+        desired = Desired(
+            topic=self._topics.full(CONFIG_DESIRED),
+            clock=self._clock,
+            authority=authority,
+            overlays=self._overlays,
+            eyes=Eyes(
+                standing=lambda: self._deliver.standing,
+                echo=lambda: self._deliver.echo,
+                camera_seen=lambda: self._capture.camera_seen,
+                model_ready=lambda: self._screen.model_ready,
+            ),
+            trail=trail,
+            restart=restart,
+        )
+        means = Means(
+            clock=self._clock,
+            overlays=self._overlays,
+            orders=self._orders,
+            facts=self._facts.read,
+            rebirth=self._deliver.lift_rests,
+            reboot=reboot.ask,
+            no_reboot=reboot.why_not,
+            chunk_bytes=lambda: self._deliver.chunk_bytes,
+        )
+        return Control(
+            topics=self._topics,
+            store=self._store,
+            clock=self._clock,
+            authority=authority,
+            means=means,
+            desired=desired,
+            trail=trail,
+            schema=lambda: json.dumps(json_schema(), separators=(",", ":")).encode(),
+            draw=random.Random(),  # noqa: S311 - jitter, no secret
+        )
+
+    def _pass_on(self, message: Received) -> bool:
+        return self._control is not None and self._control.offer(message)
+
+    def _what_it_is_told(self) -> Mapping[str, int | str]:
+        return {
+            "armed": int(self._orders.armed),
+            "config_version": self._overlays.version,
+            "config_phase": self._overlays.phase,
+        }
 
     def _announce(self, model: ModelInfo | None) -> None:
         """The birth certificate: who this unit is, and what it runs."""
@@ -208,6 +320,14 @@ class _Daemon:
             self._alerts.raise_("store", *words_of(recovered.rebuilt))
             if "store" in self._alerts.names():
                 self._store.told_rebuilt()
+        if self._start.set_aside:
+            self._alerts.raise_(
+                "config",
+                f"the configuration from afar is set aside: {self._start.set_aside}",
+                "publish one that fits the local file",
+            )
+        else:
+            self._alerts.clear("config")
         if self._outage_s is not None:
             self._alerts.raise_(
                 "disk",

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from trapd.config import Loaded, Settings, mqtt_password
-from trapd.errors import CameraUnavailable, SensorUnavailable
+from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
 from trapd.ports import Camera, Classifier, Clock, Sensor, Uplink
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
 from trapd.stages.screen import ScreenPlan
 from trapd.store import ExifContext
+from trapd.wire.authority import Authority
+from trapd.wire.signing import Keyring
 from trapd.wire.window import Limit
 
 WINDOW = Limit(messages=100, bytes=500_000)  # what a kill may send twice, and no more
@@ -173,6 +175,28 @@ def configured_classifier(settings: Settings) -> Classifier | None:
         threads=settings.filter.threads,
         labels=labels,
     )
+
+
+def authority(settings: Settings) -> Authority:
+    """Who may tell this unit what."""
+    remote = settings.remote
+    return Authority(
+        Keyring(remote.trusted_keys),
+        signed_only=remote.require_signature,
+        open_=settings.mqtt.tls.enabled or remote.allow_plaintext,
+    )
+
+
+def cannot(present: Settings, wanted: Settings) -> tuple[Fault, ...]:
+    """What this unit, as it is, cannot do of what is wanted: a model that is not there or fails its test."""
+    if wanted.filter == present.filter:
+        return ()
+    try:
+        tells_of(wanted)
+    except (Unavailable, ImportError, OSError) as error:
+        hint = error.hint if isinstance(error, Unavailable) else ""
+        return (Fault("filter.model", f"cannot be used here: {error}", hint),)
+    return ()
 
 
 def tells_of(settings: Settings) -> frozenset[str] | None:

@@ -25,21 +25,38 @@ def run(config: str | None) -> None:
     start-up is recovery), 78 when the local configuration cannot be used.
     """
     stop = _stop_on_signal()
+    from trapd.config import find
+    from trapd.remote import start as starting
+
+    # A trial's start is counted before anything that its configuration could break.
+    start = starting.begin(find(config))
     from trapd import app
-    from trapd.config import find, load
     from trapd.host import logs
     from trapd.host.notify import ServiceManager
 
-    loaded = load(find(config))
-    logs.set_up(loaded.settings.log_level, os.environ)
+    logs.set_up(start.loaded.settings.log_level, os.environ)
     if hasattr(signal, "SIGUSR1"):
         faulthandler.register(signal.SIGUSR1, all_threads=True)
+    manager = ServiceManager(os.environ)
     try:
-        app.run(loaded, stop=stop, manager=ServiceManager(os.environ))
-    except StageStuck as error:
-        # Its thread cannot be joined: leave without it, the next start recovers.
+        again = app.run(start, stop=stop, manager=manager)
+    except Exception as error:
+        if not starting.took_back(start, error):
+            _leave_if_stuck(error)
+            raise
         click.echo(f"trapd: {error}", err=True)
-        _leave_now()
+        again = True
+    if again:
+        manager.alive()
+        _begin_again()
+
+
+def _begin_again() -> None:
+    """The same command in the same process: the service manager sees no end, and without one it works too."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
 
 
 def _stop_on_signal() -> threading.Event:
@@ -68,7 +85,11 @@ def _noted(number: int, frame: FrameType | None) -> None:
     """Nothing is left to do: its number is in the pipe."""
 
 
-def _leave_now() -> None:
+def _leave_if_stuck(error: Exception) -> None:
+    """A thread that cannot be joined: leave without it, the next start recovers."""
+    if not isinstance(error, StageStuck):
+        return
+    click.echo(f"trapd: {error}", err=True)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

@@ -221,7 +221,7 @@ class RemoteConfiguration:
         trial = self._trial
         assert trial is not None  # noqa: S101 - for mypy; the callers have looked
         roll_back(self._files, trial, faults)
-        self._trial, self._ledger = None, self._files.ledger()
+        self._trial, self._ledger, self._overlay = None, self._files.ledger(), self._files.committed()
         version = trial.overlay.version
         return Considered(ROLLED_BACK, version, trial.txn, faults, changed=True, restart=True)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trapd.config import Loaded, load, read_storage_path
-from trapd.errors import ConfigurationError, Fault, StoreError
+from trapd.errors import ConfigurationError, Fault, StoreError, StoreLocked
 from trapd.remote.files import ConfigFiles
 from trapd.remote.ledger import Attempt, Overlay, Trial
 from trapd.wire.authority import ROLLED_BACK
@@ -46,6 +46,22 @@ def begin(path: Path) -> Start:
         except ConfigurationError as error:
             _end(files, trial, error.faults or (Fault("", error.message, error.hint),))
     return _without_trial(path, files)
+
+
+def took_back(start: Start, error: Exception) -> bool:
+    """A process has failed with `error`: if its configuration was still on trial, it is rolled back.
+
+    False where it was not, or cannot be: then its next start counts.
+    """
+    trial = start.files.trial() if start.trial is not None else None
+    if trial is None or isinstance(error, StoreLocked):
+        return False
+    try:
+        roll_back(start.files, trial, (Fault("", f"the unit failed with it: {error}"),))
+    except StoreError as refused:
+        log.error("the configuration on trial cannot be rolled back yet: %s", refused)
+        return False
+    return True
 
 
 def roll_back(files: ConfigFiles, trial: Trial, faults: tuple[Fault, ...]) -> None:

@@ -23,7 +23,7 @@ Facts = Mapping[str, int | float | str | bool]
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What commands work with. `facts` are a heartbeat's; `no_reboot` says why this unit cannot, or nothing."""
+    """What commands work with. `facts` are a heartbeat's; `no_reboot` says why this unit cannot."""
 
     clock: Clock
     overlays: Overlays
