@@ -24,6 +24,7 @@ from trapd.config import Loaded, load
 from trapd.errors import CameraUnavailable, SensorUnavailable, StageFailed, StoreLocked
 from trapd.host.notify import ServiceManager
 from trapd.records import Event, FrameScore, Small, State
+from trapd.remote.start import begin
 from trapd.store import Session, Store
 
 WITHIN_S = 30.0
@@ -119,7 +120,7 @@ class Daemon:
 
     def _run(self) -> None:
         try:
-            app.run(self._config, stop=self.stop, manager=self._manager)
+            app.run(begin(self._config.path), stop=self.stop, manager=self._manager)
         except BaseException as error:
             self.error = error
 
@@ -207,7 +208,7 @@ def assert_clean(config: Loaded, clean: bool) -> None:
 def test_a_second_one_on_the_same_store_is_refused(document: dict[str, Any]) -> None:
     config = loaded(document)
     with running(config), pytest.raises(StoreLocked):
-        app.run(config, stop=threading.Event(), manager=ServiceManager({}))
+        app.run(begin(config.path), stop=threading.Event(), manager=ServiceManager({}))
 
 
 def test_missing_parts_are_alerts_and_the_unit_is_up(document: dict[str, Any]) -> None:
@@ -273,7 +274,7 @@ def test_a_stage_that_fails_ends_the_daemon_and_the_next_start_knows(
     document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = loaded(document)
-    monkeypatch.setattr(app, "configured_classifier", lambda settings: Broken())
+    monkeypatch.setattr(parts, "configured_classifier", lambda settings: Broken())
     with running(config) as daemon:
         daemon.join()
         assert isinstance(daemon.error, StageFailed)

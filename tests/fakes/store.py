@@ -18,7 +18,9 @@ FLOOR_BYTES = 1_000_000
 
 
 class Faults:
-    """Which operations fail now: add, commit, record, get, settle, put, acknowledge, count, disk, thumb."""
+    """Which operations fail now: add, commit, record, get, settle, put, acknowledge, begin, end, tell, count,
+    disk, thumb.
+    """
 
     def __init__(self) -> None:
         self._errors: dict[str, tuple[Exception, int]] = {}
@@ -93,6 +95,7 @@ class FaultyStore(Store):
         for part, methods in (
             (session.events, {"record": "record", "get": "get", "settle": "settle"}),
             (session.outbox, {"put": "put", "acknowledge": "acknowledge"}),
+            (session.obeyed, {"begin": "begin", "end": "end", "tell": "tell"}),
             (session.counters, {"add": "count"}),
         ):
             for method, operation in methods.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.sensor import FakeSensor
 from tests.fakes.store import FaultyStore
 from tests.fakes.uplink import FakeBroker, FakeUplink
+from trapd.ports import Received
 from trapd.records import Event, Frame, Trigger, Verdict
 from trapd.stages.alerts import Alerts
 from trapd.stages.capture import Capture, CapturePlan
@@ -164,8 +165,11 @@ class DeliverDriver:
         *,
         limit: Limit = LIMIT,
         plan: DeliverPlan | None = None,
+        pass_on: Callable[[Received], bool] | None = None,
+        beside: Callable[[], None] = lambda: None,
     ) -> None:
         self.bench = bench
+        self.beside = beside
         self.clock = bench.clock
         self.broker = broker or FakeBroker()
         self.session = bench.store.session()
@@ -178,6 +182,7 @@ class DeliverDriver:
             clock=bench.clock,
             encode_event=codec.event,
             backoff=Backoff(random.Random(1)),
+            pass_on=pass_on,
         )
 
     def turn(self, times: int = 1, *, after_s: float = 0.0) -> None:
@@ -185,6 +190,7 @@ class DeliverDriver:
         for _ in range(times):
             self.clock.advance(after_s)
             self.stage._turn(self.session, 0.0)
+            self.beside()
 
     def connect(self) -> None:
         """Turns until the broker has it, and a few more for the first rows."""

@@ -97,6 +97,8 @@ def test_filters_hear_the_operator_and_the_groups() -> None:
         "trapd/v1/wangqing-07/config/desired",
         "trapd/v1/wangqing-07/cmd/+",
         "trapd/v1/wangqing-07/receipt",
+        "trapd/v1/wangqing-07/probe",
+        "trapd/v1/wangqing-07/availability",
         "trapd/v1/_group/valley/cmd/+",
     )
     with pytest.raises(BadInput):

@@ -1,0 +1,154 @@
+"""config/desired as it arrives: who may, what is remembered, what waits, what is reported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.stages.control_driver import PROVED, ControlDriver
+from tests.stages.driver import Bench
+from trapd.errors import Fault
+from trapd.records import Considered
+from trapd.wire.authority import Authority
+from trapd.wire.signing import Keyring
+
+DOCUMENT = json.dumps({"v": 1, "version": 5, "txn": "x", "doc": {}}).encode()
+LEAF = "config/desired"
+
+
+@pytest.fixture
+def control(bench: Bench) -> Iterator[ControlDriver]:
+    driver = ControlDriver(bench)
+    yield driver
+    driver.close()
+
+
+def codes(control: ControlDriver) -> list[int]:
+    return [json.loads(payload)["code"] for payload in control.session.obeyed.trail(100)]
+
+
+def reports(control: ControlDriver) -> list[Any]:
+    return [json.loads(payload) for payload in control.bench.leaf("config/reported")]
+
+
+def test_at_start_the_unit_says_what_is_in_force_and_what_may_be(control: ControlDriver) -> None:
+    control.stage._begin(control.session)
+    assert reports(control) == [{"v": 1, "version": 4}]
+    assert control.bench.leaf("config/schema") == [b'{"title":"schema"}']
+    rows = [row.row for row in control.session.outbox.next(10, max_bytes=10**6)]
+    control.session.outbox.acknowledge(rows)
+    control.stage._begin(control.session)
+    assert control.bench.leaf("config/schema") == []  # it has not changed: it is large
+
+
+def test_a_retained_document_is_what_the_leaf_is_for(control: ControlDriver) -> None:
+    control.say(LEAF, DOCUMENT, retained=True)
+    assert (codes(control), control.restarts) == ([202], 1)
+    assert len(reports(control)) == 1
+
+
+def test_empty_is_no_opinion(control: ControlDriver) -> None:
+    control.say(LEAF, b"", retained=True)
+    assert (codes(control), control.overlays.asked) == ([], [])
+
+
+def test_what_changes_nothing_leaves_no_trace(control: ControlDriver) -> None:
+    control.overlays.verdict = None
+    control.say(LEAF, DOCUMENT, retained=True)
+    assert (codes(control), reports(control), control.restarts) == ([], [], 0)
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [(b"no JSON", 400), (b"[]", 400), (b'{"a":1,"a":2}', 400), (b" " * 300_000, 413), (b"[" * 9999, 400)],
+)
+def test_what_cannot_be_read_is_recorded_and_goes_no_further(
+    control: ControlDriver, payload: bytes, code: int
+) -> None:
+    control.say(LEAF, payload)
+    assert codes(control) == [code]
+    assert control.overlays.asked == []
+    assert reports(control) == []
+
+
+def test_who_may_not_is_recorded_and_forgotten(bench: Bench) -> None:
+    control = ControlDriver(bench, Authority(Keyring([]), signed_only=True, open_=True))
+    control.say(LEAF, DOCUMENT)
+    assert codes(control) == [401]
+    assert (control.overlays.asked, reports(control)) == ([], [])
+    control.close()
+
+
+def test_every_fault_of_a_rejected_document_is_in_one_record(control: ControlDriver) -> None:
+    faults = (Fault("a.b", "is wrong", "do"), Fault("c", "is worse", ""))
+    control.overlays.verdict = Considered(400, 5, "x", faults, changed=True)
+    control.say(LEAF, DOCUMENT)
+    (record,) = [json.loads(payload) for payload in control.session.obeyed.trail(10)]
+    assert (record["code"], record["message"]) == (400, "a.b is wrong; c is worse")
+    assert len(reports(control)) == 1
+    assert control.restarts == 0
+
+
+def test_a_document_waits_for_a_link_that_has_proved_itself(control: ControlDriver) -> None:
+    control.standing = frozenset({"link"})
+    control.overlays.verdict = Considered(0, 5, "x")
+    control.say(LEAF, DOCUMENT)
+    assert (codes(control), control.restarts) == ([], 0)
+    control.overlays.verdict = Considered(202, 5, "x", changed=True, restart=True)
+    control.turn(2)
+    assert control.restarts == 0
+    control.standing = PROVED
+    control.turn()
+    assert (codes(control), control.restarts) == ([202], 1)
+    control.turn(3)
+    assert control.restarts == 1
+
+
+def test_one_that_comes_during_a_trial_is_considered_when_that_has_ended(control: ControlDriver) -> None:
+    control.overlays.trial = True
+    control.overlays.verdict = Considered(409, 5, "x", (Fault("", "another version is on trial"),))
+    control.say(LEAF, DOCUMENT)
+    assert (codes(control), reports(control)) == ([409], [])
+    control.overlays.verdict = Considered(202, 5, "x", changed=True, restart=True)
+    control.turn(2)
+    assert control.restarts == 0
+    control.overlays.ends = Considered(200, 4, "w", changed=True)
+    control.turn(2)
+    assert codes(control) == [409, 200, 202]
+    assert control.restarts == 1
+
+
+def test_a_trial_that_fails_is_reported_and_begins_anew(control: ControlDriver) -> None:
+    control.overlays.trial = True
+    control.overlays.ends = Considered(500, 5, "x", (Fault("", "no camera"),), changed=True, restart=True)
+    control.turn()
+    assert (codes(control), control.restarts, len(reports(control))) == ([500], 1, 1)
+
+
+def test_on_trial_the_unit_calls_to_itself_until_it_hears_it(control: ControlDriver) -> None:
+    control.turn(3, after_s=20.0)
+    assert control.bench.leaf("probe") == []  # only on trial
+    control.overlays.trial = True
+    control.standing = frozenset({"link"})
+    control.turn(2)
+    assert control.bench.leaf("probe") == []  # nobody would hear it
+    control.standing = PROVED
+    control.turn(5)
+    (probe,) = control.bench.leaf("probe")
+    assert "probe" not in control.overlays.seen
+    control.turn(1, after_s=11.0)
+    assert control.bench.leaf("probe") == [probe, probe]
+    control.echo = probe
+    control.turn(5, after_s=11.0)
+    assert len(control.bench.leaf("probe")) == 2
+    assert control.overlays.seen == PROVED | {"probe", "camera", "filter"}
+
+
+def test_what_was_not_seen_is_not_shown(control: ControlDriver) -> None:
+    control.camera_seen = control.model_ready = False
+    control.standing = frozenset()
+    control.turn()
+    assert control.overlays.seen == frozenset()
