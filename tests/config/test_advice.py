@@ -58,7 +58,7 @@ def test_a_backend_that_is_not_written_yet(backends: Path) -> None:
         ({"remote.enabled": False}, []),
         (
             {"remote.trusted_keys": [ONE_KEY], "remote.confirm_s": 60},
-            ["remote.trusted_keys", "remote.confirm_s"],
+            [],
         ),
         ({"indicator.led_pin": 4}, ["indicator.led_pin"]),
         ({"burst.pre_trigger": True}, []),

@@ -24,17 +24,23 @@ _VERDICTS = ("animal", "person", "vehicle", "unclassified", "empty", "unknown")
 _AGO = re.compile(r"(\d+)(s|m|h|d)")
 _AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _PAGE = 500
+_TRAIL = 1000
 
 
 @click.command()
 @config_option
 @json_option
-def status(config: str | None, as_json: bool) -> None:
+@click.option("--trail", is_flag=True, help="Only the attempts at remote control, the oldest first.")
+def status(config: str | None, as_json: bool, trail: bool) -> None:
     """Queue by kind, oldest unsent, last trigger, last delivery, disk, triggers, refusals and counters."""
     from trapd.config import find, load
 
     loaded = load(find(config))
     with _store_of(loaded) as session:
+        if trail:
+            for record in map(json.loads, session.obeyed.trail(_TRAIL)):
+                click.echo(json.dumps(record, ensure_ascii=False) if as_json else _trail_text(record))
+            return
         facts = _status(loaded, session)
     if as_json:
         click.echo(json.dumps(facts))
@@ -111,6 +117,7 @@ def _since_ms(text: str, now: datetime) -> int:
 def _status(loaded: Loaded, session: Session) -> dict[str, Any]:
     from trapd.host.clock import SystemClock
     from trapd.records import Kind
+    from trapd.remote.look import version_and_phase
     from trapd.wire import codec
 
     now = SystemClock().now()
@@ -120,6 +127,7 @@ def _status(loaded: Loaded, session: Session) -> dict[str, Any]:
     depth = session.outbox.depth()
     totals = session.events.totals()
     settings = loaded.settings
+    version, phase = version_and_phase(session.root)
     refused = {
         name.removeprefix("refused."): n for name, n in counters.items() if name.startswith("refused.")
     }
@@ -135,7 +143,7 @@ def _status(loaded: Loaded, session: Session) -> dict[str, Any]:
         "triggers": {"bursts": totals["bursts"], "refused": refused},
         "counters": {name: n for name, n in counters.items() if not name.startswith("refused.")},
         "disk": _disk(session.root, settings.storage.max_bytes, settings.storage.min_free_bytes),
-        "config": {"version": 0, "phase": "local"},
+        "config": {"version": version, "phase": phase},
     }
 
 
@@ -171,6 +179,14 @@ def _tell_status(facts: dict[str, Any]) -> None:
     )
     for name, text in lines:
         click.echo(f"{name:14} {text}")
+
+
+def _trail_text(record: dict[str, Any]) -> str:
+    if "more" in record:
+        return f"{record['ts']}  {record['more']} more in this hour"
+    what = f"{record['leaf']} {record['txn'] or '-'}"
+    who = f"  key {record['kid']}" if record["kid"] else ""
+    return f"{record['ts']}  {record['code']}  {what}{who}  {record['message'] or ''}".rstrip()
 
 
 def _event_text(line: dict[str, Any]) -> str:

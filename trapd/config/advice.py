@@ -19,9 +19,6 @@ from trapd.errors import Fault
 NOT_YET = {
     "filter.auto_keep": "the unit does not estimate its miss rate yet",
     "filter.threshold_night": "one threshold serves day and night",
-    "remote.trusted_keys": "no signature is read",
-    "remote.locked": "the unit takes no configuration from afar",
-    "remote.confirm_s": "the unit takes no configuration from afar",
     "indicator.led_pin": "no LED is driven",
 }
 
