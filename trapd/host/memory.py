@@ -1,8 +1,8 @@
 """Keeping the process small: the C library gives back what it does not need. Main thread, before any other.
 
 glibc gives each thread an arena of its own, and each keeps what was freed in it: on a machine with 512 MB
-that is a fifth of the daemon. One arena serves all (Python's threads take turns anyway), large blocks are mapped
-apart, and what is free at the end goes back at once.
+that is a fifth of the daemon. One arena serves all (Python's threads take turns anyway), large blocks are
+mapped apart, and what is free at the end goes back at once.
 """
 
 from __future__ import annotations
