@@ -75,14 +75,14 @@ def places(recording: Recording) -> list[Call]:
 
 
 def of_each_kind(calls: Sequence[Call], most: int) -> list[Call]:
-    """At most so many of each kind of place, over the whole run. A kind: the call, the path's letters."""
+    """At most so many of each kind of place, evenly over the run. A kind: the call, the path's letters."""
     kinds: dict[tuple[str, str], list[Call]] = {}
     for call in calls:
         kinds.setdefault((call.name, _DIGITS.sub("0", call.path)), []).append(call)
     chosen = []
     for found in kinds.values():
-        step = max(1, len(found) // most)
-        chosen += found[::step][:most]
+        count = min(most, len(found))
+        chosen += [found[number * len(found) // count] for number in range(count)]
     return chosen
 
 

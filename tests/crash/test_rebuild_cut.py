@@ -13,15 +13,15 @@ import pytest
 
 from tests.crash import operations as op
 from tests.crash.disk import Disk, Way
-from tests.crash.figures import PROVE, tell
 from tests.crash.pool import in_processes, scratch_place
 from tests.crash.rebuilt import check_rebuilt, photographs
 from tests.crash.recording import Recording, record
-from tests.crash.sweep import STORE, Cut, Start, Swept, rebuild, sweep_here
+from tests.crash.sweep import SHALLOW, STORE, Cut, Depth, Start, Swept, rebuild, sweep_here
+from tests.figures import PROVE, Proof, prove
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
-DRAWS = 3 if PROVE else 0
+DEPTHS = (SHALLOW, Depth(draws=3))
 
 
 def zeros_first(data: bytes) -> bytes:
@@ -63,7 +63,7 @@ def sweep_rebuild(recording: Recording, damage: Callable[[bytes], bytes], with_b
         start = Start(Disk.load(disk))
         restarted = record(["-m", "tests.crash.restart", str(disk / STORE)], disk, Path(scratch) / "trace")
         assert restarted.exit_code == 0, restarted.errors
-        return sweep_here(restarted.operations, start, draws=DRAWS, check=check)
+        return sweep_here(restarted.operations, start, DEPTHS[PROVE], measure=DEPTHS, check=check)
 
 
 def test_nothing_but_what_the_database_alone_knew_is_lost(workload: Recording) -> None:
@@ -74,9 +74,9 @@ def test_nothing_but_what_the_database_alone_knew_is_lost(workload: Recording) -
     points = sum(swept.points for swept in found.values())
     states = sum(swept.states.total() for swept in found.values())
     breached = {case: swept for case, swept in found.items() if swept.breaches}
-    tell(
-        f"power cut during a rebuild: {len(cases)} damages, {points} points, {states} states,"
-        f" {len(breached)} breached ({time.monotonic() - began:.0f} s)"
-    )
+    short, full = (sum(swept.measured[depth] for swept in found.values()) for depth in DEPTHS)
+    breaches = sum(len(swept.breaches) for swept in breached.values())
+    name = f"power cut in a rebuild, {len(cases)} damages"
+    prove(Proof(name, points, short, full, states, breaches, time.monotonic() - began))
     assert not breached, "\n".join(f"{case[0].__name__}, {case[1]}: {breached[case]}" for case in breached)
     assert points > 100 * len(cases)

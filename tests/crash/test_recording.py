@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.crash import operations as op
 from tests.crash.disk import Disk, Way
-from tests.crash.recording import Recording, Unknown, record
+from tests.crash.recording import Recording, Unknown, cannot_record, record
 from tests.crash.sweep import STORE
 
 pytestmark = [
     pytest.mark.rig,
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
+    pytest.mark.skipif(cannot_record() is not None, reason=str(cannot_record())),
 ]
 
 

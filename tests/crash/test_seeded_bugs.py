@@ -8,10 +8,10 @@ from tests.crash import operations as op
 from tests.crash.conftest import recorded
 from tests.crash.disk import Way
 from tests.crash.faults import Fault, once, places, put_each, sync_fails
-from tests.crash.figures import tell
 from tests.crash.recording import Call, Recording
 from tests.crash.second_cut import cut_recoveries
 from tests.crash.sweep import Cut, sweep
+from tests.figures import tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
@@ -21,7 +21,7 @@ BY_ONE_CUT = ("no-file-sync", "no-folder-sync", "link-before-sync", "no-transact
 
 @pytest.mark.parametrize("bug", BY_ONE_CUT)
 def test_a_power_cut_finds_it(bug: str) -> None:
-    swept = sweep(recorded("--bug", bug).operations, draws=0, most_breaches=3)
+    swept = sweep(recorded("--bug", bug).operations, most_breaches=3)
     assert swept.breaches
     cut, found = next(iter(swept.breaches.items()))
     tell(f"seeded bug {bug}: found {cut}: {found[0].splitlines()[0]}")
@@ -33,7 +33,7 @@ def test_a_power_cut_finds_that_thumbnails_are_not_secured() -> None:
     evictions = [
         n for n, each in enumerate(operations) if isinstance(each, op.Said) and each.word["deed"] == "evict"
     ]
-    swept = sweep(operations, draws=0, most_breaches=3, since=evictions[-2])
+    swept = sweep(operations, most_breaches=3, since=evictions[-2])
     assert swept.breaches
     tell(f"seeded bug thumbs-not-secured: found {swept}".splitlines()[0])
 
@@ -43,7 +43,7 @@ def test_a_second_cut_finds_that_recovery_trusts_names() -> None:
     options = ("--bug", "found-names-trusted")
     operations = recorded(*options).operations
     named = next(n for n, each in enumerate(operations) if isinstance(each, op.Linked))
-    (swept,) = cut_recoveries(operations, [Cut(named + 1, Way.ALL)], draws=0, options=options).values()
+    (swept,) = cut_recoveries(operations, [Cut(named + 1, Way.ALL)], options=options).values()
     assert swept.breaches
     tell(f"seeded bug found-names-trusted: found {swept}".splitlines()[0])
 
