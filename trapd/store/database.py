@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ _CHECKPOINT_PAGES = 4000
 _LOG_BYTES = 16_000_000
 _CACHE_KB = 1024
 _COPY_PAGES = 256
-_CHECK_STEPS = 1_000_000
+_TELL_STEPS = 1_000_000  # of SQLite's machine: a fraction of a second
 
 
 class Database:
@@ -144,31 +144,35 @@ class Database:
 
         `each` is called now and then, and may raise.
         """
+        with nullcontext() if each is None else self.telling(each):
+            said = self.all(f"PRAGMA {'integrity' if closely else 'quick'}_check(1)")
+        if said[0][0] != "ok":
+            raise StoreCorrupt(f"the database is damaged: {said[0][0]}", "it is set aside")
+
+    @contextmanager
+    def telling(self, each: Callable[[], None]) -> Iterator[None]:
+        """Within, `each` is called now and then while a query runs; what it raises ends the query.
+
+        Reading the pages of a check may be one step, some 20 s for each gigabyte of a slow card.
+        """
         raised: list[BaseException] = []
 
         def progress() -> int:
             try:
-                if each is not None:
-                    each()
+                each()
             except BaseException as error:
                 raised.append(error)
-                return 1
-            return 0
+            return len(raised)
 
-        with _sqlite_errors():
-            self._connection.set_progress_handler(progress, _CHECK_STEPS)
-            try:
-                said = self._connection.execute(
-                    f"PRAGMA {'integrity' if closely else 'quick'}_check(1)"
-                ).fetchall()
-            except sqlite3.OperationalError:
-                if raised:
-                    raise raised[0] from None
-                raise
-            finally:
-                self._connection.set_progress_handler(None, 0)
-        if said[0][0] != "ok":
-            raise StoreCorrupt(f"the database is damaged: {said[0][0]}", "it is set aside")
+        self._connection.set_progress_handler(progress, _TELL_STEPS)
+        try:
+            yield
+        except StoreError:
+            if raised:
+                raise raised[0] from None
+            raise
+        finally:
+            self._connection.set_progress_handler(None, 0)
 
     def give_back(self, most_pages: int) -> None:
         """Return at most so many free pages to the disk."""
