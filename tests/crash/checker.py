@@ -21,7 +21,7 @@ from tests.store.common import ANIMAL, CONTEXT, capture, files_below
 from trapd.records import Event, State
 from trapd.store import Session, Store, reserve
 
-_LATER_MS = 1_700_300_000_000
+_LATER_MS = 1_700_600_000_000
 _ALL = 10_000
 _AMPLE_BYTES = 10**9
 _OUTBOX = (

@@ -27,7 +27,7 @@ from tests.crash.sweep import STORE, happen, happen_all
 
 KILL = "signal=KILL"
 _CHANGING = ("write", "pwrite64", "ftruncate", "link", "linkat", "rename", "renameat", "renameat2")
-_FOLDERS = ("mkdir", "mkdirat", "unlink", "unlinkat")
+_FOLDERS = ("mkdir", "mkdirat", "rmdir", "unlink", "unlinkat")
 _SYNCING = ("fsync", "fdatasync")
 _GROWING = ("write", "pwrite64", "link", "linkat", "mkdir", "mkdirat")
 _KILLED = -9

@@ -134,3 +134,8 @@ def test_the_log_begins_anew_behind_a_checkpoint(workload: Recording) -> None:
                 headers += fd in logs
     starts = sum(isinstance(each, op.Said) and each.word["deed"] == "open" for each in workload.operations)
     assert headers > starts
+
+
+def test_a_day_that_is_over_and_empty_goes(workload: Recording) -> None:
+    """Else no cut and no fault would ever meet it."""
+    assert any(isinstance(each, op.FolderRemoved) for each in workload.operations)

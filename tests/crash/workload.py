@@ -29,6 +29,7 @@ AMPLE_BYTES = 10**9
 _TIGHT_BYTES = 60_000  # less than what lies there: everything that may go is evicted
 RESERVE_BYTES = 10_000  # the real one only makes each of thousands of states larger
 _CHUNK_BYTES = 2000
+_DAYS_LATER_MS = 1_700_300_000_000
 _BEFORE_MIDNIGHT_MS = 1_700_063_997_000  # 23:59:57 in the time zone of CONTEXT
 _PICTURE = jpeg(200, 150, quality=95)
 UNEXPECTED = 3
@@ -223,7 +224,7 @@ def second(it: Life) -> None:
 
 
 def third(it: Life) -> None:
-    """A good end lies behind: what still waits is judged, a burst fails half-way, the card is nearly full."""
+    """Days later: what still waits is judged, a burst fails half-way, the card is nearly full."""
     attempt(lambda: it.record(camera_fails=True), "record")
     attempt(lambda: it.settle(keep=True), "settle")
     attempt(it.session.outbox.replay_retained, "replay")
@@ -246,11 +247,13 @@ def _demand(it: Life) -> None:
 def run(root: Path) -> None:
     """All three lives."""
     clock = FakeClock()
-    for deeds, clean, max_bytes in (
-        (first, False, AMPLE_BYTES),
-        (second, True, _TIGHT_BYTES),
-        (third, True, _TIGHT_BYTES),
+    for deeds, wall_ms, clean, max_bytes in (
+        (first, None, False, AMPLE_BYTES),
+        (second, None, True, _TIGHT_BYTES),
+        (third, _DAYS_LATER_MS, True, _TIGHT_BYTES),
     ):
+        if wall_ms is not None:
+            clock.set_wall(wall_ms)
         with life(root, clock, clean=clean, max_bytes=max_bytes) as it:
             if it is not None:
                 deeds(it)

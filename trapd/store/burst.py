@@ -108,13 +108,22 @@ class BurstFiles:
 
     def _link(self) -> None:
         folder = self._root / names.day_folder(self._local)
+        try:
+            self._link_into(folder)
+        except FileNotFoundError:
+            if self._finals:
+                raise
+            # Empty as it was, Housekeep has removed it in between, the clock having jumped to another day.
+            self._link_into(folder)
+        # Before the temporary names go: a cut in between must not find a photograph under neither name.
+        durable.sync_folder(folder)
+
+    def _link_into(self, folder: Path) -> None:
         self._folders.make(folder)
         for temp, medium in zip(self._temps, self._media, strict=True):
             final = self._root / str(medium.path)
             os.link(temp, final)
             self._finals.append(final)
-        # Before the temporary names go: a cut in between must not find a photograph under neither name.
-        durable.sync_folder(folder)
 
     def _remove(self, files: list[Path]) -> None:
         while files:

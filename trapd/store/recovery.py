@@ -9,6 +9,7 @@ photographs without a row, sound          adopted as a captured burst with their
 a file under media/ that is not one       moved to orphans/
 a file that its row has given up          removed: its eviction is finished
 a row whose photograph is gone            the photograph is marked evicted, the event stays
+an empty folder of a day that is over     removed (days.py)
 a thumbnail without a row                 removed: it is made again from the photograph
 the oldest captured event, after an       one attempt more; at two it is given up: kept unjudged
 unclean end

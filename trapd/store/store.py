@@ -17,7 +17,7 @@ from pathlib import Path
 from trapd.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked, UsageError
 from trapd.ports import Clock
 from trapd.records import Event, Medium, Moment, Trigger
-from trapd.store import backup, damage, durable, names, photographs, recovery, reserve, schema, thumbs
+from trapd.store import backup, damage, days, durable, names, photographs, recovery, reserve, schema, thumbs
 from trapd.store.burst import BurstFiles
 from trapd.store.database import FILE, Database, database_bytes
 from trapd.store.durable import disk_errors
@@ -95,6 +95,7 @@ class Store:
             temp_removed = recovery.remove_temp(root)
             database, epoch, last_seq, recovered = _recover_on_full_disk(root, clock, temp_removed, each)
             try:
+                days.remove_empty(root, clock.now().wall_ms)
                 reserve.keep(root, free_bytes_at(root))
                 with disk_errors(f"look through {root}"):
                     # The index of the log (-shm) is memory that only looks like a file.
