@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from tests.crash.conftest import recorded
 from tests.crash.faults import (
     Fault,
     Outcome,
@@ -25,6 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
 OF_A_KIND = 2
 SYNCS_OF_A_KIND = 4
+LOG = "store/trapd.db-wal"
+LOG_SYNCS = 12
 MOMENTS, MOMENTS_IN_FULL = 12, 120
 
 
@@ -67,6 +70,20 @@ def test_the_disk_is_full_from_some_moment_on(workload: Recording) -> None:
 
 def test_the_disk_takes_nothing_from_some_moment_on(workload: Recording) -> None:
     put_moments("disk read-only from a moment on", workload, disk_dies)
+
+
+def test_a_sync_of_the_log_fails_behind_transactions_without_one() -> None:
+    """What they wrote is given up with it, and stands in the way of all that is committed later."""
+    options = ("--life", "counts")
+    there = places(recorded(*options))
+    syncs = [call for call in there if call.name == "fdatasync" and call.path == LOG]
+    sample = of_each_kind(syncs, LOG_SYNCS)
+
+    def fails(call: Call) -> Fault:
+        fault = once(call, "EIO")
+        return Fault(fault.at, fault.injections, options)
+
+    put("failed sync of the log, behind counts", fails, len(syncs), sample, syncs)
 
 
 def test_a_sync_fails_and_the_process_ends(workload: Recording) -> None:

@@ -93,7 +93,7 @@ def write_new(file: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def write_again(file: Path, each: Callable[[], None]) -> None:
+def write_again(file: Path, each: Callable[[], None] = lambda: None) -> None:
     """Write every byte of a file over itself, and sync it. Cut at any line: the same bytes are there.
 
     `each` is called for each megabyte.

@@ -165,7 +165,8 @@ class Store:
 
     def session(self) -> Session:
         """A session for the calling thread; close it there."""
-        return Session(self.root, Database.open(self.root / FILE), unit=self.unit, now=self._clock.now)
+        database = Database.open(self.root / FILE, log=self._database.log)
+        return Session(self.root, database, unit=self.unit, now=self._clock.now)
 
     def read(self, medium: Medium) -> bytes:
         """A photograph's bytes. Raises BadPicture where it is evicted, missing, empty or unreadable."""
