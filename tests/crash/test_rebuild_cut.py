@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,21 +37,19 @@ def flipped(data: bytes) -> bytes:
     return data[:middle] + bytes(byte ^ 0xFF for byte in data[middle : middle + 4096]) + data[middle + 4096 :]
 
 
-def _end_of_second_life(recording: Recording) -> int:
-    """There are bursts in every state, and a backup that is older than some of them."""
-    ends = [
-        number
-        for number, each in enumerate(recording.operations, 1)
-        if isinstance(each, op.Said) and each.word["deed"] == "close"
-    ]
-    return ends[1]
-
-
-def sweep_rebuild(recording: Recording, damage: Callable[[bytes], bytes], with_backup: bool) -> Swept:
+def sweep_rebuild(
+    recording: Recording,
+    damage: Callable[[bytes], bytes],
+    with_backup: bool,
+    depth: Depth = DEPTHS[PROVE],
+    options: Sequence[str] = (),
+) -> Swept:
     with tempfile.TemporaryDirectory(dir=scratch_place()) as scratch:
         disk = Path(scratch) / "disk"
         disk.mkdir()
-        rebuild(recording.operations, Cut(_end_of_second_life(recording), Way.SYNCED), disk)
+        # There are bursts in every state, and a backup that is older than some of them.
+        end = op.end_of_life(recording.operations, 2)
+        rebuild(recording.operations, Cut(end, Way.SYNCED), disk)
         database = disk / STORE / "trapd.db"
         for log in (disk / STORE).glob("trapd.db-*"):
             log.unlink()
@@ -61,9 +59,10 @@ def sweep_rebuild(recording: Recording, damage: Callable[[bytes], bytes], with_b
         damaged = hashlib.sha256(database.read_bytes()).hexdigest()
         check = partial(check_rebuilt, before=photographs(disk / STORE), damaged=damaged)
         start = Start(Disk.load(disk))
-        restarted = record(["-m", "tests.crash.restart", str(disk / STORE)], disk, Path(scratch) / "trace")
+        arguments = ["-m", "tests.crash.restart", str(disk / STORE), *options]
+        restarted = record(arguments, disk, Path(scratch) / "trace")
         assert restarted.exit_code == 0, restarted.errors
-        return sweep_here(restarted.operations, start, DEPTHS[PROVE], measure=DEPTHS, check=check)
+        return sweep_here(restarted.operations, start, depth, measure=DEPTHS, check=check)
 
 
 def test_nothing_but_what_the_database_alone_knew_is_lost(workload: Recording) -> None:
