@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from trapd.errors import StoreError
@@ -99,9 +100,17 @@ class BurstFiles:
         return tuple(self._media)
 
     def abandon(self) -> None:
-        """Remove what was written; at any point, also twice, but not once the event is recorded."""
+        """Remove what was written; at any point, also twice, but not once the event is recorded.
+
+        One sync where photographs had their names: the burst's number may be given again, and those that a
+        power cut brought back would meet another's.
+        """
+        folders = {final.parent for final in self._finals}
         self._remove(self._finals)
         self._remove(self._temps)
+        for folder in folders:
+            with suppress(OSError):  # nobody was promised that they are gone
+                durable.sync_folder(folder)
         self._changed(-self._counted_bytes)
         self._counted_bytes = 0
         self._media.clear()
