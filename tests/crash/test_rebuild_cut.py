@@ -16,12 +16,12 @@ from tests.crash.disk import Disk, Way
 from tests.crash.pool import in_processes, scratch_place
 from tests.crash.rebuilt import check_rebuilt, photographs
 from tests.crash.recording import Recording, record
-from tests.crash.sweep import SHALLOW, STORE, Cut, Depth, Start, Swept, rebuild, sweep_here
+from tests.crash.sweep import STORE, Cut, Depth, Start, Swept, rebuild, sweep_here
 from tests.figures import PROVE, Proof, prove
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
-DEPTHS = (SHALLOW, Depth(draws=3))
+DEPTHS = (Depth(every=2), Depth(draws=3))
 
 
 def zeros_first(data: bytes) -> bytes:
