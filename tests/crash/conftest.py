@@ -40,7 +40,4 @@ def workload() -> Recording:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures."""
-    if figures.LINES:
-        terminalreporter.section("crash figures")
-        for line in figures.LINES:
-            terminalreporter.write_line(line)
+    figures.print_all(terminalreporter)

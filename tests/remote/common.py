@@ -36,9 +36,11 @@ def document(version: int, doc: dict[str, Any] | None = None, **more: Any) -> di
 class Unit:
     """Its files, and the process that runs; `start` begins another."""
 
-    def __init__(self, folder: Path, local: dict[str, Any] | None = None) -> None:
-        self.root = folder / "data"
-        self.root.mkdir()
+    def __init__(
+        self, folder: Path, local: dict[str, Any] | None = None, *, root: Path | None = None
+    ) -> None:
+        self.root = root or folder / "data"
+        self.root.mkdir(exist_ok=True)
         self.config = self.root / "config"
         self.path = folder / "config.yaml"
         self.clock = FakeClock()
