@@ -245,6 +245,21 @@ def _make_folders(root: Path, folders: durable.Folders) -> None:
         folders.make(root / name)
 
 
+def in_use(root: Path) -> bool:
+    """Whether another process has the store at `root` now."""
+    try:
+        lock = os.open(root / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def _take_lock(root: Path) -> int:
     with disk_errors(f"lock {root}"):
         lock = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
