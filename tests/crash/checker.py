@@ -183,7 +183,7 @@ class _Found:
                 yield f"{event.id} has lost its verdict"
             elif event.n != promises.settled[event.id]:
                 yield f"{event.id} had n {promises.settled[event.id]} and has {event.n}"
-        if settled and promises.settling.get(event.id) is not kept:
+        if settled and kept not in promises.settling.get(event.id, ()):
             yield f"{event.id} is {event.state}, which nobody said"
         if kept is (event.n is None):
             yield f"{event.id} is {event.state} and has n {event.n}"

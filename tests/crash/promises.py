@@ -46,8 +46,11 @@ class Promises:
     """
     recorded: dict[str, int] = field(default_factory=dict)
     """Event -> seq."""
-    settling: dict[str, bool] = field(default_factory=dict)
-    """Event -> whether it is to be kept."""
+    settling: dict[str, set[bool]] = field(default_factory=dict)
+    """Event -> whether it is to be kept.
+
+    Both where the store refused and it was judged again: a transaction whose sync failed may come to pass.
+    """
     settled: dict[str, int | None] = field(default_factory=dict)
     """Event -> n."""
     thumbs: set[str] = field(default_factory=set)
@@ -105,10 +108,11 @@ class Promises:
             self.photographs[word["event"]][medium] = {sha256}
 
     def _will_settle(self, word: dict[str, Any]) -> None:
-        self.settling[word["event"]] = word["keep"]
+        self.settling.setdefault(word["event"], set()).add(word["keep"])
 
     def _did_settle(self, word: dict[str, Any]) -> None:
         self.settled[word["event"]] = word["n"]
+        self.settling[word["event"]] = {word["n"] is not None}
         if word["thumb"]:
             self.thumbs.add(word["event"])
         self._queue(word)

@@ -23,7 +23,7 @@ from tests.figures import tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
-AT_MOST = 5
+AT_MOST = 8
 BY_ONE_CUT = (
     "no-file-sync",
     "no-folder-sync",
