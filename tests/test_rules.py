@@ -228,3 +228,11 @@ def test_a_budget_is_handed_on() -> None:
 def test_rows_without_a_receipt_go_again_on_the_next_link_or_after_an_hour() -> None:
     assert again_below(7, 0.0) == again_below(7, 3600.0) == 7
     assert again_below(7, 3605.0) == 12
+
+
+def test_boxes_keep_their_frames_number_where_another_could_not_be_judged() -> None:
+    box = Detection(0, "animal", 0.9, (0.1, 0.1, 0.2, 0.2))
+    frames = [None, FrameScore(0.2), FrameScore(0.9, {}, (box,))]
+    info = ModelInfo("m", "0" * 64, 0.5, frozenset({"animal"}))
+    verdict = rules.judge_burst(frames, info, threshold=None, classes=["animal"], audit=False)
+    assert [found.frame for found in verdict.detections] == [2]

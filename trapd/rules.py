@@ -58,7 +58,7 @@ class TriggerGate:
 
 
 def judge_burst(
-    scores: Sequence[FrameScore],
+    frames: Sequence[FrameScore | None],
     info: ModelInfo,
     *,
     threshold: float | None,
@@ -67,10 +67,13 @@ def judge_burst(
 ) -> Verdict:
     """The verdict of a burst: its best frame's. `threshold` None takes the model's own.
 
+    `frames`: None for one that could not be judged, so that boxes keep their frame's number.
+
     A burst is discarded when no frame reaches the threshold, or when all that reaches it is of classes that
     the model can tell and nobody asked for. `audit` keeps a discarded burst as a sample. A threshold or score
     that is not a finite number judges nothing: it would compare as "below" with everything.
     """
+    scores = [frame for frame in frames if frame is not None]
     if not scores:
         return unjudged("the burst has no frame that could be judged", info)
     limit = info.threshold if threshold is None else threshold
@@ -90,7 +93,7 @@ def judge_burst(
         keep=keep or audit,
         audit=audit and not keep,
         score=score,
-        detections=_strongest(scores),
+        detections=_strongest(frames),
         model=info.name,
         sha256=info.sha256,
         threshold=limit,
@@ -127,8 +130,13 @@ def _name_and_keep(
     return "empty", False
 
 
-def _strongest(scores: Sequence[FrameScore]) -> tuple[Detection, ...]:
-    every = [replace(box, frame=index) for index, frame in enumerate(scores) for box in frame.detections]
+def _strongest(frames: Sequence[FrameScore | None]) -> tuple[Detection, ...]:
+    every = [
+        replace(box, frame=index)
+        for index, frame in enumerate(frames)
+        if frame is not None
+        for box in frame.detections
+    ]
     every.sort(key=lambda box: -box.conf)
     return tuple(sorted(every[:_MOST_DETECTIONS], key=lambda box: (box.frame, -box.conf)))
 

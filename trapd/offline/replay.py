@@ -103,14 +103,11 @@ def _judge_video(classifier: Classifier, path: Path) -> tuple[Judged, ...]:
 
 
 def _verdict(frames: Sequence[Judged], info: ModelInfo, threshold: float | None) -> Verdict:
-    scores = [frame.score for frame in frames if frame.score is not None]
+    scores = [frame.score for frame in frames]
     failures = [frame.failure for frame in frames if frame.score is None]
-    if not scores:
+    if len(failures) == len(frames):
         return unjudged("; ".join(failures), info)
     verdict = judge_burst(scores, info, threshold=threshold, classes=CLASSES, audit=False)
     if failures and not verdict.keep:
         return unjudged("; ".join(failures), info)
-    # Boxes are numbered by frames that were judged; say which photograph of the burst each was.
-    places = [index for index, frame in enumerate(frames) if frame.score is not None]
-    boxes = tuple(replace(box, frame=places[box.frame]) for box in verdict.detections)
-    return replace(verdict, detections=boxes)
+    return verdict

@@ -182,10 +182,9 @@ class Screen(Stage):
 
     def _scores(
         self, classifier: Classifier, event: Event, smalls: Sequence[Small] | None
-    ) -> tuple[list[FrameScore], int]:
-        """Scores of the frames that can be judged, and how many cannot."""
-        scores: list[FrameScore] = []
-        damaged = 0
+    ) -> tuple[list[FrameScore | None], int]:
+        """The score of each frame, None where it cannot be judged; and how many cannot."""
+        scores: list[FrameScore | None] = []
         begin_ns = self._clock.boot_ns()
         for index, medium in enumerate(event.media):
             self.beat()
@@ -194,9 +193,9 @@ class Screen(Stage):
                 picture = smalls[index] if smalls is not None else self._store.read(medium)
                 scores.append(classifier.judge(picture))
             except (BadInput, OSError) as error:
-                damaged += 1
+                scores.append(None)
                 log.warning("%s: %s", medium.id, error)
-        return scores, damaged
+        return scores, scores.count(None)
 
     def _leave_if_told(self, done: int, frames: int, begin_ns: int) -> None:
         """A stop does not wait for a slow model: the burst stays captured, for the next process to judge."""
