@@ -1,4 +1,4 @@
-"""What holds for every test: Hypothesis's profiles, the rule on skips, and the count of tests by backend.
+"""What holds for every test: Hypothesis's profiles, the rule on skips, what is told at the end.
 
 Imports nothing but pytest and Hypothesis: it also serves the small environment of tflite-runtime.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import figures
 
 SKIPS = Path(__file__).with_name("skips.txt")
 PORTS_FOLDER = "contracts"
@@ -105,7 +107,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests ran per backend; scripts/test adds up the runs of all runtimes."""
+    """The figures of the run; then how many tests ran per backend, which scripts/test adds up."""
+    if figures.LINES:
+        terminalreporter.section("figures")
+        for line in figures.LINES:
+            terminalreporter.write_line(line)
     if not _ran:
         return
     lines = [f"{backend}: {count}" for backend, count in sorted(_ran.items())]

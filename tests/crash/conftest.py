@@ -1,4 +1,4 @@
-"""What the crash suites share: the recording of one whole run, and their figures in pytest's report."""
+"""What the crash suites share: the recording of one whole run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import figures
+from tests import figures
 from tests.crash.pool import scratch_place
 from tests.crash.recording import Recording, record
 from tests.crash.sweep import STORE
@@ -36,11 +36,3 @@ def recorded(*options: str) -> Recording:
 def workload() -> Recording:
     """The workload over the store as it is."""
     return recorded()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures."""
-    if figures.LINES:
-        terminalreporter.section("crash figures")
-        for line in figures.LINES:
-            terminalreporter.write_line(line)

@@ -18,8 +18,8 @@ from tests.crash.faults import (
     put_each,
     sync_fails,
 )
-from tests.crash.figures import PROVE, tell
 from tests.crash.recording import Call, Recording
+from tests.figures import PROVE, tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests.crash.faults import KILL, of_each_kind, once, places, put_each
-from tests.crash.figures import PROVE, tell
 from tests.crash.recording import Recording
+from tests.figures import PROVE, tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.crash.figures import PROVE, tell
 from tests.crash.recording import Recording
 from tests.crash.second_cut import cut_recoveries
 from tests.crash.sweep import Cut, Swept, sweep
+from tests.figures import PROVE, tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 

@@ -13,11 +13,11 @@ import pytest
 
 from tests.crash import operations as op
 from tests.crash.disk import Disk, Way
-from tests.crash.figures import PROVE, tell
 from tests.crash.pool import in_processes, scratch_place
 from tests.crash.rebuilt import check_rebuilt, photographs
 from tests.crash.recording import Recording, record
 from tests.crash.sweep import STORE, Cut, Start, Swept, rebuild, sweep_here
+from tests.figures import PROVE, tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 

@@ -8,10 +8,10 @@ from tests.crash import operations as op
 from tests.crash.conftest import recorded
 from tests.crash.disk import Way
 from tests.crash.faults import Fault, once, places, put_each, sync_fails
-from tests.crash.figures import tell
 from tests.crash.recording import Call, Recording
 from tests.crash.second_cut import cut_recoveries
 from tests.crash.sweep import Cut, sweep
+from tests.figures import tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
