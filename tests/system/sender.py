@@ -44,10 +44,8 @@ class WatchedUplink:
     def __init__(self, uplink: Uplink) -> None:
         self._uplink = uplink
         self.handed: list[Handed] = []
-        self.links = 0
 
     def connect(self, will: tuple[str, bytes]) -> Link:
-        self.links += 1
         return _WatchedLink(self._uplink.connect(will), self.handed)
 
 
@@ -73,21 +71,31 @@ class _WatchedLink:
 
 
 class Sender:
-    """A unit that only delivers. `failure`: what ended its thread, which nothing ever should."""
+    """A unit that only delivers. `failure`: what ended its thread, which nothing ever should.
 
-    def __init__(self, root: Path, port: int, *, unit: str = UNIT, backoff: Backoff | None = None) -> None:
+    `watched`: what it hands over is noted, and kept in memory.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        port: int,
+        *,
+        unit: str = UNIT,
+        backoff: Backoff | None = None,
+        watched: bool = True,
+    ) -> None:
         self.unit = unit
         self.clock = SystemClock()
         self.store = Store.open(root, unit, clock=self.clock, max_bytes=10**11, min_free_bytes=0)
-        self.uplink = WatchedUplink(
-            PahoUplink(
-                HOST, port, client_id=f"trapd-{unit}", username=None, password=lambda: None, tls=None,
-                protocol="5", keepalive_s=60,
-            )
+        uplink = PahoUplink(
+            HOST, port, client_id=f"trapd-{unit}", username=None, password=lambda: None, tls=None,
+            protocol="5", keepalive_s=60,
         )  # fmt: skip
+        self.uplink = WatchedUplink(uplink)
         self.stage = Deliver(
             DeliverPlan(app._WINDOW, dead_after_s=96.0),
-            uplink=self.uplink,
+            uplink=self.uplink if watched else uplink,
             topics=Topics("trapd/v1", unit),
             store=self.store,
             alerts=Alerts(self.store, codec.alert, lambda: codec.rfc3339(self.clock.now().wall_ms)),

@@ -89,8 +89,9 @@ def test_a_backlog_over_a_thin_link(tmp_path: Path, mosquitto: MosquittoBroker) 
     waits = [each.waited_s(0) for each in drain.handed if each.leaf in drain.alerts]
     tell(
         f"thin link ({RATE // 1000} kB/s, {2 * DELAY_S * 1000:.0f} ms): {sent / 1e6:.1f} MB"
-        f" in {took_s:.0f} s, {used:.1%} of it used, oldest unanswered {drain.oldest_s:.2f} s, {len(waits)} alerts answered"
-        f" after {statistics.median(waits):.2f} s (median), {max(waits):.2f} s at most"
+        f" in {took_s:.0f} s, {used:.1%} of it used, oldest unanswered {drain.oldest_s:.2f} s,"
+        f" {len(waits)} alerts answered after {statistics.median(waits):.2f} s (median),"
+        f" {max(waits):.2f} s at most"
     )
     assert arrived == order
     for leaf, before in drain.alerts.items():
