@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,7 +33,7 @@ _TRANSACTION_ROWS = 20_000
 
 
 def run(short: bool) -> dict[str, Any]:
-    """Medians in ms, ratios, and resident megabytes."""
+    """Medians in ms, and ratios."""
     rows = 50_000 if short else 1_000_000
     rounds = 200 if short else 500
     with tempfile.TemporaryDirectory() as name:
@@ -58,7 +57,6 @@ def run(short: bool) -> dict[str, Any]:
         finally:
             for store in stores.values():
                 store.close(clean=True)
-        memory = {label: _resident_mb(folder / label) for label in ("empty", "many")}
     return {
         "rows": rows,
         "append_ms": puts["append"],
@@ -71,9 +69,6 @@ def run(short: bool) -> dict[str, Any]:
         "next_20_many_ms": nexts["many"],
         "next_many_to_some": nexts["many"] / nexts["some"],
         "size_to_payload": size,
-        "resident_empty_mb": memory["empty"],
-        "resident_many_mb": memory["many"],
-        "resident_more_mb": round(memory["many"] - memory["empty"], 2),
     }
 
 
@@ -140,30 +135,5 @@ def _in_turns(rounds: int, deeds: dict[str, Callable[[], None]]) -> dict[str, fl
     return {name: round(median(times) * 1000, 4) for name, times in taken.items()}
 
 
-def _resident_mb(root: Path) -> float:
-    """Of a process of its own that works on this store for a while."""
-    child = [sys.executable, "-m", "bench.store", "--child", str(root)]
-    done = subprocess.run(child, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    return float(done.stdout)
-
-
-def _child(root: Path) -> None:
-    store = _store(root)
-    with store.session() as session:
-        for _ in range(200):
-            session.outbox.put(Kind.EVENT, "event", _PAYLOAD, retain=False)
-            rows = [message.row for message in session.outbox.next(20, max_bytes=10**9)]
-            session.outbox.acknowledge(rows[:1])
-            session.outbox.depth()
-            session.outbox.oldest_unsent_s(SystemClock().now())
-    store.close(clean=True)
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    print(int(line.split()[1]) / 1000)
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        _child(Path(sys.argv[2]))
-    else:
-        print(json.dumps(run("--short" in sys.argv[1:]), indent=1))
+    print(json.dumps(run("--short" in sys.argv[1:]), indent=1))

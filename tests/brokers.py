@@ -1,11 +1,8 @@
-"""Brokers, wires and listeners for tests: all real, all on the loopback, all gone when the test ends."""
+"""Brokers and listeners for tests: all real, all on the loopback, all gone when the test ends."""
 
 from __future__ import annotations
 
-import contextlib
 import queue
-import selectors
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -168,124 +165,6 @@ class Listener:
 
     def _heard(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         self.messages.put(Received(message.topic, bytes(message.payload), bool(message.retain)))
-
-
-class Wire:
-    """A stretch of network between a client and a broker's port, that can be cut and frozen."""
-
-    def __init__(self, to_port: int) -> None:
-        self._to_port = to_port
-        self._listening = socket.create_server((HOST, 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._ends: dict[socket.socket, socket.socket] = {}
-        self._silent: set[socket.socket] = set()  # ends that have said all they had to say
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listening, selectors.EVENT_READ)
-        self._wake, wake = socket.socketpair()
-        self._selector.register(wake, selectors.EVENT_READ)
-        self._woken = wake
-        self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._done = threading.Event()
-        self._frozen = False
-        self._thread = threading.Thread(target=self._run, name="wire")
-        self._thread.start()
-
-    def cut(self) -> None:
-        """Break every connection now; new ones get through."""
-        self._order("cut")
-
-    def freeze(self) -> None:
-        """Let nothing through any more, in either direction, and break nothing."""
-        self._order("freeze")
-
-    def thaw(self) -> None:
-        """Let what waits through, and all that comes."""
-        self._order("thaw")
-
-    def close(self) -> None:
-        if self._thread.is_alive():
-            self._order("close")
-            self._thread.join(WITHIN_S)
-
-    def _order(self, order: str) -> None:
-        self._done.clear()
-        self._orders.put(order)
-        self._wake.send(b"!")
-        assert self._done.wait(WITHIN_S)
-
-    def _run(self) -> None:
-        closing = False
-        while not closing:
-            for key, _ in self._selector.select(timeout=1.0):
-                end = key.fileobj
-                assert isinstance(end, socket.socket)
-                if end is self._listening:
-                    self._accept()
-                elif end is self._woken:
-                    end.recv(1)
-                    closing = self._obey(self._orders.get())
-                elif end in self._ends:
-                    self._pass_on(end)
-        self._break_all()
-        for end in (self._listening, self._wake, self._woken):
-            end.close()
-        self._selector.close()
-        self._done.set()
-
-    def _obey(self, order: str) -> bool:
-        if order == "close":
-            return True
-        if order == "cut":
-            self._break_all()
-        else:
-            self._frozen = order == "freeze"
-            for end in self._ends.keys() - self._silent:
-                if self._frozen:
-                    self._selector.unregister(end)
-                else:
-                    self._selector.register(end, selectors.EVENT_READ)
-        self._done.set()
-        return False
-
-    def _accept(self) -> None:
-        near, _ = self._listening.accept()
-        try:
-            far = socket.create_connection((HOST, self._to_port), timeout=WITHIN_S)
-        except OSError:
-            near.close()
-            return
-        for end, other in ((near, far), (far, near)):
-            self._ends[end] = other
-            if not self._frozen:
-                self._selector.register(end, selectors.EVENT_READ)
-
-    def _pass_on(self, end: socket.socket) -> None:
-        other = self._ends[end]
-        try:
-            data = end.recv(65536)
-            if data:
-                other.sendall(data)
-            elif other in self._silent:
-                self._break(end)  # both have said all
-            else:
-                self._silent.add(end)
-                self._selector.unregister(end)
-                other.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._break(end)
-
-    def _break_all(self) -> None:
-        while self._ends:
-            self._break(next(iter(self._ends)))
-
-    def _break(self, end: socket.socket) -> None:
-        other = self._ends.pop(end)
-        self._ends.pop(other)
-        for half in (end, other):
-            self._silent.discard(half)
-            with contextlib.suppress(KeyError):  # a frozen or silent one is not registered
-                self._selector.unregister(half)
-            half.close()
 
 
 def _openssl(arguments: str, folder: Path) -> None:

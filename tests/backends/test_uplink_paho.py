@@ -13,7 +13,8 @@ import pytest
 from paho.mqtt.client import Client
 
 from tests.backends.uplink_rig import CONNACK, WILL, RawServer, connected, first, lost, outcome, uplink_to
-from tests.brokers import WITHIN_S, Listener, Wire, make_mosquitto
+from tests.brokers import WITHIN_S, Listener, make_mosquitto
+from tests.wires import Wire
 from trapd.demo.broker import EmbeddedBroker, MosquittoBroker
 from trapd.errors import LinkUnavailable
 from trapd.ports import Acknowledged, Connected, Lost, Received, Subscribed

@@ -6,8 +6,9 @@ import queue
 from pathlib import Path
 from typing import Protocol
 
-from tests.brokers import Listener, Wire, make_certificates, make_mosquitto, make_tls_mosquitto
+from tests.brokers import Listener, make_certificates, make_mosquitto, make_tls_mosquitto
 from tests.fakes.uplink import FakeBroker, FakeUplink
+from tests.wires import Wire
 from trapd.backends.uplink_paho import PahoUplink, Tls
 from trapd.demo.broker import EmbeddedBroker, MosquittoBroker, free_port
 from trapd.ports import Received, Uplink

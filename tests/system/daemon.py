@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from trapd.store import Store
 
 UNIT = "ridge-07"
 BASE = f"trapd/v1/{UNIT}"
+ROOT = Path(__file__).resolve().parents[2]
 WITHIN_S = 60.0
 _LOOK_S = 0.1
 
@@ -37,13 +39,15 @@ def until(condition: Callable[[], bool], what: str, within_s: float = WITHIN_S) 
 
 
 class Daemon:
-    """`trapd run` on a storage folder of its own."""
+    """`trapd run` on a storage folder of its own. `module` is what Python runs: trapd, or a wrapper of it."""
 
-    def __init__(self, folder: Path, photographs: Path, port: int, **sections: dict[str, Any]) -> None:
+    module = "trapd"
+
+    def __init__(self, folder: Path, photographs: Path, port: int, **sections: Any) -> None:
         self.root = folder / "store"
         self.config = folder / "config.yaml"
         self.log = folder / "daemon.log"
-        document: dict[str, Any] = {
+        self.document: dict[str, Any] = {
             "unit": {"id": UNIT},
             "storage": {"path": str(self.root), "min_free_bytes": 50_000_000},
             "sensor": {"backend": "timer", "every_s": 0.5},
@@ -51,20 +55,35 @@ class Daemon:
             "burst": {"interval_s": 0.05},
             "mqtt": {"host": "127.0.0.1", "port": port, "tls": {"enabled": False}},
         }
-        for name, keys in sections.items():
-            document[name] = document.get(name, {}) | keys
-        self.config.write_text(yaml.safe_dump(document))
         self.process: subprocess.Popen[bytes] | None = None
+        self.configure(**sections)
 
-    def start(self, environ: dict[str, str] | None = None) -> None:
+    def configure(self, **sections: Any) -> None:
+        """Change these keys of these sections; the next start reads them."""
+        for name, keys in sections.items():
+            self.document[name] = self.document.get(name, {}) | keys if isinstance(keys, dict) else keys
+        self.config.write_text(yaml.safe_dump(self.document))
+
+    def start(self, environ: dict[str, str] | None = None, *, under: Sequence[str] = ()) -> None:
+        """`under`: a program that runs the daemon, and steps aside for it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "trapd", "run", "--config", str(self.config)],
+                [*under, sys.executable, "-m", self.module, "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=ROOT,
                 env={**os.environ, **(environ or {})},
             )
+
+    def ends(self, within_s: float) -> bool:
+        """Wait, at most so long, for the process to end by itself; True if it has. Wakes at once."""
+        assert self.process is not None
+        descriptor = os.pidfd_open(self.process.pid)
+        try:
+            return bool(select.select([descriptor], [], [], within_s)[0])
+        finally:
+            os.close(descriptor)
 
     def stop(self) -> int:
         """SIGTERM, as the service manager does; the exit code."""
@@ -131,7 +150,8 @@ class Heard:
     def assert_nothing_lost(self, stored: list[Event]) -> None:
         """Every event that was due arrived, numbers have no gap, repeats say the same."""
         due = {event.id for event in stored if event.state in (State.KEPT, State.DELIVERED)}
-        assert due == set(self.payloads)
+        assert due <= set(self.payloads), f"lost: {sorted(due - set(self.payloads))}"
+        assert due == set(self.payloads), f"never stored: {sorted(set(self.payloads) - due)}"
         assert [event["n"] for event in self.events] == list(range(1, len(due) + 1))
         for event_id, payloads in self.payloads.items():
             assert len(set(payloads)) == 1, f"{event_id} arrived with different contents"
