@@ -32,6 +32,8 @@ REQUIRED = {"unit.id": "wangqing-07", "mqtt.host": "broker.example.org"}
 
 NEVER_SHOWN = frozenset({"mqtt.password_file", "remote.trusted_keys"})
 
+_MOST_SUGGESTIONS = 20
+
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,60}")
 _OCTAL = re.compile(r"[-+]?0[0-9_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9_]+(:[0-9]+)+(\.[0-9_]*)?")
@@ -95,7 +97,9 @@ def _structure(section: str, given: Mapping[str, object], faults: dict[str, Faul
         path = joined(section, key_shown(key))
         if key not in known:
             where = f"in {section}" if section else "at the top"
-            faults[path] = Fault(path, f"is not a known key {where}", suggestion(section, key))
+            # To look for what was meant takes a while: not for a document that is nonsense throughout.
+            hint = suggestion(section, key) if len(faults) < _MOST_SUGGESTIONS else ""
+            faults[path] = Fault(path, f"is not a known key {where}", hint)
         elif path not in sections():
             sound[key] = value
         elif isinstance(value, Mapping):

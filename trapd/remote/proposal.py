@@ -15,6 +15,7 @@ import rfc8785
 
 from trapd.config import Settings
 from trapd.config.overlay import refused_changes
+from trapd.config.words import key_shown
 from trapd.errors import BadDocument, ConfigurationError, Fault
 from trapd.records import Moment
 from trapd.remote.ledger import VERSION_STEP, Ledger, Overlay
@@ -73,7 +74,7 @@ def hash_of(document: Mapping[str, Any]) -> str:
 
 def read(document: Mapping[str, Any], kid: str | None) -> Desired:
     """The parts of a document whose signature has been seen to. Raises Refused with every fault."""
-    faults = [Fault(name, "is not a known key here") for name in sorted(set(document) - _FIELDS)]
+    faults = [Fault(key_shown(name), "is not a known key here") for name in sorted(set(document) - _FIELDS)]
     version, txn, doc = document.get("version"), document.get("txn"), document.get("doc")
     if document.get("v") != 1:
         faults.append(Fault("v", "must be 1"))
