@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.store import FULL
 from tests.stages.control_driver import PROVED, ControlDriver
 from tests.stages.driver import Bench
-from trapd.errors import Fault
+from trapd.errors import BadDocument, Fault
 from trapd.records import Considered
 from trapd.wire.authority import Authority
 from trapd.wire.signing import Keyring
@@ -105,6 +106,30 @@ def test_a_document_waits_for_a_link_that_has_proved_itself(control: ControlDriv
     assert (codes(control), control.restarts) == ([202], 1)
     control.turn(3)
     assert control.restarts == 1
+
+
+def test_one_that_the_full_store_did_not_take_is_considered_later(control: ControlDriver) -> None:
+    """It is retained: the broker would not say it again before the next connection."""
+    consider = control.overlays.consider
+
+    def full(*_: object, **__: object) -> None:
+        control.overlays.consider = consider
+        raise FULL
+
+    control.overlays.consider = full
+    control.say(LEAF, DOCUMENT)
+    assert codes(control) == []
+    control.turn()
+    assert (codes(control), control.restarts) == ([202], 1)
+
+
+def test_one_without_a_canonical_form_is_refused_and_forgotten(control: ControlDriver) -> None:
+    def nothing_canonical(*_: object, **__: object) -> None:
+        raise BadDocument("this document has no canonical form")
+
+    control.overlays.consider = nothing_canonical
+    control.say(LEAF, DOCUMENT)
+    assert (codes(control), reports(control)) == ([400], [])
 
 
 def test_one_that_comes_during_a_trial_is_considered_when_that_has_ended(control: ControlDriver) -> None:
