@@ -49,7 +49,7 @@ def test_half_a_character_is_refused(text: str) -> None:
 
 
 def test_whole_characters_are_taken_however_they_are_written() -> None:
-    assert inbound.document(br'{"a":"\ud83d\ude00 \\ud800"}') == {"a": "\U0001f600 \\ud800"}
+    assert inbound.document(rb'{"a":"\ud83d\ude00 \\ud800"}') == {"a": "\U0001f600 \\ud800"}
 
 
 @pytest.mark.parametrize(("levels", "taken"), [(31, True), (32, False), (900, False)])
