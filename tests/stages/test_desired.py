@@ -146,6 +146,16 @@ def test_one_that_comes_during_a_trial_is_considered_when_that_has_ended(control
     assert control.restarts == 1
 
 
+def test_what_comes_while_the_process_ends_begins_no_second_trial(control: ControlDriver) -> None:
+    """The next process considers it: it may not run on what this one knows."""
+    control.say(LEAF, DOCUMENT)
+    assert control.overlays.asked[-1][3] is True
+    control.say(LEAF, DOCUMENT.replace(b"5", b"6"))
+    control.say("cmd/config_rollback", b'{"txn":"t","args":{}}')
+    control.turn(3)
+    assert [ready for *_, ready in control.overlays.asked[1:]] == [False, False]
+
+
 def test_a_trial_that_fails_is_reported_and_begins_anew(control: ControlDriver) -> None:
     control.overlays.trial = True
     control.overlays.ends = Considered(500, 5, "x", (Fault("", "no camera"),), changed=True, restart=True)

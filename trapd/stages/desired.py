@@ -56,14 +56,15 @@ class Desired:
         self._eyes = eyes
         self._trail = trail
         self._restart = restart
+        self._leaving = False  # another process takes over: nothing new is begun
         self._later: Received | None = None  # the newest that could not be considered yet
         self._probe = secrets.token_hex(16).encode()
         self._probe_due_ns = 0
 
     @property
     def ready(self) -> bool:
-        """Whether the link has proved itself under this configuration."""
-        return self._eyes.standing() >= _PROVED
+        """Whether a trial may begin: the link has proved itself under this configuration, and it stays."""
+        return not self._leaving and self._eyes.standing() >= _PROVED
 
     def take(self, session: Session, message: Received) -> None:
         """A document of `config/desired`. Empty means no opinion."""
@@ -134,6 +135,7 @@ class Desired:
         """Restart where it says so."""
         if considered.restart:
             log.warning("restarting with another configuration")
+            self._leaving = True
             self._restart()
 
     def _tell(self, session: Session, considered: Considered, kid: str | None) -> None:
