@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.crash import figures
+
 SKIPS = Path(__file__).with_name("skips.txt")
 PORTS_FOLDER = "contracts"
 
@@ -105,7 +107,13 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests ran per backend; scripts/test adds up the runs of all runtimes."""
+    """Print the figures that tests told. Say how many tests ran per backend; scripts/test adds up the runs of
+    all runtimes.
+    """
+    if figures.LINES:
+        terminalreporter.section("figures")
+        for line in figures.LINES:
+            terminalreporter.write_line(line)
     if not _ran:
         return
     lines = [f"{backend}: {count}" for backend, count in sorted(_ran.items())]

@@ -36,11 +36,3 @@ def recorded(*options: str) -> Recording:
 def workload() -> Recording:
     """The workload over the store as it is."""
     return recorded()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures."""
-    if figures.LINES:
-        terminalreporter.section("crash figures")
-        for line in figures.LINES:
-            terminalreporter.write_line(line)
