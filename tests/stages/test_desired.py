@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.store import FULL
 from tests.stages.control_driver import PROVED, ControlDriver
 from tests.stages.driver import Bench
-from trapd.errors import Fault
+from trapd.errors import BadDocument, Fault
 from trapd.records import Considered
 from trapd.wire.authority import Authority
 from trapd.wire.signing import Keyring
@@ -107,6 +108,30 @@ def test_a_document_waits_for_a_link_that_has_proved_itself(control: ControlDriv
     assert control.restarts == 1
 
 
+def test_one_that_the_full_store_did_not_take_is_considered_later(control: ControlDriver) -> None:
+    """It is retained: the broker would not say it again before the next connection."""
+    consider = control.overlays.consider
+
+    def full(*_: object, **__: object) -> None:
+        control.overlays.consider = consider
+        raise FULL
+
+    control.overlays.consider = full
+    control.say(LEAF, DOCUMENT)
+    assert codes(control) == []
+    control.turn()
+    assert (codes(control), control.restarts) == ([202], 1)
+
+
+def test_one_without_a_canonical_form_is_refused_and_forgotten(control: ControlDriver) -> None:
+    def nothing_canonical(*_: object, **__: object) -> None:
+        raise BadDocument("this document has no canonical form")
+
+    control.overlays.consider = nothing_canonical
+    control.say(LEAF, DOCUMENT)
+    assert (codes(control), reports(control)) == ([400], [])
+
+
 def test_one_that_comes_during_a_trial_is_considered_when_that_has_ended(control: ControlDriver) -> None:
     control.overlays.trial = True
     control.overlays.verdict = Considered(409, 5, "x", (Fault("", "another version is on trial"),))
@@ -119,6 +144,16 @@ def test_one_that_comes_during_a_trial_is_considered_when_that_has_ended(control
     control.turn(2)
     assert codes(control) == [409, 200, 202]
     assert control.restarts == 1
+
+
+def test_what_comes_while_the_process_ends_begins_no_second_trial(control: ControlDriver) -> None:
+    """The next process considers it: it may not run on what this one knows."""
+    control.say(LEAF, DOCUMENT)
+    assert control.overlays.asked[-1][3] is True
+    control.say(LEAF, DOCUMENT.replace(b"5", b"6"))
+    control.say("cmd/config_rollback", b'{"txn":"t","args":{}}')
+    control.turn(3)
+    assert [ready for *_, ready in control.overlays.asked[1:]] == [False, False]
 
 
 def test_a_trial_that_fails_is_reported_and_begins_anew(control: ControlDriver) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from tests.brokers import Listener, embedded, mosquitto
 from tests.system.daemon import BASE, Daemon, Heard
-from trapd.demo.broker import EmbeddedBroker, MosquittoBroker
+from tests.system.site import Kit, make_kit
+from trapd.demo.broker import EmbeddedBroker, MosquittoBroker, mosquitto_program
 from trapd.demo.photographs import make_bursts
 
 __all__ = ["embedded", "mosquitto"]
@@ -23,6 +24,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photographs")
     make_bursts(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def kit(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Kit:
+    """Certificates, passwords and photographs for sites."""
+    if mosquitto_program() is None:
+        pytest.skip("Mosquitto is not installed")
+    return make_kit(tmp_path_factory.mktemp, photographs)
 
 
 @pytest.fixture(params=["embedded", pytest.param("mosquitto", marks=pytest.mark.rig)])

@@ -41,6 +41,37 @@ def test_the_largest_integer_that_is_exact() -> None:
         inbound.document(b'{"a":-9007199254740993}')
 
 
+@pytest.mark.parametrize("text", [r'{"a":"\ud800"}', r'{"\uDFFF":1}', r'{"a":[{"b":"x\ud83dy"}]}'])
+def test_half_a_character_is_refused(text: str) -> None:
+    """No database takes it, and nothing can be signed with it: it would end whoever works with it later."""
+    with pytest.raises(BadDocument, match="half a character"):
+        inbound.document(text.encode())
+
+
+def test_whole_characters_are_taken_however_they_are_written() -> None:
+    assert inbound.document(rb'{"a":"\ud83d\ude00 \\ud800"}') == {"a": "\U0001f600 \\ud800"}
+
+
+@pytest.mark.parametrize(("levels", "taken"), [(31, True), (32, False), (900, False)])
+def test_depth_is_bounded(levels: int, taken: bool) -> None:
+    text = b'{"a":' + b"[" * levels + b"]" * levels + b"}"
+    if taken:
+        inbound.document(text)
+        return
+    with pytest.raises(BadDocument):
+        inbound.document(text)
+
+
+@pytest.mark.parametrize(("values", "taken"), [(998, True), (1000, False)])
+def test_a_configuration_has_so_many_values(values: int, taken: bool) -> None:
+    found = {"doc": {"list": [0] * values}}
+    if taken:
+        inbound.configuration(found)
+        return
+    with pytest.raises(inbound.TooLarge):
+        inbound.configuration(found)
+
+
 def test_size_is_looked_at_before_anything_else() -> None:
     just = b'{"a":"' + b"x" * (inbound.MOST_BYTES - 8) + b'"}'
     assert len(just) == inbound.MOST_BYTES

@@ -15,6 +15,9 @@ import click
 from trapd.cli.options import config_option
 from trapd.errors import StageStuck
 
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+_received: list[int] = []
+
 
 @click.command()
 @config_option
@@ -49,7 +52,7 @@ def run(config: str | None) -> None:
             raise
         click.echo(f"trapd: {error}", err=True)
         again = True
-    if again:
+    if again and not _told_to_end():
         manager.alive()
         _begin_again()
 
@@ -59,6 +62,7 @@ def _begin_again() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    # Signals are held back (see _told_to_end) until the new interpreter has its handlers.
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
 
 
@@ -73,7 +77,7 @@ def _stop_on_signal() -> threading.Event:
     numbers, written = os.pipe()
     os.set_blocking(written, False)
     signal.set_wakeup_fd(written)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         signal.signal(number, _noted)
 
     def listen() -> None:
@@ -81,11 +85,20 @@ def _stop_on_signal() -> threading.Event:
         stop.set()
 
     threading.Thread(target=listen, name="signals", daemon=True).start()
+    # The process that began anew as this one has held them back.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     return stop
 
 
-def _noted(number: int, frame: FrameType | None) -> None:
-    """Nothing is left to do: its number is in the pipe."""
+def _noted(number: int, _frame: FrameType | None) -> None:
+    """Its number is in the pipe already; here it is noted for who wants to begin anew."""
+    _received.append(number)
+
+
+def _told_to_end() -> bool:
+    """Whether a signal came while the stages ended for another reason. From now on signals wait."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    return bool(_received)
 
 
 def _leave_if_stuck(error: Exception) -> None:

@@ -13,6 +13,7 @@ from trapd.config.nearest import suggested_path
 from trapd.config.schema import Settings, keys, sections
 from trapd.errors import Fault
 
+_MOST_SUGGESTIONS = 20  # each takes a while to find
 SAME_ASPECT = 0.01  # sizes are even whole numbers: 4056 x 3040 and 640 x 480 mean the same
 
 
@@ -73,9 +74,12 @@ def _reserve_fits_the_budget(settings: Settings) -> Iterator[Fault]:
 
 def _locks_name_keys(settings: Settings) -> Iterator[Fault]:
     known = keys().keys() | sections().keys()
-    for index, name in enumerate(settings.remote.locked):
-        if not name or name not in known:
-            yield Fault(f"remote.locked[{index}]", "must name a key or a group of keys", suggested_path(name))
+    unknown = [
+        (index, name) for index, name in enumerate(settings.remote.locked) if name not in known or not name
+    ]
+    for count, (index, name) in enumerate(unknown):
+        hint = suggested_path(name) if count < _MOST_SUGGESTIONS else ""
+        yield Fault(f"remote.locked[{index}]", "must name a key or a group of keys", hint)
 
 
 RULES = tuple(

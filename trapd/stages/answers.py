@@ -10,6 +10,8 @@ from trapd.stages.declined import Declined
 from trapd.store import Session
 from trapd.wire.window import Backoff
 
+_REFUSED = 0x80  # reason codes from here on
+
 
 class Answers:
     """`receipts`: an event stays until its receiver has confirmed it; the broker's word only marks it."""
@@ -26,6 +28,7 @@ class Answers:
         if message is None:
             return
         self._backoff.proved()
+        connection.proved = connection.proved or answer.reason < _REFUSED
         if acknowledged(message.kind, message.retain, answer.reason):
             connection.heard(message.kind)
             connection.taken(message)

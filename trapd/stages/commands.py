@@ -15,7 +15,8 @@ from trapd.stages import fetch
 from trapd.stages.fetch import Answer
 from trapd.stages.orders import REMOTE, Orders
 from trapd.store import Session
-from trapd.wire.authority import CANNOT, CONFLICT, INVALID, OK
+from trapd.wire import inbound
+from trapd.wire.authority import CANNOT, CONFLICT, INVALID, OK, TOO_LARGE
 from trapd.wire.inbound import Request
 
 Facts = Mapping[str, int | float | str | bool]
@@ -120,6 +121,10 @@ def reboot(means: Means, session: Session, asked: Asked) -> Outcome:
 def config_patch(means: Means, session: Session, asked: Asked) -> Outcome:
     """A merge patch on the configuration in force."""
     request = asked.request
+    try:
+        inbound.configuration(request.args)
+    except inbound.TooLarge as error:
+        return Outcome(Answer(TOO_LARGE, error=str(error)))
     return _configured(means.overlays.patch(request.txn, request.args, kid=asked.kid, ready=asked.ready))
 
 

@@ -57,7 +57,7 @@ class Connection:
     up: bool = False
     up_ns: int = 0
     leaving: bool = False
-    proved: bool = False  # a publish was answered
+    proved: bool = False  # a publish was answered, and not refused
     heard_by_broker: bool = False  # it took our subscriptions
     largest_bytes: int | None = None
     chunk_bytes: int = 65_536
@@ -121,7 +121,6 @@ class Connection:
         """The broker answered; None for a token that is not in flight."""
         self.window.answered(token, now_ns / NS_PER_S)
         message = self.in_flight.pop(token, None)
-        self.proved = self.proved or message is not None
         if message is not None:
             self._out.discard((message.row, message.part))
         return message

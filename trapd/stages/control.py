@@ -155,8 +155,9 @@ class Control(Stage):
     def _take(self, session: Session, message: Received) -> None:
         asked = self._topics.parse(message.topic)
         if asked is None:
-            return
-        if asked.asks is Asks.CONFIG:
+            error = Refused(NOT_FOUND, "no command has such a name")
+            self._refuse(session, _Caller("cmd/?", ()), error)
+        elif asked.asks is Asks.CONFIG:
             self._desired.take(session, message)
         elif asked.group is None:
             self._command(session, message, asked)
@@ -164,6 +165,8 @@ class Control(Stage):
             # A group's units do not all answer at once.
             due_ns = self._clock.boot_ns() + int(self._draw.uniform(0, _GROUP_WITHIN_S) * NS_PER_S)
             self._later.append((due_ns, message, asked))
+        else:
+            session.counters.add("commands_dropped")
 
     def _take_later(self, session: Session) -> None:
         now_ns = self._clock.boot_ns()
@@ -175,6 +178,8 @@ class Control(Stage):
     def _command(self, session: Session, message: Received, asked: Operator) -> None:
         name = asked.command or ""
         shown = command(name) if asked.group is None else f"_group/{asked.group}/{command(name)}"
+        if message.retained and not message.payload:
+            return  # somebody clears it at the broker
         if message.retained:
             # It would be obeyed again with every connection; nor is it answered, with every connection.
             log.warning("a retained %s is refused; clear it at the broker", name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from trapd.errors import BadDocument
+from trapd.errors import BadDocument, StoreFull
 from trapd.ports import Clock, Overlays, Received
 from trapd.records import Considered, Kind
 from trapd.rules import NS_PER_S
@@ -55,14 +56,15 @@ class Desired:
         self._eyes = eyes
         self._trail = trail
         self._restart = restart
+        self._leaving = False  # another process takes over: nothing new is begun
         self._later: Received | None = None  # the newest that could not be considered yet
         self._probe = secrets.token_hex(16).encode()
         self._probe_due_ns = 0
 
     @property
     def ready(self) -> bool:
-        """Whether the link has proved itself under this configuration."""
-        return self._eyes.standing() >= _PROVED
+        """Whether a trial may begin: the link has proved itself under this configuration, and it stays."""
+        return not self._leaving and self._eyes.standing() >= _PROVED
 
     def take(self, session: Session, message: Received) -> None:
         """A document of `config/desired`. Empty means no opinion."""
@@ -72,6 +74,7 @@ class Desired:
         kid: str | None = None
         try:
             document = inbound.document(message.payload)
+            inbound.configuration(document)
             kid = self._authority.check(self._topic, document)
         except inbound.TooLarge as error:
             self._refuse(session, Refused(TOO_LARGE, str(error)))
@@ -81,13 +84,25 @@ class Desired:
             self._refuse(session, error)
         else:
             on_trial = self._overlays.on_trial
-            considered = self._overlays.consider(document, kid=kid, ready=self.ready)
+            considered = self._consider(session, message, document, kid)
             if considered is None:
                 return
             if considered.code == 0 or (on_trial and considered.code == CONFLICT):
                 self._later = message
             if considered.code:
                 self._tell(session, considered, kid)
+
+    def _consider(
+        self, session: Session, message: Received, document: Mapping[str, Any], kid: str | None
+    ) -> Considered | None:
+        try:
+            return self._overlays.consider(document, kid=kid, ready=self.ready)
+        except BadDocument as error:  # it is JSON, and has no canonical form
+            self._refuse(session, Refused(INVALID, error.message))
+        except StoreFull:
+            self._later = message  # retained: it would not come again before the next connection
+            raise
+        return None
 
     def look(self, session: Session) -> None:
         """Every turn: how the trial goes, and whether what had to wait may be considered now."""
@@ -120,6 +135,7 @@ class Desired:
         """Restart where it says so."""
         if considered.restart:
             log.warning("restarting with another configuration")
+            self._leaving = True
             self._restart()
 
     def _tell(self, session: Session, considered: Considered, kid: str | None) -> None:

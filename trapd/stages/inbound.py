@@ -53,11 +53,17 @@ class Inbound:
             case Asks.AVAILABILITY:
                 self._availability(session, connection, message)
             case Asks.COMMAND | Asks.CONFIG if self._pass_on is not None:
-                if not self._pass_on(message):
-                    log.warning("%s is passed over: too much waits already", message.topic[:_SHOWN])
-                    session.counters.add("commands_dropped")
+                self._hand_on(session, message)
+            case None if self._pass_on is not None and self._topics.is_command(message.topic):
+                # A name that no command can have: an attempt all the same, and recorded.
+                self._hand_on(session, message)
             case _:
-                log.info("message on %s: not understood by this version", message.topic[:_SHOWN])
+                log.info("message on %r: not understood by this version", message.topic[:_SHOWN])
+
+    def _hand_on(self, session: Session, message: Received) -> None:
+        if self._pass_on is not None and not self._pass_on(message):
+            log.warning("%r is passed over: too much waits already", message.topic[:_SHOWN])
+            session.counters.add("commands_dropped")
 
     def _availability(self, session: Session, connection: Connection, message: Received) -> None:
         """An earlier link's will may come when this one is up already."""
@@ -75,7 +81,7 @@ class Inbound:
         if receipt.epoch is not None and receipt.upto is not None:
             if not session.outbox.receipt_upto(receipt.epoch, receipt.upto):
                 log.warning(
-                    "a receipt for numbers that were never given: %s up to %d",
+                    "a receipt for numbers that were never given: %r up to %d",
                     receipt.epoch[:_SHOWN],
                     receipt.upto,
                 )

@@ -16,6 +16,8 @@ CONFLICT, EXPIRED, TOO_LARGE, CANNOT, QUARANTINED = 409, 410, 413, 422, 423
 ROLLED_BACK, NO_ROOM = 500, 507
 """What an answer's code says; the contract's section 3."""
 
+_MOST_FAULTS = 100
+
 
 class Refused(TrapdError):
     """A document or a command that is not obeyed: the code, and every fault at once."""
@@ -24,6 +26,9 @@ class Refused(TrapdError):
         super().__init__(message, hint)
         self.code = code
         self.faults = faults or (Fault("", message, hint),)
+        if len(faults) > _MOST_FAULTS:
+            more = Fault("", f"and {len(faults) - _MOST_FAULTS} more faults", "put these right first")
+            self.faults = (*faults[:_MOST_FAULTS], more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ from trapd.wire.authority import Period, period_of
 MOST_BYTES = 262_144
 """Larger payloads are not looked into: 5,000 ids, or a complete configuration, have room in it."""
 
+MOST_CONFIGURED = 1000
+"""Values in a configuration from afar at most: with every key and the longest lists there are some 300."""
+
+_DEEPEST = 32
 _LARGEST = 2**53  # beyond it, JSON numbers differ between programs
 _LONGEST_ID = 128
 _LONGEST_TXN = 128
@@ -70,7 +74,23 @@ def document(payload: bytes) -> dict[str, Any]:
         raise BadDocument(f"this is no JSON that is taken: {str(error)[:_SHOWN]}") from error
     if not isinstance(found, dict):
         raise BadDocument("this is JSON, and no object")
+    if _levels(found) > _DEEPEST:
+        raise BadDocument(f"there are more than {_DEEPEST} objects or lists within each other")
+    if rb"\u" in payload:
+        _refuse_half_characters(found)
     return found
+
+
+def configuration(value: object) -> None:
+    """Raises TooLarge for more than anybody configures: to find every fault of it would take too long."""
+    count, waiting = 0, [value]
+    while waiting and count <= MOST_CONFIGURED:
+        item = waiting.pop()
+        below = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        waiting += below
+        count += len(below)
+    if count > MOST_CONFIGURED:
+        raise TooLarge(f"this has more than {MOST_CONFIGURED} values", "a configuration has fewer")
 
 
 def receipt(payload: bytes) -> Receipt:
@@ -141,6 +161,30 @@ def _ranges(value: object) -> tuple[tuple[int, int], ...]:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _levels(value: object) -> int:
+    """How many objects and lists lie within each other; no further than one too many."""
+    level: list[object] = [value]
+    for deep in range(_DEEPEST + 1):
+        below: list[object] = []
+        nested = False
+        for item in level:
+            if isinstance(item, dict | list):
+                nested = True
+                below += item.values() if isinstance(item, dict) else item
+        if not nested:
+            return deep
+        level = below
+    return _DEEPEST + 1
+
+
+def _refuse_half_characters(found: object) -> None:
+    """JSON can name half of a pair (`\\ud800`): no database takes it, and nothing can be signed with it."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadDocument("a text holds half a character") from None
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -33,6 +33,13 @@ _GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[a-z0-9_]{1,64}")  # of an alert or a command
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # of an event or a photograph
 _LONGEST_BASE_BYTES = 256
+_TAKEN = frozenset(
+    {
+        AVAILABILITY, BIRTH, STATE, "alert", EVENT, "thumb", "media", CLOCK, "config", TRAIL, PROBE,
+        "cmd", RECEIPT,
+    }
+)  # fmt: skip
+"""What has its place below a unit: an answer that somebody wants elsewhere never goes there."""
 _ELSEWHERE = "@"  # begins a leaf that is a whole topic
 _FORBIDDEN = re.compile(r"[#+\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -135,11 +142,20 @@ class Topics:
                 return Operator(Asks.COMMAND, command, group)
         return None
 
+    def is_command(self, topic: str) -> bool:
+        """Whether it lies where commands come, whatever its name is."""
+        return topic.startswith(self.full("cmd/"))
+
     def may_answer_to(self, response_topic: str) -> bool:
-        """Whether an answer may go there: below this unit or the common place for replies, nowhere else."""
-        below = (f"{self.base}/{self.unit}/", f"{self.base}/_reply/")
+        """Whether an answer may go there: below this unit or the common place for replies, nowhere else.
+
+        Nor to a leaf that has its own meaning: the unit must not command itself, nor speak out of turn.
+        """
+        own = self.full("")
+        if response_topic.startswith(own) and response_topic[len(own) :].partition("/")[0] in _TAKEN:
+            return False
         return (
-            response_topic.startswith(below)
+            response_topic.startswith((own, f"{self.base}/_reply/"))
             and not _FORBIDDEN.search(response_topic)
             and len(response_topic.encode()) <= 2 * _LONGEST_BASE_BYTES
         )
