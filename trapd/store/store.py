@@ -254,10 +254,14 @@ def in_use(root: Path) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return True
+        return _holder(lock) != str(os.getpid())
     finally:
         os.close(lock)
     return False
+
+
+def _holder(lock: int) -> str:
+    return os.pread(lock, 32, 0).decode("ascii", "replace").strip()
 
 
 def _take_lock(root: Path) -> int:
@@ -268,7 +272,7 @@ def _take_lock(root: Path) -> int:
             with suppress(OSError):  # who has it is said for people; a full disk need not stop us
                 os.pwrite(lock, f"{os.getpid():<15}\n".encode(), 0)
         except BlockingIOError:
-            holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = _holder(lock) or "unknown"
             os.close(lock)
             raise StoreLocked(
                 f"another trapd (process {holder}) uses {root}",
