@@ -285,7 +285,7 @@ def test_an_answer_to_a_patch_is_short(remote: RemoteDriver) -> None:
     doc = {f"k{number}": number for number in range(300)}
     remote.say("cmd/config_patch", command(args={"base": 0, "version": 1, "patch": doc}))
     (found,) = [json.loads(payload) for payload in remote.bench.leaf("res/config_patch")]
-    assert len(found["data"]["errors"]) == 101
+    assert len(found["data"]["errors"]) == 51
 
 
 def test_a_flood_of_groups(remote: RemoteDriver) -> None:
