@@ -163,9 +163,9 @@ def test_the_service_manager_hears_ready_and_watchdog(daemon: Daemon, tmp_path: 
         ear.settimeout(30)
         daemon.start({"NOTIFY_SOCKET": str(path)})
         seen = b""
-        while b"WATCHDOG=1" not in seen or b"READY=1" not in seen:
+        # Opening the store feeds the watchdog too; what counts here is what comes after.
+        while b"READY=1" not in seen or b"WATCHDOG=1" not in seen.partition(b"READY=1")[2]:
             seen += ear.recv(4096) + b"\n"
-        assert seen.index(b"READY=1") < seen.index(b"WATCHDOG=1")
         assert daemon.stop() == 0
         rest = b""
         while b"STOPPING=1" not in rest:
