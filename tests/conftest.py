@@ -1,6 +1,6 @@
 """What holds for every test: Hypothesis's profiles, the rule on skips, and the count of tests by backend.
 
-Imports nothing but pytest and Hypothesis: it also serves the small environment of tflite-runtime.
+Needs nothing but pytest and Hypothesis: it also serves the small environment of tflite-runtime.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import figures
 
 SKIPS = Path(__file__).with_name("skips.txt")
 PORTS_FOLDER = "contracts"
@@ -105,13 +107,19 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests ran per backend; scripts/test adds up the runs of all runtimes."""
-    if not _ran:
-        return
+    """Say what was proved, and how many tests ran per backend; scripts/test gathers it from all its runs."""
+    _write(terminalreporter, "proofs", list(figures.report()), "TRAPD_TEST_FIGURES")
     lines = [f"{backend}: {count}" for backend, count in sorted(_ran.items())]
-    terminalreporter.section("tests run, by backend")
+    _write(terminalreporter, "tests run, by backend", lines, "TRAPD_TEST_COUNTS")
+
+
+def _write(reporter: pytest.TerminalReporter, title: str, lines: list[str], variable: str) -> None:
+    """A section of the report, and the same in the file that this variable of the environment names."""
+    if not lines:
+        return
+    reporter.section(title)
     for line in lines:
-        terminalreporter.write_line(line)
-    if counts := os.environ.get("TRAPD_TEST_COUNTS"):
-        with Path(counts).open("a", encoding="utf-8") as file:
+        reporter.write_line(line)
+    if copy := os.environ.get(variable):
+        with Path(copy).open("a", encoding="utf-8") as file:
             file.writelines(line + "\n" for line in lines)

@@ -22,6 +22,7 @@ from trapd.backends.camera_replay import ReplayCamera
 from trapd.backends.sensor_timer import TimerSensor
 from trapd.config import Loaded, load
 from trapd.errors import CameraUnavailable, SensorUnavailable, StageFailed, StoreLocked
+from trapd.host import notify
 from trapd.host.notify import ServiceManager
 from trapd.records import Event, FrameScore, Small, State
 from trapd.remote.start import begin
@@ -178,12 +179,13 @@ def test_a_daemon_from_trigger_to_outbox_and_a_clean_end(document: dict[str, Any
     config = loaded(document)
     with running(config) as daemon:
         daemon.until(lambda: sum(event.state is State.KEPT for event in daemon.look()) >= 3)
-        daemon.until(lambda: "WATCHDOG=1" in daemon.heard())
+        ready = daemon.heard().index("READY=1")
+        daemon.until(lambda: "WATCHDOG=1" in daemon.heard()[ready:])
         daemon.end()
         assert daemon.error is None
         heard = daemon.heard()
     assert heard[0].startswith("EXTEND_TIMEOUT_USEC=")
-    assert heard.index("READY=1") < heard.index("WATCHDOG=1") < heard.index("STOPPING=1")
+    assert ready < heard.index("WATCHDOG=1", ready) < heard.index("STOPPING=1")
     assert any(line.startswith("STATUS=offline, ") for line in heard)
     with looking(config) as session:
         assert {"event", "thumb", "state", "control"} <= set(session.outbox.depth())
@@ -261,6 +263,24 @@ def test_a_database_that_was_damaged_is_an_alert_and_nothing_is_lost(document: d
         with looking(config) as session:
             assert session.epoch != epoch
     assert len(list(root.glob("trapd.db.damaged-*"))) == 1
+
+
+def test_the_manager_hears_of_a_long_start_all_the_while(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would end a rebuild that takes longer than the start time-out, again and again."""
+    config = loaded(document)
+    with running(config) as daemon:
+        daemon.until(lambda: len(daemon.look()) >= 5)
+    photographs = list((daemon.root / "media").glob("*/*.jpg"))
+    (daemon.root / "trapd.db").unlink()
+    monkeypatch.setattr(notify, "_STARTING_EVERY_S", 0.0)  # every step is heard
+    with running(config) as daemon:
+        heard = daemon.heard()
+    before = heard[: heard.index("READY=1")]
+    extended = [line for line in before if line.startswith("EXTEND_TIMEOUT_USEC=")]
+    assert len(extended) > 3 * len(photographs)  # listed, read, adopted
+    assert before.count("WATCHDOG=1") == len(extended)
 
 
 class Broken(FakeClassifier):

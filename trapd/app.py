@@ -71,13 +71,13 @@ def run(start: Start, *, stop: threading.Event, manager: ServiceManager) -> bool
     )
 
     def open_store() -> Store:
-        manager.extend_start(120)  # recovery of a large store takes its time
         return Store.open(
             Path(settings.storage.path),
             settings.unit.id,
             clock=clock,
             max_bytes=settings.storage.max_bytes,
             min_free_bytes=settings.storage.min_free_bytes,
+            each=manager.starting,
         )
 
     while (store := standby.open(open_store, stop)) is not None:

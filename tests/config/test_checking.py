@@ -20,7 +20,7 @@ WORDS: list[tuple[str, Any, str, str]] = [
     ("mqtt.port", [1], "must be a whole number from 1 to 65535, is a list of 1", ""),
     ("mqtt.port", {}, "must be a whole number from 1 to 65535, is a group of keys", ""),
     ("mqtt.port", 10**80, "must be a whole number from 1 to 65535, is a number of more than 60 digits", ""),
-    ("unit.latitude", 91, "must be a number from -90 to 90, or null, is 91", ""),
+    ("unit.latitude", 91, "must be a number from -90 to 90, or null", ""),
     ("sensor.active_high", "high", "must be true or false, is 'high'", ""),
     ("sensor.pins", [], "must be a list of one or more BCM pin numbers, such as [17], is a list of 0", ""),
     ("sensor.pins", [4, 4], "names 4 twice", "once is enough"),

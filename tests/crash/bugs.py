@@ -1,15 +1,20 @@
-"""Faults put into the store on purpose, each of the kind that only a power cut shows."""
+"""Faults put into the store on purpose, most of the kind that only a power cut shows."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
-from trapd.store import burst, damage, database, durable, recovery, thumbs
+from trapd.errors import StoreError
+from trapd.records import Message
+from trapd.store import burst, damage, database, durable, log, outbox, recovery, schema, thumbs
 from trapd.store.database import Database
+from trapd.store.outbox import Outbox
+from trapd.store.rows import EPOCH, REBUILT, Meta
 
 
 def _nothing(*_: object) -> None:
@@ -90,12 +95,82 @@ def thumbs_not_secured() -> None:
     vars(thumbs)["secure"] = lambda *_: 0
 
 
+def row_gone_when_taken() -> None:
+    """A row is deleted when it is handed out to be sent, and not when it was acknowledged."""
+    right = Outbox.next
+
+    def _next(self: Outbox, limit: int, **choice: Any) -> list[Message]:
+        taken = right(self, limit, **choice)
+        self.acknowledge([message.row for message in taken])
+        return taken
+
+    vars(outbox)["Outbox"].next = _next
+
+
+def refused_commit_trusted() -> None:
+    """A transaction that the disk refused is taken for done."""
+    right = Database.write
+
+    @contextmanager
+    def _write(self: Database) -> Iterator[sqlite3.Connection]:
+        begun = False
+        try:
+            with right(self) as connection:
+                begun = True
+                yield connection
+        except StoreError:
+            if not begun:
+                raise
+
+    vars(database)["Database"].write = _write
+
+
+def failed_log_trusted() -> None:
+    """What stands in a log whose sync has failed is built upon."""
+    vars(log)["Log"].mend = _nothing
+
+
+def rebuild_noted_later() -> None:
+    """That a database takes another's place is noted in a transaction of its own, behind its epoch."""
+    right = recovery.begin_epoch
+
+    def _begin_epoch(
+        database: Database, taken: frozenset[str], drawn: Iterator[str], *, takes_place: bool
+    ) -> str:
+        is_new = Meta(database).get(EPOCH) is None
+        epoch = right(database, taken, drawn, takes_place=False)
+        if is_new and takes_place:
+            Meta(database).put(REBUILT, "{}")
+        return epoch
+
+    vars(recovery)["begin_epoch"] = _begin_epoch
+
+
+def migration_in_pieces() -> None:
+    """Each statement of a migration is a transaction of its own, the new version's number the first."""
+
+    def _migrate(database: Database, migrations: tuple[tuple[str, ...], ...] = schema.MIGRATIONS) -> None:
+        version = database.number("PRAGMA user_version")
+        for number, statements in enumerate(migrations[version:], version + 1):
+            header = (f"PRAGMA application_id = {schema.APPLICATION_ID}", f"PRAGMA user_version = {number}")
+            for statement in (*header, *statements):
+                with database.write() as connection:
+                    connection.execute(statement)
+
+    vars(schema)["migrate"] = _migrate
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "no-file-sync": no_file_sync,
     "no-folder-sync": no_folder_sync,
     "link-before-sync": link_before_sync,
     "no-transaction-sync": no_transaction_sync,
     "thumbs-not-secured": thumbs_not_secured,
+    "row-gone-when-taken": row_gone_when_taken,
+    "refused-commit-trusted": refused_commit_trusted,
+    "failed-log-trusted": failed_log_trusted,
+    "rebuild-noted-later": rebuild_noted_later,
+    "migration-in-pieces": migration_in_pieces,
     "found-names-trusted": found_names_trusted,
     "found-folder-trusted": found_folder_trusted,
     "found-log-trusted": found_log_trusted,

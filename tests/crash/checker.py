@@ -21,7 +21,7 @@ from tests.store.common import ANIMAL, CONTEXT, capture, files_below
 from trapd.records import Event, State
 from trapd.store import Session, Store, reserve
 
-_LATER_MS = 1_700_300_000_000
+_LATER_MS = 1_700_600_000_000
 _ALL = 10_000
 _AMPLE_BYTES = 10**9
 _OUTBOX = (
@@ -195,7 +195,9 @@ class _Found:
 
     def _outbox(self, promises: Promises) -> Iterator[str]:
         for row, promised in promises.rows.items():
-            if row not in promises.may_be_gone() and not self._holds(row, promised):
+            if row in promises.may_be_gone() or self._holds(row, promised):
+                continue
+            if not (promises.evicting_undelivered and self._thumb_given_up(promised)):
                 yield f"outbox row {row} ({promised.leaf}) is gone and was never sent"
         for number, held in self.rows.items():
             if held["leaf"] in promises.retained:
@@ -203,6 +205,16 @@ class _Found:
                     yield f"{held['leaf']} holds {held['payload']!r}, not its newest value"
             elif held["id"] not in promises.settling and held["leaf"] not in promises.requesting:
                 yield f"outbox row {number} ({held['leaf']}) is nobody's"
+
+    def _thumb_given_up(self, promised: Row) -> bool:
+        """Its thumbnail had to go for space, counted, and only after every photograph settled before it."""
+        event = self.events.get(str(promised.event))
+        if event is None or event.n is None or promised.leaf != f"thumb/{event.id}":
+            return False
+        before = [each for each in self.events.values() if each.n is not None and each.n <= event.n]
+        photographs = [medium.path for each in before for medium in each.media if medium.path]
+        counted = self._session.counters.all().get("evicted.thumbs", 0)
+        return event.thumb is None and counted > 0 and not photographs
 
     def _holds(self, row: int, promised: Row) -> bool:
         if promised.retained:

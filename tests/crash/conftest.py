@@ -1,27 +1,22 @@
-"""What the crash suites share: the recording of one whole run, and their figures in pytest's report."""
+"""What the crash suites share: the recording of one whole run."""
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.crash import figures
 from tests.crash.pool import scratch_place
-from tests.crash.recording import Recording, record
+from tests.crash.recording import Recording, cannot_record, record
 from tests.crash.sweep import STORE
-
-# Worked towards: two of the proofs still find what the store has to learn. `scripts/prove` runs them all; in
-# every run is the model of the disk that they stand on.
-collect_ignore_glob = [] if figures.PROVE else ["test_[!d]*.py"]
 
 
 def recorded(*options: str) -> Recording:
     """The whole workload, or one with a bug in the store."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
+    why_not = cannot_record()
+    if why_not is not None:
+        pytest.skip(why_not)
     with tempfile.TemporaryDirectory(dir=scratch_place()) as scratch:
         folder = Path(scratch) / "disk"
         folder.mkdir()
@@ -36,11 +31,3 @@ def recorded(*options: str) -> Recording:
 def workload() -> Recording:
     """The workload over the store as it is."""
     return recorded()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures."""
-    if figures.LINES:
-        terminalreporter.section("crash figures")
-        for line in figures.LINES:
-            terminalreporter.write_line(line)

@@ -27,7 +27,7 @@ from tests.crash.sweep import STORE, happen, happen_all
 
 KILL = "signal=KILL"
 _CHANGING = ("write", "pwrite64", "ftruncate", "link", "linkat", "rename", "renameat", "renameat2")
-_FOLDERS = ("mkdir", "mkdirat", "unlink", "unlinkat")
+_FOLDERS = ("mkdir", "mkdirat", "rmdir", "unlink", "unlinkat")
 _SYNCING = ("fsync", "fdatasync")
 _GROWING = ("write", "pwrite64", "link", "linkat", "mkdir", "mkdirat")
 _KILLED = -9
@@ -75,14 +75,14 @@ def places(recording: Recording) -> list[Call]:
 
 
 def of_each_kind(calls: Sequence[Call], most: int) -> list[Call]:
-    """At most so many of each kind of place, over the whole run. A kind: the call, the path's letters."""
+    """At most so many of each kind of place, evenly over the run. A kind: the call, the path's letters."""
     kinds: dict[tuple[str, str], list[Call]] = {}
     for call in calls:
         kinds.setdefault((call.name, _DIGITS.sub("0", call.path)), []).append(call)
     chosen = []
     for found in kinds.values():
-        step = max(1, len(found) // most)
-        chosen += found[::step][:most]
+        count = min(most, len(found))
+        chosen += [found[number * len(found) // count] for number in range(count)]
     return chosen
 
 

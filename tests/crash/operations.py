@@ -5,6 +5,7 @@ Paths are relative to the recorded folder, "" being that folder itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,3 +110,13 @@ Operation = (
     | FolderRemoved
     | Said
 )
+
+
+def end_of_life(operations: Sequence[Operation], life: int) -> int:
+    """How many operations there are until a process that works on the store ends for the `life`-th time."""
+    ends = [
+        number
+        for number, each in enumerate(operations, 1)
+        if isinstance(each, Said) and each.word["deed"] == "close"
+    ]
+    return ends[life - 1]

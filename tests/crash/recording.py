@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.crash import operations as op
@@ -63,6 +65,17 @@ class Recording:
     said: tuple[str, ...]
     exit_code: int
     errors: str
+
+
+@cache
+def cannot_record() -> str | None:
+    """Why no process can be recorded on this machine; None where one can."""
+    if shutil.which("strace") is None:
+        return "strace is not installed"
+    tried = subprocess.run(["strace", "-qq", "-o", os.devnull, "true"], capture_output=True, check=False)
+    if tried.returncode == 0:
+        return None
+    return f"no process may be traced here: {tried.stderr.decode(errors='replace').strip()}"
 
 
 def record(arguments: Sequence[str], folder: Path, trace: Path, *, inject: Sequence[str] = ()) -> Recording:

@@ -13,7 +13,7 @@ from tests.fakes.clock import FakeClock
 
 def main() -> None:
     """Recover on the day of the first life, take a burst and deliver it."""
-    with life(begin(), FakeClock(), clean=True, max_bytes=AMPLE_BYTES) as it:
+    with life(begin().root, FakeClock(), clean=True, max_bytes=AMPLE_BYTES) as it:
         if it is None:
             sys.exit("the store could not start")
         it.record()

@@ -9,18 +9,29 @@ from pathlib import Path
 from tests.crash import operations as op
 from tests.crash.pool import in_processes, scratch_place
 from tests.crash.recording import record
-from tests.crash.sweep import STORE, Cut, Swept, rebuild, sweep_here
+from tests.crash.sweep import SHALLOW, STORE, Cut, Depth, Swept, rebuild, sweep_here
 
 
 def cut_recoveries(
-    operations: Sequence[op.Operation], cuts: Sequence[Cut], *, draws: int, options: Sequence[str] = ()
+    operations: Sequence[op.Operation],
+    cuts: Sequence[Cut],
+    depth: Depth = SHALLOW,
+    *,
+    measure: Sequence[Depth] = (),
+    options: Sequence[str] = (),
 ) -> dict[Cut, Swept]:
     """Rebuild each of these crash states, record its recovery, and cut that at every point."""
-    jobs = [(tuple(operations), cut, draws, options) for cut in cuts]
+    jobs = [(tuple(operations), cut, depth, measure, options) for cut in cuts]
     return dict(zip(cuts, in_processes(_cut_one, jobs), strict=True))
 
 
-def _cut_one(operations: Sequence[op.Operation], cut: Cut, draws: int, options: Sequence[str]) -> Swept:
+def _cut_one(
+    operations: Sequence[op.Operation],
+    cut: Cut,
+    depth: Depth,
+    measure: Sequence[Depth],
+    options: Sequence[str],
+) -> Swept:
     with tempfile.TemporaryDirectory(dir=scratch_place()) as scratch:
         disk = Path(scratch) / "disk"
         disk.mkdir()
@@ -31,4 +42,4 @@ def _cut_one(operations: Sequence[op.Operation], cut: Cut, draws: int, options: 
             swept = Swept()
             swept.breaches[cut] = [f"the first recovery ended with {recording.exit_code}: {recording.errors}"]
             return swept
-        return sweep_here(recording.operations, start, draws=draws)
+        return sweep_here(recording.operations, start, depth, measure=measure)

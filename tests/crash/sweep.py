@@ -29,12 +29,31 @@ _EXAMPLES = 3  # of each kind of recovery
 
 
 @dataclass(frozen=True, slots=True)
+class Depth:
+    """Which of all states are opened. `every`: those of each so-manieth point alone.
+
+    `draws` 0: of a point what was synced, everything, and one other way, all ways in turn. Else every way,
+    the random ones so many times.
+    """
+
+    draws: int = 0
+    every: int = 1
+
+
+SHALLOW = Depth()
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
-    """One crash state: after so many operations, in this way; `draw` tells random ones apart."""
+    """One crash state: after so many operations, in this way; `draw` tells random ones apart.
+
+    `shallow`: the shallow depth has it too.
+    """
 
     point: int
     way: Way
     draw: int = 0
+    shallow: bool = True
 
     def __str__(self) -> str:
         return f"after operation {self.point}, {self.way.name.lower()} {self.draw}"
@@ -50,13 +69,17 @@ class Start:
 
 @dataclass(slots=True)
 class Swept:
-    """`points`: how many there are. `states`: those opened, by way. `examples`: cuts by kind of recovery."""
+    """`points`: how many there are. `states`: those opened, by way. `measured`: how many another depth has.
+
+    `examples`: cuts by kind of recovery, shallow ones first.
+    """
 
     points: int = 0
     states: Counter[Way] = field(default_factory=Counter)
     breaches: dict[Cut, list[str]] = field(default_factory=dict)
     examples: dict[tuple[str, ...], list[Cut]] = field(default_factory=dict)
     undone: int = 0
+    measured: Counter[Depth] = field(default_factory=Counter)
 
     def add(self, other: Swept) -> None:
         """What else was found in the same recording."""
@@ -64,18 +87,22 @@ class Swept:
         self.states += other.states
         self.breaches |= other.breaches
         self.undone += other.undone
+        self.measured |= other.measured
         for kind, cuts in other.examples.items():
-            self.examples[kind] = [*self.examples.get(kind, []), *cuts][:_EXAMPLES]
+            self._keep(kind, cuts)
 
     def note(self, cut: Cut, findings: Findings) -> None:
         """One state was opened."""
         self.states[cut.way] += 1
         self.undone += findings.undone
-        examples = self.examples.setdefault(findings.kind, [])
-        if len(examples) < _EXAMPLES:
-            examples.append(cut)
+        self._keep(findings.kind, [cut])
         if findings.breaches:
             self.breaches[cut] = findings.breaches
+
+    def _keep(self, kind: tuple[str, ...], cuts: list[Cut]) -> None:
+        """The first of them, however the work was shared out."""
+        found = [*self.examples.get(kind, []), *cuts]
+        self.examples[kind] = sorted(found, key=_rank)[:_EXAMPLES]
 
     def __str__(self) -> str:
         ways = ", ".join(f"{count} {way.name.lower()}" for way, count in self.states.items())
@@ -85,34 +112,45 @@ class Swept:
 
 
 def sweep(
-    operations: Sequence[op.Operation], *, draws: int, most_breaches: int | None = None, since: int = 0
+    operations: Sequence[op.Operation],
+    depth: Depth = SHALLOW,
+    *,
+    measure: Sequence[Depth] = (),
+    most_breaches: int | None = None,
+    since: int = 0,
 ) -> Swept:
     """Cut at every point in turn, on a disk that was empty before.
 
-    `most_breaches`: so many are enough. `since`: pass over the points before this operation.
-
-    `draws` 0 (short): of each point what was synced, everything, and one other way, all ways in turn. Else
-    every way at every point, the random ones so many times.
+    `measure`: other depths whose states are counted only. `most_breaches`: so many are enough. `since`: pass
+    over the points before this operation.
     """
     swept = Swept()
-    jobs = [(tuple(operations), draws, most_breaches, since, number) for number in range(PROCESSES)]
+    jobs = [(tuple(operations), depth, measure, most_breaches, since, number) for number in range(PROCESSES)]
     for share in in_processes(_share, jobs):
         swept.add(share)
     return swept
 
 
 def _share(
-    operations: Sequence[op.Operation], draws: int, most: int | None, since: int, number: int
+    operations: Sequence[op.Operation],
+    depth: Depth,
+    measure: Sequence[Depth],
+    most: int | None,
+    since: int,
+    number: int,
 ) -> Swept:
     share = (number, PROCESSES)
-    return sweep_here(operations, Start(), draws=draws, share=share, most_breaches=most, since=since)
+    return sweep_here(
+        operations, Start(), depth, measure=measure, share=share, most_breaches=most, since=since
+    )
 
 
 def sweep_here(
     operations: Sequence[op.Operation],
     start: Start,
+    depth: Depth = SHALLOW,
     *,
-    draws: int,
+    measure: Sequence[Depth] = (),
     share: tuple[int, int] = (0, 1),
     most_breaches: int | None = None,
     since: int = 0,
@@ -122,7 +160,7 @@ def sweep_here(
     logging.disable(logging.CRITICAL)  # a start that finds damage says so, thousands of times
     swept = Swept()
     disk, promises = start.disk, start.promises
-    known: tuple[int, int] | None = None
+    chosen, others = _Choice(depth), [_Choice(other) for other in measure]
     jobs = 0
     with tempfile.TemporaryDirectory(dir=scratch_place()) as scratch:
         for point in range(len(operations) + 1):
@@ -131,11 +169,9 @@ def sweep_here(
             if most_breaches is not None and len(swept.breaches) >= most_breaches:
                 break
             swept.points += 1
-            for cut in _cuts(point, swept.points, disk, draws):
-                if cut.way is Way.SYNCED:
-                    if known == (disk.synced, promises.kept):
-                        continue  # the same state and the same promises as at the last point
-                    known = (disk.synced, promises.kept)
+            for other in others:
+                swept.measured[other.depth] += sum(1 for _ in other.cuts(point, swept.points, start))
+            for cut in chosen.cuts(point, swept.points, start):
                 jobs += 1
                 if jobs % share[1] == share[0]:
                     swept.note(cut, _try(disk, promises, cut, Path(scratch) / "disk", check))
@@ -171,14 +207,32 @@ def happen_all(disk: Disk, promises: Promises, operations: Sequence[op.Operation
         happen(disk, promises, operation)
 
 
-def _cuts(point: int, number: int, disk: Disk, draws: int) -> Iterator[Cut]:
-    yield Cut(point, Way.SYNCED)
-    yield Cut(point, Way.ALL)
-    if not disk.unsynced:
-        return
-    for way in _IN_TURN if draws else (_IN_TURN[number % len(_IN_TURN)],):
-        for draw in range(max(draws, 1) if way in MIXED else 1):
-            yield Cut(point, way, draw)
+class _Choice:
+    """The cuts of one depth, from point to point."""
+
+    def __init__(self, depth: Depth) -> None:
+        self.depth = depth
+        self._known: tuple[int, int] | None = None
+
+    def cuts(self, point: int, number: int, start: Start) -> Iterator[Cut]:
+        """Those of the `number`-th point, which is behind operation `point`."""
+        if number % self.depth.every:
+            return
+        known = (start.disk.synced, start.promises.kept)
+        if self._known != known:  # else the same state and the same promises as at the last point
+            self._known = known
+            yield Cut(point, Way.SYNCED)
+        yield Cut(point, Way.ALL)
+        if not start.disk.unsynced:
+            return
+        turn = _IN_TURN[number % len(_IN_TURN)]
+        for way in _IN_TURN if self.depth.draws else (turn,):
+            for draw in range(max(self.depth.draws, 1) if way in MIXED else 1):
+                yield Cut(point, way, draw, shallow=way is turn and draw == 0)
+
+
+def _rank(cut: Cut) -> tuple[bool, int, int, int]:
+    return not cut.shallow, cut.point, list(Way).index(cut.way), cut.draw
 
 
 def _lay_out(disk: Disk, cut: Cut, to: Path) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.crash import operations as op
 from tests.crash.disk import Disk, Way
-from tests.crash.recording import Recording, Unknown, record
+from tests.crash.recording import Recording, Unknown, cannot_record, record
 from tests.crash.sweep import STORE
 
 pytestmark = [
     pytest.mark.rig,
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
+    pytest.mark.skipif(cannot_record() is not None, reason=str(cannot_record())),
 ]
 
 
@@ -135,3 +134,8 @@ def test_the_log_begins_anew_behind_a_checkpoint(workload: Recording) -> None:
                 headers += fd in logs
     starts = sum(isinstance(each, op.Said) and each.word["deed"] == "open" for each in workload.operations)
     assert headers > starts
+
+
+def test_a_day_that_is_over_and_empty_goes(workload: Recording) -> None:
+    """Else no cut and no fault would ever meet it."""
+    assert any(isinstance(each, op.FolderRemoved) for each in workload.operations)

@@ -1,8 +1,8 @@
 """The life of a store that the crash suites cut short: three starts, and everything that a unit writes.
 
-`python -m tests.crash.workload ROOT [--bug NAME]`. Every error of the store is said and the work goes on, as
-the daemon does; any other error ends the process with 3. Nothing here is random, so that the n-th system call
-of one run is the n-th of the next.
+`python -m tests.crash.workload ROOT [--bug NAME] [--life counts]`. Every error of the store is said and the
+work goes on, as the daemon does; any other error ends the process with 3. Nothing here is random, so that the
+n-th system call of one run is the n-th of the next.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.crash import bugs
@@ -29,6 +30,7 @@ AMPLE_BYTES = 10**9
 _TIGHT_BYTES = 60_000  # less than what lies there: everything that may go is evicted
 RESERVE_BYTES = 10_000  # the real one only makes each of thousands of states larger
 _CHUNK_BYTES = 2000
+_DAYS_LATER_MS = 1_700_300_000_000
 _BEFORE_MIDNIGHT_MS = 1_700_063_997_000  # 23:59:57 in the time zone of CONTEXT
 _PICTURE = jpeg(200, 150, quality=95)
 UNEXPECTED = 3
@@ -223,7 +225,7 @@ def second(it: Life) -> None:
 
 
 def third(it: Life) -> None:
-    """A good end lies behind: what still waits is judged, a burst fails half-way, the card is nearly full."""
+    """Days later: what still waits is judged, a burst fails half-way, the card is nearly full."""
     attempt(lambda: it.record(camera_fails=True), "record")
     attempt(lambda: it.settle(keep=True), "settle")
     attempt(it.session.outbox.replay_retained, "replay")
@@ -246,34 +248,51 @@ def _demand(it: Life) -> None:
 def run(root: Path) -> None:
     """All three lives."""
     clock = FakeClock()
-    for deeds, clean, max_bytes in (
-        (first, False, AMPLE_BYTES),
-        (second, True, _TIGHT_BYTES),
-        (third, True, _TIGHT_BYTES),
+    for deeds, wall_ms, clean, max_bytes in (
+        (first, None, False, AMPLE_BYTES),
+        (second, None, True, _TIGHT_BYTES),
+        (third, _DAYS_LATER_MS, True, _TIGHT_BYTES),
     ):
+        if wall_ms is not None:
+            clock.set_wall(wall_ms)
         with life(root, clock, clean=clean, max_bytes=max_bytes) as it:
             if it is not None:
                 deeds(it)
 
 
-def begin() -> Path:
-    """Read the command line and put in the bug that it asks for; gives the root."""
+def run_counts(root: Path) -> None:
+    """Transactions without a sync between others that have one, and more than one start."""
+    clock = FakeClock()
+    for start in range(2):
+        with life(root, clock, clean=False) as it:
+            for number in range(3 if it is not None else 0):
+                attempt(it.count, "count")
+                attempt(partial(it.put, f'{{"n":{3 * start + number}}}'), "put")
+                attempt(it.record, "record")
+                attempt(partial(it.settle, keep=True), "settle")
+            if it is not None:
+                attempt(it.session.database.checkpoint, "checkpoint")
+                attempt(it.record, "record")
+
+
+def begin() -> argparse.Namespace:
+    """Read the command line and put in the bug that it asks for; gives `root` and `life`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("root", type=Path)
     parser.add_argument("--bug", choices=sorted(bugs.BUGS))
+    parser.add_argument("--life", choices=("all", "counts"), default="all")
     asked = parser.parse_args()
     logging.disable(logging.CRITICAL)  # it writes, where faults are put into writes
     reserve._BYTES = RESERVE_BYTES
     if asked.bug:
         bugs.BUGS[asked.bug]()
-    root: Path = asked.root
-    return root
+    return asked
 
 
 def main() -> int:
-    root = begin()
+    asked = begin()
     try:
-        run(root)
+        (run if asked.life == "all" else run_counts)(asked.root)
     except BaseException:
         os.writev(2, [traceback.format_exc().encode()])
         return UNEXPECTED

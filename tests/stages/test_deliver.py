@@ -310,3 +310,14 @@ def test_for_what_is_retained_and_for_answers_nobody_is_success(bench: Bench, li
     bench.alerts.raise_("camera", "no camera", "look")
     link.connect()
     assert link.waiting() == []
+
+
+def test_an_earlier_links_will_is_put_right(bench: Bench, link: DeliverDriver) -> None:
+    """It may come when the unit is back already, and would stand for as long as the unit is there."""
+    link.connect()
+    link.broker.say(f"{BASE}/availability", b"offline", retain=True)
+    link.turn(3)
+    assert link.broker.retained[f"{BASE}/availability"] == b"online"
+    link.forget()
+    link.turn(5)
+    assert link.leaves() == []  # its own word coming back is no reason for another

@@ -286,3 +286,21 @@ def test_a_model_that_breaks_its_promise_ends_the_stage_and_is_closed(bench: Ben
     with screening(bench, Fatal(), opened=False) as screen, pytest.raises(AssertionError):
         screen.stage.run()
     assert bench.events()[0].state is State.CAPTURED
+
+
+@pytest.mark.parametrize(("frame_s", "state"), [(2.0, State.CAPTURED), (0.1, State.KEPT)])
+def test_a_stop_does_not_wait_for_a_slow_model(bench: Bench, frame_s: float, state: State) -> None:
+    """The burst is judged by the next process, as if this one had never begun: no attempt is counted."""
+    bench.burst(frames=3)
+    classifier = FakeClassifier()
+    with screening(bench, classifier, opened=False) as screen:
+
+        def take_long() -> None:
+            bench.clock.advance(frame_s)
+            screen.stage.stop.set()
+
+        classifier.judging = take_long
+        screen.stage.run()
+    (event,) = bench.events()
+    assert event.state is state
+    assert len(classifier.judged) == (1 if state is State.CAPTURED else 3)

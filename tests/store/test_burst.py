@@ -174,3 +174,29 @@ def test_the_exif_of_another_unit_is_a_mistake(tmp_path: Path) -> None:
             trigger=Trigger("timer", "", 0),
             config="",
         )
+
+
+def test_the_names_of_a_burst_that_failed_are_removed_durably(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could bring them back, long after their number was given to another burst."""
+    clock = FakeClock()
+    synced: list[int] = []
+    real = os.fsync
+
+    def fails_once(fd: int) -> None:
+        at = Path(f"/proc/self/fd/{fd}").readlink()
+        if at.parent.name == "media" and at.is_dir():
+            synced.append(len(files_below(at)))
+            if len(synced) == 1:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(fd)
+
+    with running(tmp_path, clock) as (store, _):
+        files, moment = begin(store, clock)
+        for number in range(3):
+            files.add(frame(moment, number))
+        with monkeypatch.context() as disk, pytest.raises(StoreError):
+            disk.setattr("trapd.store.durable.os.fsync", fails_once)
+            files.commit()
+        assert synced == [3, 0]

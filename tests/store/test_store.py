@@ -240,6 +240,22 @@ def test_a_lost_or_torn_thumbnail_is_made_again_the_same(tmp_path: Path) -> None
         assert store.thumb(event) is None
 
 
+@pytest.mark.parametrize("best", ["gone", "never there"])
+def test_a_lost_thumbnail_is_made_again_from_another_photograph(tmp_path: Path, best: str) -> None:
+    """A verdict's box may point at a photograph that is evicted, or that a cut took with its burst."""
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        event = capture(store, session, clock, frames=1 if best == "never there" else 3)
+        event = session.events.settle(event.id, ANIMAL, thumb=store.write_thumb(event, 0, 9000))
+        assert event.thumb is not None
+        (tmp_path / event.thumb[0]).unlink()
+        if best == "gone":
+            (tmp_path / str(event.media[1].path)).unlink()  # the one that ANIMAL's best box is in
+        again = store.thumb(event)
+        assert again is not None
+        assert again.startswith(b"\xff\xd8")
+
+
 def test_no_thumbnail_where_none_fits(tmp_path: Path) -> None:
     clock = FakeClock()
     with running(tmp_path, clock) as (store, session):

@@ -24,6 +24,9 @@ def run(config: str | None) -> None:
     Ends with 0 on SIGTERM or Ctrl-C, 1 when a part failed (the service manager starts it again, and
     start-up is recovery), 78 when the local configuration cannot be used.
     """
+    from trapd.host.memory import keep_small
+
+    keep_small()
     stop = _stop_on_signal()
     from trapd.config import find
     from trapd.remote import start as starting

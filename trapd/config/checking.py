@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 # What the operator must say, with an example; it stands in for the missing value while the rest is checked.
 REQUIRED = {"unit.id": "wangqing-07", "mqtt.host": "broker.example.org"}
 
-NEVER_SHOWN = frozenset({"mqtt.password_file", "remote.trusted_keys"})
+# Faults may be published: where exactly the unit hangs is for poachers as good as a map.
+NEVER_SHOWN = frozenset(
+    {"unit.latitude", "unit.longitude", "mqtt.username", "mqtt.password_file", "remote.trusted_keys"}
+)
+_MOST_SUGGESTIONS = 20  # each costs a comparison with every key
 
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,60}")
 _OCTAL = re.compile(r"[-+]?0[0-9_]+")
@@ -95,7 +99,10 @@ def _structure(section: str, given: Mapping[str, object], faults: dict[str, Faul
         path = joined(section, key_shown(key))
         if key not in known:
             where = f"in {section}" if section else "at the top"
-            faults[path] = Fault(path, f"is not a known key {where}", suggestion(section, key))
+            hint = (
+                suggestion(section, key) if len(faults) < _MOST_SUGGESTIONS else "trapd schema lists the keys"
+            )
+            faults[path] = Fault(path, f"is not a known key {where}", hint)
         elif path not in sections():
             sound[key] = value
         elif isinstance(value, Mapping):

@@ -15,7 +15,7 @@ from pathlib import Path
 from trapd.config.advice import warnings
 from trapd.config.checking import check, counted
 from trapd.config.document import read
-from trapd.config.overlay import merged
+from trapd.config.overlay import merged, overlaid, unlocked
 from trapd.config.schema import Settings, keys
 from trapd.config.words import shown
 from trapd.errors import ConfigurationError, Fault
@@ -56,10 +56,12 @@ def find(path: str | None, places: Sequence[Path] = PLACES) -> Path:
     )
 
 
-def load(path: Path, over: Mapping[str, object] | None = None) -> Loaded:
-    """Read and check `path`. Relative paths in it start at its folder. `over`: what lies over it, from afar.
+def load(path: Path, over: Mapping[str, object] | None = None, *, locked_too: bool = False) -> Loaded:
+    """Read and check `path`. Relative paths in it start at its folder.
 
-    Raises ConfigurationError with every fault, in the order of the file.
+    `over`: what lies over it, from afar; of locked keys the file's own value counts. `locked_too`: every word
+    of `over` counts, to see what it would change. Raises ConfigurationError with every fault, in the order of
+    the file; none of them shows a value of the file in place of one of `over`.
     """
     document = read(_text(path))
     if document.data is None:
@@ -67,8 +69,12 @@ def load(path: Path, over: Mapping[str, object] | None = None) -> Loaded:
     if not isinstance(document.data, dict):
         message = f"the file must hold groups of keys, holds {shown(document.data)}"
         raise _unusable(path, message, "begin with unit: and mqtt:")
-    data = merged(document.data, over) if over else document.data
-    settings, faults = check(data, path.absolute().parent, document.places, document.faults)
+    data, places = document.data, document.places
+    if over:
+        said = over if locked_too else unlocked(data, over)
+        data = merged(data, said)
+        places = {at: place for at, place in places.items() if not overlaid(at, said)}
+    settings, faults = check(data, path.absolute().parent, places, document.faults)
     if settings is None:
         raise ConfigurationError(f"{path} has {counted(faults)}", tuple(faults))
     return Loaded(settings, warnings(settings), fingerprint(settings), path)

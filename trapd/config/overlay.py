@@ -5,11 +5,12 @@ Pure; called by `trapd.remote`. What may never be changed from afar is decided h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+from trapd.config.checking import NEVER_SHOWN
 from trapd.config.schema import Settings, keys, value_of
 from trapd.errors import Fault
 
@@ -22,18 +23,21 @@ _NEVER = frozenset(
         "remote.require_signature", "remote.allow_plaintext", "remote.locked", ROTATED,
     }
 )  # fmt: skip
-_HIDDEN = frozenset({"unit.latitude", "unit.longitude", "mqtt.password_file", "mqtt.username"})
+_HIDDEN = NEVER_SHOWN - {ROTATED}
 _IN_PLACE_OF_HIDDEN = "(hidden)"
 
 
 def merged(local: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`local` with what `over` says in its place, group by group; lists and values are replaced whole."""
+    """`local` with what `over` says in its place, group by group; lists and values are replaced whole.
+
+    A group with nothing under it says nothing.
+    """
     result = dict(local)
     for key, value in over.items():
         below = result.get(key)
         if isinstance(value, Mapping) and (below is None or isinstance(below, Mapping)):
             result[key] = merged(below or {}, value)
-        else:
+        elif value is not None or not isinstance(below, Mapping):
             result[key] = value
     return result
 
@@ -60,19 +64,58 @@ def never_from_afar() -> tuple[str, ...]:
 def locked(settings: Settings) -> tuple[str, ...]:
     """All keys that cannot be changed from afar, those that `remote.locked` names included."""
     named = settings.remote.locked
-    return tuple(
-        path
-        for path in keys()
-        if path in never_from_afar() or any(path == name or path.startswith(f"{name}.") for name in named)
-    )
+    return tuple(path for path in keys() if path in never_from_afar() or _is_named(path, named))
+
+
+def unlocked(local: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `over` counts with this local file: all but the locked keys, which the local file alone says.
+
+    A document repeats them as they were when it was sent; the local file may have been changed since, by
+    somebody who stood there. A change of trusted keys was signed, and counts. `local` may be faulty.
+    """
+    remote = local.get("remote")
+    named = remote.get("locked") if isinstance(remote, Mapping) else None
+    if not isinstance(named, list):
+        named = list(keys()["remote.locked"].default)
+    fixed = {path for path in never_from_afar() if path != ROTATED}
+    return _without(over, lambda path: path in fixed or _is_named(path, named))
+
+
+def overlaid(path: str, over: Mapping[str, Any]) -> bool:
+    """Whether the value at this fault path is what `over` says, and not the local file."""
+    value: Any = over
+    for name in path.partition("[")[0].split("."):
+        if not isinstance(value, Mapping):
+            return value is not None
+        if name not in value:
+            return False
+        value = value[name]
+    return not isinstance(value, Mapping)
+
+
+def depth_within(value: object, most: int) -> bool:
+    """Whether no more than `most` objects and lists lie within each other; counted without recursion."""
+    level: list[Any] = [value]
+    for _ in range(most + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return True
+        level = [below for item in level for below in (item.values() if isinstance(item, dict) else item)]
+    return False
 
 
 def refused_changes(present: Settings, wanted: Settings, *, may_rotate: bool) -> tuple[Fault, ...]:
-    """Each locked key that `wanted` would change. Repeating a value is no change."""
+    """Each locked key that `wanted` would change. Repeating a value is no change.
+
+    `may_rotate`: a trusted key has signed it. Where the local file names the trusted keys in remote.locked,
+    not even that changes them.
+    """
+    named = present.remote.locked
     return tuple(
-        Fault(path, "cannot be changed from afar", _why(path))
+        Fault(path, "cannot be changed from afar", _why(path, named))
         for path in locked(present)
-        if value_of(wanted, path) != value_of(present, path) and not (path == ROTATED and may_rotate)
+        if value_of(wanted, path) != value_of(present, path)
+        and not (path == ROTATED and may_rotate and not _is_named(path, named))
     )
 
 
@@ -92,9 +135,25 @@ def _holds_a_path(annotation: object) -> bool:
     return annotation is Path or any(_holds_a_path(part) for part in get_args(annotation))
 
 
-def _why(path: str) -> str:
+def _is_named(path: str, named: Sequence[object]) -> bool:
+    return any(path == name or path.startswith(f"{name}.") for name in named)
+
+
+def _without(doc: Mapping[str, Any], is_gone: Callable[[str], bool], prefix: str = "") -> dict[str, Any]:
+    """`doc` without the keys that are gone; a group said to be empty keeps what is gone out of it."""
+    left: dict[str, Any] = {}
+    for key, value in doc.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            left[key] = _without(value, is_gone, f"{path}.")
+        elif not is_gone(path):
+            left[key] = value
+    return left
+
+
+def _why(path: str, named: Sequence[object]) -> str:
+    if _is_named(path, named):
+        return "it is named in remote.locked of the local file"
     if path == ROTATED:
         return "a change of keys must be signed by a key of the present list"
-    if path in never_from_afar():
-        return "it is set in the local file alone"
-    return "it is named in remote.locked of the local file"
+    return "it is set in the local file alone"

@@ -1,4 +1,4 @@
-"""Talking to the service manager (sd_notify(3)): READY, STATUS, WATCHDOG, STOPPING. Main thread.
+"""Talking to the service manager (sd_notify(3)): starting, READY, STATUS, WATCHDOG, STOPPING. Main thread.
 
 Does nothing where nobody listens: trapd runs the same without systemd.
 """
@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Mapping
+
+_STARTING_EVERY_S = 1.0
+_STARTING_MORE_S = 120
 
 
 class ServiceManager:
     """The other end of NOTIFY_SOCKET."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        self._started_s = -_STARTING_EVERY_S
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
@@ -29,9 +34,16 @@ class ServiceManager:
         """Feed the watchdog; only on observed progress."""
         self._send("WATCHDOG=1")
 
-    def extend_start(self, seconds: float) -> None:
-        """Recovery takes longer than the start time-out: ask for more."""
-        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
+    def starting(self) -> None:
+        """The store is being opened, and that goes on: called at every step, heard once a second.
+
+        Moves the start time-out to 120 s from now, and feeds the watchdog, which counts where the store is
+        opened anew.
+        """
+        now_s = time.monotonic()
+        if now_s - self._started_s >= _STARTING_EVERY_S:
+            self._started_s = now_s
+            self._send(f"EXTEND_TIMEOUT_USEC={_STARTING_MORE_S * 1_000_000}\nWATCHDOG=1")
 
     def stopping(self) -> None:
         """An orderly stop has begun."""

@@ -1,4 +1,8 @@
-"""The configuration from afar, as Control sees it: judged, tried, kept or taken back. Control's thread."""
+"""The configuration from afar, as Control sees it: judged, tried, kept or taken back. Control's thread.
+
+What raises StoreError has changed nothing. What must come to an end does not wait for the disk: a trial whose
+time is over ends with this process also where that cannot be noted, for the next start does not count it.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trapd.config import Settings, load
-from trapd.config.overlay import locked, patched, redacted
-from trapd.errors import BadDocument, Fault
+from trapd.config.overlay import depth_within, locked, patched, redacted
+from trapd.errors import BadDocument, ConfigurationError, Fault, StoreError
 from trapd.ports import Clock
 from trapd.records import Considered
 from trapd.remote import proposal
-from trapd.remote.ledger import Attempt, Trial
+from trapd.remote.files import Damaged
+from trapd.remote.ledger import Attempt, Overlay, Trial, few
 from trapd.remote.proposal import Desired, Present
-from trapd.remote.start import Start, roll_back
+from trapd.remote.start import Start, roll_back, settle
+from trapd.remote.stored import DEEPEST
 from trapd.rules import NS_PER_S
 from trapd.wire import codec
 from trapd.wire.authority import CONFLICT, INVALID, OK, ON_TRIAL, QUARANTINED, ROLLED_BACK, Refused
 
 log = logging.getLogger("trapd.remote")
 
-_REMEMBER_EVERY_S = 10.0
+_AGAIN_S = 10.0
 
 NEEDS = {
     "link": "the unit did not come back to the broker",
@@ -35,6 +41,7 @@ NEEDS = {
 """What has to be seen before a trial is kept, and what is said where it was not."""
 _OF_THE_LINK = ("link", "heard", "puback", "probe")
 _IF_IT_WORKED = ("camera", "filter")
+_BUSY = Fault("", "another version is on trial", "this one is considered when that has ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +63,12 @@ class RemoteConfiguration:
         self._ledger = start.files.ledger()
         self._overlay = start.overlay
         self._trial = start.trial
+        self._unsettled = start.unsettled
+        self._restarting = False
         self._seen: frozenset[str] = frozenset()
         self._began_ns = clock.boot_ns()
         self._ran_before_s = start.trial.ran_s if start.trial is not None else 0.0
-        self._remembered_s = self._ran_before_s
+        self._again_s = 0.0 if start.unsettled else _AGAIN_S
 
     @property
     def on_trial(self) -> bool:
@@ -81,35 +90,31 @@ class RemoteConfiguration:
     def report(self) -> bytes:
         """The payload of `config/reported`."""
         last = self._ledger.last
-        faults = () if last is None else last.errors
-        if self._start.set_aside and not faults:
-            faults = (Fault("", self._start.set_aside),)
+        if self._start.set_aside:
+            last = last or Attempt(self._overlay.version, "", ROLLED_BACK, "local")
+            last = replace(last, errors=(*last.errors, Fault("", self._start.set_aside)))
         return codec.reported(
             version=self._overlay.version,
             phase=self.phase,
             hash_=self._start.loaded.hash,
-            attempt=None if last is None else (last.version, last.txn, last.code, faults),
+            attempt=None if last is None else (last.version, last.txn, last.code, last.errors),
             doc=redacted(self._overlay.doc),
             locked=locked(self._start.loaded.settings),
         )
 
     def consider(self, document: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered | None:
         """A whole document; None for the one of the latest attempt: it comes again with each connection."""
-        if self._ledger.last is not None and proposal.hash_of(document) == self._ledger.last.hash:
-            return None
         try:
-            desired = proposal.read(document, kid)
-        except Refused as error:
-            version, txn = document.get("version"), document.get("txn")
-            attempt = Attempt(
-                version if isinstance(version, int) and abs(version) <= 2**53 else 0,
-                txn[:128] if isinstance(txn, str) else "",
-                error.code,
-                "rejected",
-                proposal.hash_of(document),
-                error.faults,
-            )
-            return self._rejected(attempt)
+            if self._ledger.last is not None and proposal.hash_of(document) == self._ledger.last.hash:
+                return None
+            if self._is_busy:
+                return Considered(CONFLICT, *proposal.named(document), (_BUSY,))
+            try:
+                desired = proposal.read(document, kid)
+            except Refused as error:
+                return self._rejected(proposal.refused(document, error))
+        except BadDocument as error:
+            return Considered(INVALID, faults=(Fault("", error.message),))
         return self._propose(desired, ready=ready, phase="committed")
 
     def patch(self, txn: str, args: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered:
@@ -117,39 +122,51 @@ class RemoteConfiguration:
         base, version, patch = (args.get(name) for name in ("base", "version", "patch"))
         if set(args) != {"base", "version", "patch"} or not isinstance(patch, dict):
             return _invalid(txn, 'config_patch takes "base", "version" and "patch", an object')
-        if self._trial is not None:
-            return Considered(CONFLICT, self._trial.overlay.version, txn, (_BUSY,))
-        if base != self._overlay.version or isinstance(base, bool):
+        if not depth_within(patch, DEEPEST):
+            return _invalid(txn, f"patch has more than {DEEPEST} objects or lists within each other")
+        if self._is_busy:
+            return Considered(CONFLICT, self._overlay.version, txn, (_BUSY,))
+        if type(base) is not int or base != self._overlay.version:
             message = f"the version in force is {self._overlay.version}, and not the base"
             return Considered(CONFLICT, self._overlay.version, txn, (Fault("base", message, "look again"),))
-        doc = patched(self._overlay.doc, patch)
-        document = {"v": 1, "version": version, "txn": txn, "doc": doc}
+        document = {"v": 1, "version": version, "txn": txn, "doc": patched(self._overlay.doc, patch)}
         try:
             desired = replace(proposal.read(document, None), kid=kid)
-        except (Refused, BadDocument) as error:
-            faults = error.faults if isinstance(error, Refused) else (Fault("", error.message),)
-            return Considered(INVALID, 0, txn, faults)
+        except Refused as error:
+            return Considered(INVALID, 0, txn, few(error.faults))
         return self._propose(desired, ready=ready, phase="committed")
 
     def confirm(self, args: Mapping[str, Any]) -> Considered:
         """The operator keeps what is on trial; `version` names it."""
         trial = self._trial
+        if not set(args) <= {"version"}:
+            return _invalid("", 'config_confirm takes "version", and nothing else')
         version = args.get("version")
         if trial is None or (version is not None and version != trial.overlay.version):
             message = "nothing is on trial" if trial is None else "another version is on trial"
             return Considered(CONFLICT, self.version, faults=(Fault("version", message),))
-        self._trial = replace(trial, confirmed=True, ran_s=self._ran_s())
-        self._files.update(self._trial)
+        confirmed = replace(trial, confirmed=True, ran_s=self._ran_s())
+        self._files.update(confirmed)
+        self._trial = confirmed
         return Considered(OK, trial.overlay.version, trial.txn)
 
     def go_back(self, txn: str, *, ready: bool) -> Considered:
-        """End the trial; without one, try what was in force before."""
+        """End the trial; without one, try what was in force before.
+
+        Never to other trusted keys: a list of keys changes only by what one of them has signed.
+        """
         if self._trial is not None:
             return replace(self._give_up((Fault("", "the operator took it back"),)), code=OK, txn=txn)
-        previous = self._files.previous()
+        if self._is_busy:
+            return Considered(CONFLICT, self._overlay.version, txn, (_BUSY,))
+        try:
+            previous = self._files.previous()
+        except Damaged as error:
+            return Considered(CONFLICT, self.version, txn, (Fault("", error.message),))
         if self._overlay.version == 0 or previous == self._overlay:
             return Considered(CONFLICT, self.version, txn, (Fault("", "there is nothing to go back to"),))
-        if previous.version in self._ledger.quarantined:
+        # The local file alone is no version that could be sent again with another number.
+        if previous.version and previous.version in self._ledger.quarantined:
             message = f"version {previous.version}, which was before, has failed a trial since"
             return Considered(QUARANTINED, previous.version, txn, (Fault("", message),))
         return self._propose(Desired(previous, txn, confirm=False), ready=ready, phase="rolled_back")
@@ -159,33 +176,37 @@ class RemoteConfiguration:
         trial = self._trial
         self._seen = seen
         if trial is None:
-            return None
-        ran_s = self._ran_s()
+            return self._settled() if self._unsettled and self._is_time() else None
         missing = [need for need in trial.needs if need not in seen]
-        if not missing and (trial.confirmed or not trial.confirm):
-            return self._keep(trial)
-        if ran_s > trial.deadline_s:
-            reasons = [NEEDS.get(need, need) for need in missing] or ["the operator did not confirm it"]
+        reasons = [NEEDS.get(need, need) for need in missing]
+        if trial.confirm and not trial.confirmed and not missing:
+            reasons = ["the operator did not confirm it"]
+        if not reasons:
+            try:
+                return self._keep(trial)
+            except StoreError as error:
+                reasons = [error.message]
+        if self._ran_s() > trial.deadline_s:
             return self._give_up(tuple(Fault("", reason) for reason in reasons))
-        if ran_s - self._remembered_s >= _REMEMBER_EVERY_S:
-            self._remembered_s = ran_s
-            self._trial = replace(trial, ran_s=ran_s)
-            self._files.update(self._trial)
+        if self._is_time():
+            self._remember(replace(trial, ran_s=self._ran_s()))
         return None
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether a trial is not over: on, about to begin or to end with a restart, or not settled."""
+        return self._trial is not None or self._restarting or self._unsettled
 
     def _propose(self, desired: Desired, *, ready: bool, phase: str) -> Considered:
         overlay = desired.overlay
-        if self._trial is not None:
-            return Considered(CONFLICT, overlay.version, desired.txn, (_BUSY,))
-        present = self._present()
         try:
             if phase == "committed":
-                proposal.judge(desired, present)
+                proposal.judge(desired, self._present(locked_too=True))
             else:
-                proposal.fitting(overlay.doc, present, may_rotate=True)
+                proposal.fitting(overlay.doc, self._present(locked_too=False), may_rotate=False)
         except Refused as error:
             return self._rejected(
-                Attempt(overlay.version, desired.txn, error.code, "rejected", overlay.hash, error.faults)
+                Attempt(overlay.version, desired.txn, error.code, "rejected", overlay.hash, few(error.faults))
             )
         if not ready:
             return Considered(0, overlay.version, desired.txn)
@@ -195,6 +216,7 @@ class RemoteConfiguration:
         overlay = desired.overlay
         trial = Trial(
             overlay,
+            self._overlay,
             desired.txn,
             deadline_s=self._start.loaded.settings.remote.confirm_s,
             # What did not work before need not work now: a dead camera must not bar the way to its cure.
@@ -202,28 +224,44 @@ class RemoteConfiguration:
             confirm=desired.confirm,
             returns_to=phase,
         )
-        attempt = Attempt(overlay.version, desired.txn, ON_TRIAL, "trial", overlay.hash)
-        self._ledger = self._ledger.began(attempt)
-        self._files.begin(trial, self._ledger)
+        ledger = self._ledger.began(trial.attempt(ON_TRIAL, "trial"))
+        self._files.begin(trial, ledger)
+        self._ledger, self._restarting = ledger, True
         log.warning("version %d goes on trial", overlay.version)
         return Considered(ON_TRIAL, overlay.version, desired.txn, changed=True, restart=True)
 
     def _keep(self, trial: Trial) -> Considered:
-        overlay = trial.overlay
-        attempt = Attempt(overlay.version, trial.txn, OK, trial.returns_to, overlay.hash)
-        ledger = self._ledger.noted(attempt)
+        ledger = self._ledger.noted(trial.attempt(OK, trial.returns_to))
         self._files.promote(trial, ledger)
         self._ledger, self._trial = ledger, None
-        log.warning("version %d has proved itself and is kept", overlay.version)
-        return Considered(OK, overlay.version, trial.txn, changed=True)
+        log.warning("version %d has proved itself and is kept", trial.overlay.version)
+        return Considered(OK, trial.overlay.version, trial.txn, changed=True)
 
     def _give_up(self, faults: tuple[Fault, ...]) -> Considered:
         trial = self._trial
         assert trial is not None  # noqa: S101 - for mypy; the callers have looked
-        roll_back(self._files, trial, faults)
-        self._trial, self._ledger, self._overlay = None, self._files.ledger(), self._files.committed()
+        try:
+            roll_back(self._files, trial, faults)
+        except StoreError as error:
+            log.error("that cannot be noted yet: %s", error)
+        attempt = trial.attempt(ROLLED_BACK, "rolled_back", few(faults))
+        self._ledger, self._trial, self._restarting = self._ledger.failed(attempt), None, True
+        self._overlay = trial.before
         version = trial.overlay.version
         return Considered(ROLLED_BACK, version, trial.txn, faults, changed=True, restart=True)
+
+    def _settled(self) -> Considered | None:
+        """End what this process's start could not; None while the disk still refuses."""
+        try:
+            settle(self._files)
+        except StoreError as error:
+            log.error("the configuration on trial cannot be ended yet: %s", error)
+            return None
+        self._ledger, self._unsettled = self._files.ledger(), False
+        last = self._ledger.last
+        if last is None:
+            return None
+        return Considered(last.code, last.version, last.txn, last.errors, changed=True)
 
     def _rejected(self, attempt: Attempt) -> Considered:
         ledger = self._ledger.noted(attempt)
@@ -231,22 +269,46 @@ class RemoteConfiguration:
         self._ledger = ledger
         return Considered(attempt.code, attempt.version, attempt.txn, attempt.errors, changed=True)
 
-    def _present(self) -> Present:
-        loaded = self._start.loaded
+    def _remember(self, trial: Trial) -> None:
+        """How long it ran. Without that, the count of starts still ends it."""
+        self._trial = trial
+        try:
+            self._files.update(trial)
+        except StoreError as error:
+            log.error("how long the trial has run cannot be noted: %s", error)
+
+    def _present(self, *, locked_too: bool) -> Present:
+        """Raises Refused where this unit could not be started again with its local file as it is now."""
+        path = self._start.loaded.path
         return Present(
-            settings=loaded.settings,
+            settings=self._as_it_would_start(),
             ledger=self._ledger,
             now=self._clock.now(),
-            effective=lambda doc: load(loaded.path, doc).settings,
+            effective=lambda doc: load(path, doc, locked_too=locked_too).settings,
             cannot=self._around.cannot,
             used_bytes=self._around.used_bytes(),
         )
 
+    def _as_it_would_start(self) -> Settings:
+        for overlay in (self._overlay, Overlay()):
+            try:
+                return load(self._start.loaded.path, overlay.doc).settings
+            except ConfigurationError:
+                continue
+        # A restart now might be the last one. What the file says is nobody's business but its owner's.
+        message = "the local configuration file has been changed and cannot be used as it is now"
+        raise Refused(INVALID, message, "trapd check, on the unit")
+
+    def _is_time(self) -> bool:
+        """Whether it is time to try again what need not be tried at every turn."""
+        here_s = self._ran_s() - self._ran_before_s
+        if here_s < self._again_s:
+            return False
+        self._again_s = here_s + _AGAIN_S
+        return True
+
     def _ran_s(self) -> float:
         return self._ran_before_s + (self._clock.boot_ns() - self._began_ns) / NS_PER_S
-
-
-_BUSY = Fault("", "another version is on trial", "this one is considered when that has ended")
 
 
 def _invalid(txn: str, message: str) -> Considered:

@@ -1,13 +1,14 @@
 """The files below `config/`: what is in force, what was before, what is on trial, what was attempted.
 
-Each is written whole or not at all, and holds its own checksum: one that a bad card has damaged counts as not
-there. Main thread before the stages run, Control's thread while they do.
+Each is written whole or not at all, and holds its own checksum: one that a bad card has damaged counts as
+damaged, whatever stands in it. What stands in the way of a file is moved aside. Main thread before the stages
+run, Control's thread while they do.
 
 A step of a trial has one line at which it happens. Cut before it the old state holds, behind it the new one,
 and start-up finishes what is left:
 
 begin      trial.json is named               (behind: the ledger is noted by the next start)
-promote    committed.json is replaced        (behind: trial.json is of the same document, and is removed)
+promote    committed.json is replaced        (behind: trial.json is of that document; the rest is done again)
 roll back  the ledger names it quarantined   (behind: trial.json is of that version, and is removed)
 """
 
@@ -17,56 +18,68 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from trapd.errors import Fault
-from trapd.remote.ledger import Attempt, Ledger, Overlay, Trial
+from trapd.errors import Fault, StoreError, TrapdError
+from trapd.remote import stored
+from trapd.remote.ledger import Ledger, Overlay, Trial
 from trapd.store import durable
+from trapd.wire.authority import OK, ON_TRIAL, ROLLED_BACK
 
 log = logging.getLogger("trapd.remote")
 
 FOLDER = "config"
 COMMITTED, PREVIOUS, TRIAL, LEDGER = "committed.json", "previous.json", "trial.json", "attempts.json"
-_MODE = 0o640
+_MOST_BYTES = 4_000_000  # ten times the largest that is written
+_ASIDE = ".set-aside"
+
+Value = TypeVar("Value")
+
+
+class Damaged(TrapdError):
+    """A file is there and cannot be used."""
 
 
 class ConfigFiles:
-    """Below `root`, which is storage.path. Raises StoreFull, StoreError where the disk refuses."""
+    """Below `root`, which is storage.path. Its steps raise StoreFull, StoreError where the disk refuses."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
         self._folders = durable.Folders()
 
-    # --- reading -----------------------------------------------------------------------------------------
+    # --- reading: nothing here raises anything but Damaged ----------------------------------------------
 
     def committed(self) -> Overlay:
-        """What is in force; the one before where that is damaged; none where there is none."""
-        for name in (COMMITTED, PREVIOUS):
-            found = self._read(name)
-            if found is not None and (overlay := _overlay(found)) is not None:
-                return overlay
-            if name == COMMITTED and not (self._folder / COMMITTED).exists():
-                return Overlay()
-        return Overlay()
+        """What is in force; version 0 where nothing was ever committed. Raises Damaged."""
+        found = self._read(COMMITTED, stored.overlay)
+        # The first promotion makes both: without its companion it did not go missing by itself.
+        if found is None and self._previous_is_there():
+            raise Damaged(f"{FOLDER}/{COMMITTED} is gone")
+        return found or Overlay()
 
     def previous(self) -> Overlay:
-        """What was in force before."""
-        found = self._read(PREVIOUS)
-        return (_overlay(found) if found is not None else None) or Overlay()
+        """What was in force before; version 0 where nothing was. Raises Damaged."""
+        return self._read(PREVIOUS, stored.overlay) or Overlay()
 
     def trial(self) -> Trial | None:
-        """What is on trial."""
-        found = self._read(TRIAL)
-        return None if found is None else _trial(found)
+        """What is on trial. Raises Damaged."""
+        return self._read(TRIAL, stored.trial)
 
     def ledger(self) -> Ledger:
-        """What was attempted."""
-        found = self._read(LEDGER)
-        return (_ledger(found) if found is not None else None) or Ledger()
+        """What was attempted. Where it is damaged, no more is forgotten than what no other file tells."""
+        with suppress(Damaged):
+            found = self._read(LEDGER, stored.ledger)
+            if found is not None:
+                return found
+        known = [0]
+        for name in (COMMITTED, PREVIOUS):
+            with suppress(Damaged):
+                known.append((self._read(name, stored.overlay) or Overlay()).version)
+        return Ledger(stored_version=max(known))
 
     # --- steps -------------------------------------------------------------------------------------------
 
@@ -75,66 +88,115 @@ class ConfigFiles:
         self._write(LEDGER, asdict(ledger))
 
     def begin(self, trial: Trial, ledger: Ledger) -> None:
-        """A trial begins with the next start."""
-        self._write(TRIAL, asdict(trial))
-        self.note(ledger)
+        """A trial begins with the next start. Where this raises, none does, if the disk can be tidied."""
+        try:
+            self._write(TRIAL, asdict(trial))
+            self.note(ledger)
+        except StoreError:
+            with suppress(StoreError):
+                self._remove(TRIAL)
+            raise
 
     def update(self, trial: Trial) -> None:
         """Another start, more seconds, the operator's word."""
         self._write(TRIAL, asdict(trial))
 
     def promote(self, trial: Trial, ledger: Ledger) -> None:
-        """It has proved itself: from now on it is in force."""
-        self._write(PREVIOUS, asdict(self.committed()))
+        """It has proved itself: from now on it is in force. May be called again after an error."""
         self._write(COMMITTED, asdict(trial.overlay))
+        self._write(PREVIOUS, asdict(trial.before))
         self.note(ledger)
         self._remove(TRIAL)
 
-    def roll_back(self, ledger: Ledger) -> None:
-        """It has not: what is in force stays so. `ledger` has its version among the quarantined."""
+    def roll_back(self, trial: Trial, ledger: Ledger) -> None:
+        """It has not: what was in force stays so. `ledger` has its version among the quarantined."""
+        if self._is_committed(trial):  # a promotion that the disk refused half-way
+            self._write(COMMITTED, asdict(trial.before))
         self.note(ledger)
         self._remove(TRIAL)
 
     def settle(self) -> Trial | None:
         """At start: finish a step that was cut, and give the trial that goes on, if any."""
-        trial, ledger = self.trial(), self.ledger()
+        ledger = self.ledger()
+        try:
+            trial = self.trial()
+        except Damaged:
+            trial = None
         if trial is None:
-            self._remove(TRIAL)  # or what is left of one
+            self._settle_lost(ledger)
             return None
-        overlay = trial.overlay
-        if overlay == self.committed():
-            attempt = Attempt(overlay.version, trial.txn, 200, trial.returns_to, overlay.hash)
-            self.note(ledger.noted(attempt))
+        if self._is_committed(trial):
+            self.promote(trial, ledger.noted(trial.attempt(OK, trial.returns_to)))
+            return None
+        if trial.overlay.version in ledger.quarantined:
             self._remove(TRIAL)
             return None
-        if overlay.version in ledger.quarantined:
-            self._remove(TRIAL)
-            return None
-        if ledger.last is None or ledger.last.hash != overlay.hash or ledger.last.phase != "trial":
-            self.note(ledger.began(Attempt(overlay.version, trial.txn, 202, "trial", overlay.hash)))
+        last = ledger.last
+        if last is None or (last.version, last.txn, last.phase) != (
+            trial.overlay.version,
+            trial.txn,
+            "trial",
+        ):
+            self.note(ledger.began(trial.attempt(ON_TRIAL, "trial")))
         return trial
+
+    def _settle_lost(self, ledger: Ledger) -> None:
+        """There is no trial that could be read. If the ledger knows of one, it ends here."""
+        last = ledger.last
+        if last is not None and last.phase == "trial":
+            in_force = None
+            with suppress(Damaged):
+                in_force = self.committed().version
+            if last.version == in_force:
+                self.note(ledger.noted(replace(last, code=OK, phase="committed")))
+            else:
+                fault = Fault(
+                    "", f"{FOLDER}/{TRIAL} was damaged or lost on the card", "send it with a new version"
+                )
+                self.note(
+                    ledger.failed(replace(last, code=ROLLED_BACK, phase="rolled_back", errors=(fault,)))
+                )
+        self._remove(TRIAL)
+
+    def _is_committed(self, trial: Trial) -> bool:
+        with suppress(Damaged):
+            return self._read(COMMITTED, stored.overlay) == trial.overlay
+        return False
 
     # --- the disk ----------------------------------------------------------------------------------------
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _previous_is_there(self) -> bool:
         try:
-            held = json.loads((self._folder / name).read_bytes())
-            content = held["content"]
-            if not isinstance(content, dict) or held["sha256"] != _sum(content):
+            return self._read(PREVIOUS, stored.overlay) is not None
+        except Damaged:
+            return True
+
+    def _read(self, name: str, made: Callable[[object], Value]) -> Value | None:
+        """None where there is no such file."""
+        try:
+            with (self._folder / name).open("rb") as file:
+                content = file.read(_MOST_BYTES + 1)
+            held = json.loads(content[:_MOST_BYTES])
+            if held["sha256"] != _sum(held["content"]):
                 raise ValueError("its checksum is another")  # noqa: TRY301 - all damage is told in one place
+            return made(held["content"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            log.error("%s/%s cannot be used and counts as not there: %s", FOLDER, name, error)
-            return None
-        return content
+            log.error("%s/%s cannot be used: %s", FOLDER, name, error)
+            raise Damaged(f"{FOLDER}/{name} cannot be used") from error
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         """Whole or not at all; two syncs. Cut before the rename: the old one, and a temporary file."""
         text = json.dumps({"sha256": _sum(content), "content": content}, indent=1, sort_keys=True)
         temp = self._folder / f"{name}.new"
         with durable.disk_errors(f"write {FOLDER}/{name}"):
+            if os.path.lexists(self._folder) and not self._folder.is_dir():
+                _set_aside(self._folder)
             self._folders.make(self._folder)
+            for path in (temp, self._folder / name):
+                if path.is_dir() and not path.is_symlink():
+                    _set_aside(path)
             with suppress(FileNotFoundError):
                 temp.unlink()
             durable.write_new(temp, text.encode())
@@ -143,41 +205,26 @@ class ConfigFiles:
 
     def _remove(self, name: str) -> None:
         with durable.disk_errors(f"remove {FOLDER}/{name}"):
+            path = self._folder / name
             try:
-                os.unlink(self._folder / name)  # noqa: PTH108 - one call, for who counts them
+                if path.is_dir() and not path.is_symlink():
+                    _set_aside(path)
+                else:
+                    path.unlink()
             except (FileNotFoundError, NotADirectoryError):
                 return
             durable.sync_folder(self._folder)
 
 
-def _sum(content: Mapping[str, Any]) -> str:
+def _set_aside(path: Path) -> None:
+    """Out of the way of what is to be written there; nothing of it is lost."""
+    aside, number = path.with_name(path.name + _ASIDE), 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}{_ASIDE}-{number}")
+    path.rename(aside)
+    log.error("%s is not what belongs there: it is now %s", path, aside.name)
+
+
+def _sum(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _overlay(found: Mapping[str, Any]) -> Overlay | None:
-    try:
-        return Overlay(int(found["version"]), dict(found["doc"]), str(found["hash"]))
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _trial(found: Mapping[str, Any]) -> Trial | None:
-    try:
-        made = Trial(**{**found, "needs": tuple(found["needs"])})
-        overlay = _overlay(found["overlay"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return None if overlay is None else replace(made, overlay=overlay)
-
-
-def _ledger(found: Mapping[str, Any]) -> Ledger | None:
-    try:
-        last = found["last"]
-        attempt = None if last is None else Attempt(**{**last, "errors": _faults(last["errors"])})
-        return Ledger(int(found["stored_version"]), attempt, tuple(map(int, found["quarantined"])))
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _faults(found: list[Mapping[str, str]]) -> tuple[Fault, ...]:
-    return tuple(Fault(fault["path"], fault["message"], fault["hint"]) for fault in found)

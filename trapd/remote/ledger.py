@@ -10,6 +10,7 @@ from trapd.errors import Fault
 VERSION_STEP = 1_000_000
 """The most by which one document moves the stored version: a forged one does not close remote control."""
 _QUARANTINED = 64
+_MOST_FAULTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,12 @@ class Trial:
 
     `starts`: processes that have begun with it. `ran_s`: how long they ran, of `deadline_s` (the old
     configuration's). `needs`: what has to be seen before it is kept. `confirm`: the operator has to say so
-    too, and `confirmed` that they have. `returns_to`: the phase that a promotion reports.
+    too, and `confirmed` that they have. `returns_to`: the phase that a promotion reports. `before`: what was
+    in force when it began, and is what the operator may go back to once it is kept.
     """
 
     overlay: Overlay
+    before: Overlay
     txn: str
     deadline_s: float
     needs: tuple[str, ...]
@@ -42,6 +45,15 @@ class Trial:
     starts: int = 0
     ran_s: float = 0.0
     returns_to: str = "committed"
+
+    def attempt(self, code: int, phase: str, errors: tuple[Fault, ...] = ()) -> Attempt:
+        """What is remembered of it.
+
+        Of a way back, the hash of the document that is taken back: that one still lies at the broker, and its
+        coming again says nothing new.
+        """
+        document = self.before.hash if self.returns_to == "rolled_back" else self.overlay.hash
+        return Attempt(self.overlay.version, self.txn, code, phase, document, errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +85,16 @@ class Ledger:
     def began(self, attempt: Attempt) -> Ledger:
         """A document has reached trial: only this moves the stored version."""
         version = max(self.stored_version, min(attempt.version, self.stored_version + VERSION_STEP))
-        return replace(self, stored_version=version, last=attempt)
+        others = tuple(version for version in self.quarantined if version != attempt.version)
+        return replace(self, stored_version=version, last=attempt, quarantined=others)
 
     def failed(self, attempt: Attempt) -> Ledger:
         """A trial has failed: its version is not tried again."""
         others = tuple(version for version in self.quarantined if version != attempt.version)
         return replace(self, last=attempt, quarantined=(*others, attempt.version)[-_QUARANTINED:])
+
+
+def few(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """As many as a report may carry over a slow link, and a word on the others."""
+    more = len(faults) - _MOST_FAULTS
+    return faults if more <= 0 else (*faults[:_MOST_FAULTS], Fault("", f"there are {more} faults more"))

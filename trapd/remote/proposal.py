@@ -7,6 +7,7 @@ here has changed nothing, and can be repeated, put right, at once.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +15,12 @@ from typing import Any
 import rfc8785
 
 from trapd.config import Settings
-from trapd.config.overlay import refused_changes
+from trapd.config.overlay import depth_within, refused_changes
+from trapd.config.words import key_shown
 from trapd.errors import BadDocument, ConfigurationError, Fault
 from trapd.records import Moment
-from trapd.remote.ledger import VERSION_STEP, Ledger, Overlay
+from trapd.remote.ledger import VERSION_STEP, Attempt, Ledger, Overlay, few
+from trapd.remote.stored import DEEPEST
 from trapd.wire.authority import (
     CANNOT,
     CONFLICT,
@@ -32,7 +35,8 @@ from trapd.wire.authority import (
 )
 
 _FIELDS = frozenset({"v", "version", "txn", "issued_at", "expires_at", "confirm", "doc", "sig"})
-_DEEPEST = 20
+_MOST_VALUES = 400  # a document that sets every key has fewer
+_LARGEST = 2**53
 _LONGEST_TXN = 128
 
 
@@ -49,10 +53,10 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What a proposal is judged against. `effective`: the settings with a document over the local file.
+    """What a proposal is judged against. `settings`: those in effect, with the local file as it is now.
 
-    Raises ConfigurationError. `cannot`: what this hardware cannot do of them. `used_bytes`: what the store
-    takes.
+    `effective`: the settings with a document over that file, every word of it; raises ConfigurationError.
+    `cannot`: what this hardware cannot do of them. `used_bytes`: what the store takes.
     """
 
     settings: Settings
@@ -64,20 +68,43 @@ class Present:
 
 
 def hash_of(document: Mapping[str, Any]) -> str:
-    """Of the whole document, signature included. Raises BadDocument."""
+    """Of the whole document, signature included. Raises BadDocument for one that is far too deep."""
     try:
-        return f"sha256:{hashlib.sha256(rfc8785.dumps(dict(document))).hexdigest()}"
-    except (ValueError, RecursionError) as error:
-        raise BadDocument(f"this document has no canonical form: {error}") from error
+        return f"sha256:{hashlib.sha256(_canonical(document)).hexdigest()}"
+    except RecursionError:
+        raise BadDocument("this document is far too deep") from None
+
+
+def _canonical(document: Mapping[str, Any]) -> bytes:
+    try:
+        return bytes(rfc8785.dumps(dict(document)))
+    except ValueError:
+        # 2^53 itself, or half a character: it is refused all the same, and known again when it comes again.
+        return json.dumps(document, sort_keys=True).encode()
+
+
+def named(document: Mapping[str, Any]) -> tuple[int, str]:
+    """Version and txn of a document that may be anything; 0 and nothing where they are none."""
+    version, txn = document.get("version"), document.get("txn")
+    return (
+        version if type(version) is int and abs(version) <= _LARGEST else 0,
+        txn[:_LONGEST_TXN] if isinstance(txn, str) and txn.isprintable() else "",
+    )
+
+
+def refused(document: Mapping[str, Any], error: Refused) -> Attempt:
+    """What is remembered of a document that could not be read. Raises BadDocument."""
+    version, txn = named(document)
+    return Attempt(version, txn, error.code, "rejected", hash_of(document), few(error.faults))
 
 
 def read(document: Mapping[str, Any], kid: str | None) -> Desired:
     """The parts of a document whose signature has been seen to. Raises Refused with every fault."""
-    faults = [Fault(name, "is not a known key here") for name in sorted(set(document) - _FIELDS)]
+    faults = [Fault(key_shown(name), "is not a known key here") for name in sorted(set(document) - _FIELDS)]
     version, txn, doc = document.get("version"), document.get("txn"), document.get("doc")
-    if document.get("v") != 1:
+    if type(document.get("v")) is not int or document["v"] != 1:
         faults.append(Fault("v", "must be 1"))
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+    if type(version) is not int or not 0 < version <= _LARGEST:
         faults.append(Fault("version", "must be a whole number above 0"))
     if not isinstance(txn, str) or not 0 < len(txn) <= _LONGEST_TXN or not txn.isprintable():
         faults.append(Fault("txn", f"must be 1 to {_LONGEST_TXN} printable characters"))
@@ -85,8 +112,10 @@ def read(document: Mapping[str, Any], kid: str | None) -> Desired:
         faults.append(Fault("confirm", "must be auto or operator"))
     if not isinstance(doc, dict):
         faults.append(Fault("doc", "must be an object", "the whole overlay, not a patch"))
-    elif _depth(doc) > _DEEPEST:
-        faults.append(Fault("doc", f"has more than {_DEEPEST} objects or lists within each other"))
+    elif not depth_within(doc, DEEPEST):
+        faults.append(Fault("doc", f"has more than {DEEPEST} objects or lists within each other"))
+    elif _values(doc) > _MOST_VALUES:
+        faults.append(Fault("doc", f"has more than {_MOST_VALUES} values", "trapd schema lists the keys"))
     period = Period()
     try:
         period = period_of(document)
@@ -104,7 +133,7 @@ def judge(desired: Desired, present: Present) -> Settings:
     """The settings that it would bring. Raises Refused."""
     version, stored = desired.overlay.version, present.ledger.stored_version
     if version in present.ledger.quarantined:
-        raise Refused(QUARANTINED, f"version {version} has failed its trial", "give the next one its number")
+        raise Refused(QUARANTINED, f"version {version} has failed its trial", "send it with a new version")
     if version <= stored:
         raise Refused(CONFLICT, f"version {version} is not above {stored}, the last one tried")
     if version > stored + VERSION_STEP:
@@ -123,7 +152,8 @@ def fitting(doc: Mapping[str, Any], present: Present, *, may_rotate: bool) -> Se
         raise Refused(FORBIDDEN, "it changes what cannot be changed from afar", faults=faults)
     if faults := present.cannot(wanted):
         raise Refused(CANNOT, "this unit cannot do that", faults=faults)
-    if wanted.storage.max_bytes < present.used_bytes:
+    # Of a store that is too large already nothing is asked but that it be made no smaller.
+    if wanted.storage.max_bytes < min(present.used_bytes, present.settings.storage.max_bytes):
         fault = Fault(
             "storage.max_bytes", f"{present.used_bytes} bytes are used already", "delete or fetch first"
         )
@@ -131,18 +161,8 @@ def fitting(doc: Mapping[str, Any], present: Present, *, may_rotate: bool) -> Se
     return wanted
 
 
-def _depth(value: object) -> int:
-    """How many objects and lists lie within each other; counted without recursion."""
-    deepest, level = 0, [value]
-    while level:
-        below: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                below += item.values()
-            elif isinstance(item, list):
-                below += item
-        deepest += any(isinstance(item, dict | list) for item in level)
-        level = below
-        if deepest > _DEEPEST:
-            break
-    return deepest
+def _values(value: object) -> int:
+    """How many values it holds; its depth is known to be small."""
+    if isinstance(value, dict | list):
+        return 1 + sum(map(_values, value.values() if isinstance(value, dict) else value))
+    return 1

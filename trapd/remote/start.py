@@ -8,13 +8,15 @@ itself can make a start end with 78.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trapd.config import Loaded, load, read_storage_path
 from trapd.errors import ConfigurationError, Fault, StoreError, StoreLocked
-from trapd.remote.files import ConfigFiles
-from trapd.remote.ledger import Attempt, Overlay, Trial
+from trapd.remote.files import ConfigFiles, Damaged
+from trapd.remote.ledger import Overlay, Trial, few
+from trapd.store import in_use
 from trapd.wire.authority import ROLLED_BACK
 
 log = logging.getLogger("trapd.remote")
@@ -26,7 +28,8 @@ _MOST_STARTS = 2
 class Start:
     """What this process runs on. `overlay` lies over the local file; `trial` is set while it is on trial.
 
-    `set_aside`: why an overlay that should be in force is not; empty where all is well.
+    `set_aside`: why an overlay that should be in force is not; empty where all is well. `unsettled`: there
+    may be a trial that the disk let this start neither count nor end.
     """
 
     loaded: Loaded
@@ -34,18 +37,34 @@ class Start:
     files: ConfigFiles
     trial: Trial | None = None
     set_aside: str = ""
+    unsettled: bool = False
 
 
 def begin(path: Path) -> Start:
     """Raises ConfigurationError where the local file cannot be used."""
-    files = ConfigFiles(read_storage_path(path))
-    trial = _begun(files)
+    root = read_storage_path(path)
+    files = ConfigFiles(root)
+    if in_use(root):  # by another process, whose trial is none of ours: the store will refuse us
+        return _without_trial(path, files, unsettled=False)
+    try:
+        trial = _begun(files)
+        if trial is not None:
+            try:
+                return Start(load(path, trial.overlay.doc), trial.overlay, files, trial)
+            except ConfigurationError as error:
+                roll_back(files, trial, error.faults or (Fault("", error.message, error.hint),))
+    except StoreError as error:
+        # What cannot be counted could go on for ever.
+        log.error("the configuration on trial is left aside: %s", error)
+        return _without_trial(path, files, unsettled=True)
+    return _without_trial(path, files, unsettled=False)
+
+
+def settle(files: ConfigFiles) -> None:
+    """End what `begin` had to leave. Raises StoreError."""
+    trial = files.settle()
     if trial is not None:
-        try:
-            return Start(load(path, trial.overlay.doc), trial.overlay, files, trial)
-        except ConfigurationError as error:
-            _end(files, trial, error.faults or (Fault("", error.message, error.hint),))
-    return _without_trial(path, files)
+        roll_back(files, trial, (Fault("", "the disk took nothing when the unit began with it"),))
 
 
 def took_back(start: Start, error: Exception) -> bool:
@@ -53,12 +72,14 @@ def took_back(start: Start, error: Exception) -> bool:
 
     False where it was not, or cannot be: then its next start counts.
     """
-    trial = start.files.trial() if start.trial is not None else None
-    if trial is None or isinstance(error, StoreLocked):
+    if start.trial is None or isinstance(error, StoreLocked):
         return False
     try:
+        trial = start.files.trial()  # it may have been kept meanwhile
+        if trial is None:
+            return False
         roll_back(start.files, trial, (Fault("", f"the unit failed with it: {error}"),))
-    except StoreError as refused:
+    except (StoreError, Damaged) as refused:
         log.error("the configuration on trial cannot be rolled back yet: %s", refused)
         return False
     return True
@@ -66,47 +87,48 @@ def took_back(start: Start, error: Exception) -> bool:
 
 def roll_back(files: ConfigFiles, trial: Trial, faults: tuple[Fault, ...]) -> None:
     """The trial has failed: its version is quarantined. Raises StoreError."""
-    overlay = trial.overlay
-    attempt = Attempt(overlay.version, trial.txn, ROLLED_BACK, "rolled_back", overlay.hash, faults)
-    files.roll_back(files.ledger().failed(attempt))
-    log.error("version %d is rolled back: %s", overlay.version, "; ".join(fault.message for fault in faults))
+    said = "; ".join(fault.message for fault in faults)
+    log.error("version %d is rolled back: %s", trial.overlay.version, said)
+    attempt = trial.attempt(ROLLED_BACK, "rolled_back", few(faults))
+    files.roll_back(trial, files.ledger().failed(attempt))
 
 
 def _begun(files: ConfigFiles) -> Trial | None:
     """The trial that this start belongs to, counted; None where there is none (any more)."""
-    try:
-        trial = files.settle()
-        if trial is None:
-            return None
-        trial = replace(trial, starts=trial.starts + 1)
-        if trial.starts > _MOST_STARTS:
-            message = f"the unit has begun {trial.starts} times with it and not proved itself"
-            roll_back(files, trial, (Fault("", message),))
-            return None
-        files.update(trial)
-    except StoreError as error:
-        # What cannot be counted could go on for ever.
-        log.error("the configuration on trial is left aside: %s", error)
+    trial = files.settle()
+    if trial is None:
         return None
+    trial = replace(trial, starts=trial.starts + 1)
+    if trial.starts > _MOST_STARTS:
+        message = f"the unit has begun {trial.starts} times with it and not proved itself"
+        roll_back(files, trial, (Fault("", message),))
+        return None
+    files.update(trial)
     return trial
 
 
-def _end(files: ConfigFiles, trial: Trial, faults: tuple[Fault, ...]) -> None:
-    try:
-        roll_back(files, trial, faults)
-    except StoreError as error:
-        log.error("the configuration on trial cannot be rolled back yet: %s", error)
-
-
-def _without_trial(path: Path, files: ConfigFiles) -> Start:
+def _without_trial(path: Path, files: ConfigFiles, *, unsettled: bool) -> Start:
     reasons: list[str] = []
-    committed = files.committed()
-    candidates = (committed, files.previous()) if committed.version else ()
-    for overlay in (overlay for overlay in candidates if overlay.version):
+    for overlay in _chain(files, reasons):
         try:
-            return Start(load(path, overlay.doc), overlay, files, set_aside="; ".join(reasons))
+            loaded = load(path, overlay.doc)
         except ConfigurationError as error:
             fault = error.faults[0] if error.faults else Fault("", error.message)
             reasons.append(f"version {overlay.version} cannot be used: {fault.path} {fault.message}")
             log.error("%s", reasons[-1])
-    return Start(load(path), Overlay(), files, set_aside="; ".join(reasons))
+        else:
+            return Start(loaded, overlay, files, set_aside="; ".join(reasons), unsettled=unsettled)
+    return Start(load(path), Overlay(), files, set_aside="; ".join(reasons), unsettled=unsettled)
+
+
+def _chain(files: ConfigFiles, reasons: list[str]) -> Iterator[Overlay]:
+    """What was committed, and what was before; until one is the local file alone."""
+    for read in (files.committed, files.previous):
+        try:
+            overlay = read()
+        except Damaged as error:
+            reasons.append(error.message)
+            continue
+        if overlay.version == 0:
+            return
+        yield overlay

@@ -25,6 +25,11 @@ log = logging.getLogger("trapd.screen")
 _TURN_S = 1.0
 _RETRY_MODEL_S = 60.0
 _RETRY_STORE_S = 5.0
+_FINISH_WITHIN_S = 1.5  # what is left of a burst when the stop comes
+
+
+class _ToldToStop(Exception):
+    """In the middle of a burst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ class Screen(Stage):
             self._tell_model()
             if event is not None:
                 self._screen(session, event)
+        except _ToldToStop:
+            log.info("%s is left for the next start", event.id if event is not None else "")
         except StoreFull as error:
             # What is captured stays captured, on disk; nothing is lost by judging it later.
             log.warning("Screen waits for space: %s", error)
@@ -179,8 +186,10 @@ class Screen(Stage):
         """Scores of the frames that can be judged, and how many cannot."""
         scores: list[FrameScore] = []
         damaged = 0
+        begin_ns = self._clock.boot_ns()
         for index, medium in enumerate(event.media):
             self.beat()
+            self._leave_if_told(index, len(event.media), begin_ns)
             try:
                 picture = smalls[index] if smalls is not None else self._store.read(medium)
                 scores.append(classifier.judge(picture))
@@ -188,6 +197,14 @@ class Screen(Stage):
                 damaged += 1
                 log.warning("%s: %s", medium.id, error)
         return scores, damaged
+
+    def _leave_if_told(self, done: int, frames: int, begin_ns: int) -> None:
+        """A stop does not wait for a slow model: the burst stays captured, for the next process to judge."""
+        if not self.stop.is_set() or not done:
+            return
+        left_s = (self._clock.boot_ns() - begin_ns) / NS_PER_S / done * (frames - done)
+        if left_s > _FINISH_WITHIN_S:
+            raise _ToldToStop
 
     def _settle(
         self, session: Session, event: Event, verdict: Verdict, thumb: tuple[str, int] | None

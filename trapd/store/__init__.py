@@ -9,7 +9,7 @@ from trapd.store.outbox import Outbox
 from trapd.store.recovery import Rebuilt, Recovery
 from trapd.store.session import Session
 from trapd.store.space import Disk, Evicted, Space
-from trapd.store.store import Store
+from trapd.store.store import Store, in_use
 from trapd.store.timeline import RANK, TOLERANCE_MS, Correction, EncodeClock, offset
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "Space",
     "Store",
     "Tombstone",
+    "in_use",
     "offset",
 ]

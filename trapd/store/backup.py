@@ -61,17 +61,18 @@ def make(root: Path, database: Database, each: Callable[[], None]) -> int:
     return grown_bytes
 
 
-def restore(root: Path, taken: frozenset[str], drawn: Iterator[str]) -> bool:
+def restore(root: Path, taken: frozenset[str], drawn: Iterator[str], each: Callable[[], None]) -> bool:
     """Let the backup take the place of a database that is gone; False without a sound one.
 
     In one transaction within the backup it gets a new epoch, for nobody knows which numbers were given after
-    it was made; then it is renamed. Cut in between, all of it is done again. Raises StoreFull, StoreError.
+    it was made; then it is renamed. Cut in between, all of it is done again. `each` is called all the while.
+    Raises StoreFull, StoreError.
     """
     file = root / BACKUP
     if not file.exists():
         return False
     try:
-        _begin_epoch(file, taken, drawn)
+        _begin_epoch(file, taken, drawn, each)
     except StoreError as error:
         if not is_damage(error):
             raise
@@ -88,13 +89,14 @@ def restore(root: Path, taken: frozenset[str], drawn: Iterator[str]) -> bool:
     return True
 
 
-def _begin_epoch(file: Path, taken: frozenset[str], drawn: Iterator[str]) -> None:
+def _begin_epoch(file: Path, taken: frozenset[str], drawn: Iterator[str], each: Callable[[], None]) -> None:
     database = Database.open(file)
     try:
         if schema.refuse_strange(database) == 0:
             raise StoreCorrupt("it is empty")
-        database.check_whole()
-        schema.migrate(database)
+        with database.telling(each):
+            database.check_whole()
+            schema.migrate(database)
         used = {row["epoch"] for row in database.all("SELECT DISTINCT epoch FROM event")}
         used |= {Meta(database).get(EPOCH)} | taken
         epoch = next(candidate for candidate in drawn if candidate not in used)

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from trapd.errors import StoreError
@@ -99,22 +100,39 @@ class BurstFiles:
         return tuple(self._media)
 
     def abandon(self) -> None:
-        """Remove what was written; at any point, also twice, but not once the event is recorded."""
+        """Remove what was written; at any point, also twice, but not once the event is recorded.
+
+        One sync where photographs had their names: the burst's number may be given again, and those that a
+        power cut brought back would meet another's.
+        """
+        folders = {final.parent for final in self._finals}
         self._remove(self._finals)
         self._remove(self._temps)
+        for folder in folders:
+            with suppress(OSError):  # nobody was promised that they are gone
+                durable.sync_folder(folder)
         self._changed(-self._counted_bytes)
         self._counted_bytes = 0
         self._media.clear()
 
     def _link(self) -> None:
         folder = self._root / names.day_folder(self._local)
+        try:
+            self._link_into(folder)
+        except FileNotFoundError:
+            if self._finals:
+                raise
+            # Empty as it was, Housekeep has removed it in between, the clock having jumped to another day.
+            self._link_into(folder)
+        # Before the temporary names go: a cut in between must not find a photograph under neither name.
+        durable.sync_folder(folder)
+
+    def _link_into(self, folder: Path) -> None:
         self._folders.make(folder)
         for temp, medium in zip(self._temps, self._media, strict=True):
             final = self._root / str(medium.path)
             os.link(temp, final)
             self._finals.append(final)
-        # Before the temporary names go: a cut in between must not find a photograph under neither name.
-        durable.sync_folder(folder)
 
     def _remove(self, files: list[Path]) -> None:
         while files:

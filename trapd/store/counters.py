@@ -42,7 +42,7 @@ class Counters:
         if self._file is None:
             raise StoreError("this session only reads")
         if self._quick is None:
-            self._quick = Database.open(self._file, durable=False)
+            self._quick = Database.open(self._file, durable=False, log=self._database.log)
         return self._quick
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ Nothing is ever deleted here: what cannot be read is renamed, and a new database
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,22 +37,24 @@ class Opened:
     restored: bool
 
 
-def open_sound(root: Path, wall_ms: int, taken: frozenset[str], drawn: Iterator[str]) -> Opened:
+def open_sound(
+    root: Path, wall_ms: int, taken: frozenset[str], drawn: Iterator[str], each: Callable[[], None]
+) -> Opened:
     """Open the database; a damaged one is set aside, and one that is not there replaced by its backup.
 
-    What is restored gets the first epoch of `drawn` that is not in `taken`. Raises StoreError if a newer
-    trapd made it, or if the disk refuses.
+    What is restored gets the first epoch of `drawn` that is not in `taken`. `each` is called all the while.
+    Raises StoreError if a newer trapd made it, or if the disk refuses.
     """
     aside = _finish_setting_aside(root, wall_ms)
-    _write_log_again(root)
-    restored = file_bytes(root / FILE) == 0 and backup.restore(root, taken, drawn)
+    _write_log_again(root, each)
+    restored = file_bytes(root / FILE) == 0 and backup.restore(root, taken, drawn, each)
     try:
-        return Opened(_open(root), aside, restored)
+        return Opened(_open(root, each), aside, restored)
     except StoreCorrupt as error:
         log.error("%s", error)
         aside = _set_aside(root, wall_ms)
-        restored = backup.restore(root, taken, drawn)
-        return Opened(_open(root), aside, restored)
+        restored = backup.restore(root, taken, drawn, each)
+        return Opened(_open(root, each), aside, restored)
 
 
 def suspect(root: Path) -> None:
@@ -62,13 +64,14 @@ def suspect(root: Path) -> None:
         sync_folder(root)
 
 
-def _open(root: Path) -> Database:
+def _open(root: Path, each: Callable[[], None]) -> Database:
     file = root / FILE
     database = Database.open(file)
     try:
-        if schema.refuse_strange(database) > 0:
-            _check(database, file, closely=(root / _SUSPECT).exists())
-        schema.migrate(database)
+        with database.telling(each):
+            if schema.refuse_strange(database) > 0:
+                _check(database, file, closely=(root / _SUSPECT).exists())
+            schema.migrate(database)
         with disk_errors("make the database durable"):
             (root / _SUSPECT).unlink(missing_ok=True)
             # SQLite syncs the folder when it begins a log, and does not say if that failed. A log whose name
@@ -106,12 +109,12 @@ def _finish_setting_aside(root: Path, wall_ms: int) -> str | None:
     return _set_aside(root, wall_ms)
 
 
-def _write_log_again(root: Path) -> None:
+def _write_log_again(root: Path, each: Callable[[], None]) -> None:
     """A log is not durable for being there: SQLite would build on what a power cut takes."""
     file = root / f"{FILE}-wal"
     with disk_errors("make the database's log durable"):
         if _has_bytes(file):
-            write_again(file)
+            write_again(file, each)
 
 
 def _has_bytes(file: Path) -> bool:

@@ -9,33 +9,38 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from trapd.errors import StoreCorrupt, StoreError, StoreFull, StoreUnwritable
 from trapd.store.durable import file_bytes
+from trapd.store.log import BUSY_S, Log, busy
 
 FILE = "trapd.db"
-_BUSY_S = 10.0  # every write is short: a longer wait is a fault
 # Housekeep brings the log back into the database every few seconds, so that no burst and no verdict pays for
 # it; this many pages (16 MB) are the net under that.
 _CHECKPOINT_PAGES = 4000
 _LOG_BYTES = 16_000_000
 _CACHE_KB = 1024
 _COPY_PAGES = 256
-_CHECK_STEPS = 1_000_000
+_TELL_STEPS = 1_000_000  # of SQLite's machine: a fraction of a second
 
 
 class Database:
-    """A connection. `durable` False: commits survive the end of the process, not yet a power cut."""
+    """A connection. `log` is that of all connections of this process to the same file."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, log: Log) -> None:
         self._connection = connection
+        self.log = log
 
     @classmethod
-    def open(cls, file: Path, *, durable: bool = True) -> Database:
-        """Open for writing; the file is made where it is missing. Raises StoreError and its children."""
+    def open(cls, file: Path, *, durable: bool = True, log: Log | None = None) -> Database:
+        """Open for writing; the file is made where it is missing. Raises StoreError and its children.
+
+        `durable` False: commits survive the end of the process, not yet a power cut. `log`: of a connection
+        that this process has to the same file already.
+        """
         with _sqlite_errors():
             connection = _connect(f"{file.absolute().as_uri()}?mode=rwc")
             try:
@@ -51,15 +56,15 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-            return cls(connection)
+            return cls(connection, log or Log(file))
 
     @classmethod
     def open_read_only(cls, file: Path, *, immutable: bool = False) -> Database:
         """Open to look only, beside a running daemon or without one. `immutable`: nobody writes, no log."""
         uri = file.absolute().as_uri()
-        log = file.with_name(file.name + "-wal")
+        log_file = file.with_name(file.name + "-wal")
         with _sqlite_errors():
-            if immutable or (not os.access(file.parent, os.W_OK) and not log.exists()):
+            if immutable or (not os.access(file.parent, os.W_OK) and not log_file.exists()):
                 # SQLite would have to make its -wal and -shm and may not. Without a log nobody writes, and
                 # the file holds everything.
                 connection = _connect(f"{uri}?mode=ro&immutable=1")
@@ -70,14 +75,15 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-            return cls(connection)
+            return cls(connection, Log(file))
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it or nothing."""
-        with _sqlite_errors():
+        with self.log.writing(), _sqlite_errors(self.log):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self.log.mend()
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -112,7 +118,7 @@ class Database:
 
     def checkpoint(self) -> None:
         """Bring the log back into the database as far as no reader stands in the way; waits for nobody."""
-        with _sqlite_errors():
+        with _sqlite_errors(self.log):
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def copy_to(self, file: Path, each: Callable[[], None]) -> None:
@@ -144,35 +150,39 @@ class Database:
 
         `each` is called now and then, and may raise.
         """
+        with nullcontext() if each is None else self.telling(each):
+            said = self.all(f"PRAGMA {'integrity' if closely else 'quick'}_check(1)")
+        if said[0][0] != "ok":
+            raise StoreCorrupt(f"the database is damaged: {said[0][0]}", "it is set aside")
+
+    @contextmanager
+    def telling(self, each: Callable[[], None]) -> Iterator[None]:
+        """Within, `each` is called now and then while a query runs; what it raises ends the query.
+
+        Reading the pages of a check may be one step, some 20 s for each gigabyte of a slow card.
+        """
         raised: list[BaseException] = []
 
         def progress() -> int:
             try:
-                if each is not None:
-                    each()
+                each()
             except BaseException as error:
                 raised.append(error)
-                return 1
-            return 0
+            return len(raised)
 
-        with _sqlite_errors():
-            self._connection.set_progress_handler(progress, _CHECK_STEPS)
-            try:
-                said = self._connection.execute(
-                    f"PRAGMA {'integrity' if closely else 'quick'}_check(1)"
-                ).fetchall()
-            except sqlite3.OperationalError:
-                if raised:
-                    raise raised[0] from None
-                raise
-            finally:
-                self._connection.set_progress_handler(None, 0)
-        if said[0][0] != "ok":
-            raise StoreCorrupt(f"the database is damaged: {said[0][0]}", "it is set aside")
+        self._connection.set_progress_handler(progress, _TELL_STEPS)
+        try:
+            yield
+        except StoreError:
+            if raised:
+                raise raised[0] from None
+            raise
+        finally:
+            self._connection.set_progress_handler(None, 0)
 
     def give_back(self, most_pages: int) -> None:
         """Return at most so many free pages to the disk."""
-        with _sqlite_errors():
+        with self.log.writing(), _sqlite_errors(self.log):
             # It steps once for every page and has no columns: execute() would stop after the first step.
             self._connection.executescript(f"PRAGMA incremental_vacuum({most_pages})")
 
@@ -216,29 +226,36 @@ def is_damage(error: StoreError) -> bool:
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
     connection.row_factory = sqlite3.Row
     return connection
 
 
 @contextmanager
-def _sqlite_errors() -> Iterator[None]:
+def _sqlite_errors(log: Log | None = None) -> Iterator[None]:
+    """`log`: the one that is written meanwhile."""
     try:
         yield
     except sqlite3.Error as error:
+        if log is not None and _primary(error) == sqlite3.SQLITE_IOERR:
+            log.doubt()
         raise store_error(error) from error
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
 def store_error(error: sqlite3.Error) -> StoreError:
     """The StoreError that says what SQLite met."""
     extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    primary = extended & 0xFF
+    primary = _primary(error)
     if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return StoreFull("the database cannot grow: no space left", "free space on the disk of storage.path")
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreCorrupt(f"the database is damaged: {error}", "trapd rebuilds it at its next start")
     if primary == sqlite3.SQLITE_BUSY:
-        return StoreError(f"the database was busy for {_BUSY_S:.0f} s", "another program may hold it: end it")
+        return busy()
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         kind = StoreUnwritable if primary == sqlite3.SQLITE_READONLY else StoreError
         return kind(

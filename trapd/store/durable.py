@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -93,8 +93,10 @@ def write_new(file: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def write_again(file: Path) -> None:
+def write_again(file: Path, each: Callable[[], None] = lambda: None) -> None:
     """Write every byte of a file over itself, and sync it. Cut at any line: the same bytes are there.
+
+    `each` is called for each megabyte.
 
     A sync that fails gives its pages up: they are still read back, and no later sync brings them to the disk.
     Only writing them again does.
@@ -104,6 +106,7 @@ def write_again(file: Path) -> None:
         offset = 0
         while data := os.pread(fd, _AGAIN_BYTES, offset):
             offset += os.pwrite(fd, data, offset)
+            each()
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -123,14 +126,15 @@ def file_bytes(file: Path) -> int:
         return 0
 
 
-def tree_bytes(folder: Path) -> int:
-    """Bytes of all files below `folder`; what vanishes meanwhile counts nothing."""
+def tree_bytes(folder: Path, each: Callable[[], None] = lambda: None) -> int:
+    """Bytes of all files below `folder`; what vanishes meanwhile counts nothing. `each`: for each file."""
     total = 0
     folders = [folder]
     while folders:
         try:
             with os.scandir(folders.pop()) as entries:
                 for entry in entries:
+                    each()
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(Path(entry.path))
                     else:

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from trapd.records import Kind, Moment
+from trapd.records import Kind, Moment, TsQuality
 from trapd.rules import PRIORITY
 from trapd.store.database import Database
 from trapd.store.rows import meta_number, put_meta, queue_row
@@ -18,6 +18,8 @@ from trapd.store.rows import meta_number, put_meta, queue_row
 _COMMANDS_KEPT = 2000
 _TRAIL_KEPT = 1000
 _FORGOTTEN_MS = "commands_forgotten_ms"
+_AHEAD_MS = 86_400_000
+_NEVER_MS = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,22 @@ class Obeyed:
         )
         if made.rowcount == 0:
             return False
-        oldest = "row <= (SELECT max(row) FROM command) - ?"
+        # Counted, not reckoned from the last: a name that comes again uses a number up.
+        oldest = "row <= (SELECT row FROM command ORDER BY row DESC LIMIT 1 OFFSET ?)"
         gone = connection.execute(
             f"SELECT max(issued_ms) AS issued_ms FROM command WHERE {oldest}", (_COMMANDS_KEPT,)
         ).fetchone()
-        if gone["issued_ms"] is not None and gone["issued_ms"] > meta_number(connection, _FORGOTTEN_MS):
-            put_meta(connection, _FORGOTTEN_MS, str(gone["issued_ms"]))
+        if gone["issued_ms"] is not None:
+            reached = min(gone["issued_ms"], self._latest_ms())
+            if reached > meta_number(connection, _FORGOTTEN_MS):
+                put_meta(connection, _FORGOTTEN_MS, str(reached))
         connection.execute(f"DELETE FROM command WHERE {oldest}", (_COMMANDS_KEPT,))
         return True
+
+    def _latest_ms(self) -> int:
+        """What was issued later than this has a clock that is wrong, or is a trap for all that come after."""
+        now = self._now()
+        return _NEVER_MS if now.quality is TsQuality.UNSET else now.wall_ms + _AHEAD_MS
 
     def _queue(
         self, connection: sqlite3.Connection, outgoing: Iterable[Outgoing], trail: bytes | None

@@ -9,6 +9,7 @@ photographs without a row, sound          adopted as a captured burst with their
 a file under media/ that is not one       moved to orphans/
 a file that its row has given up          removed: its eviction is finished
 a row whose photograph is gone            the photograph is marked evicted, the event stays
+an empty folder of a day that is over     removed (days.py)
 a thumbnail without a row                 removed: it is made again from the photograph
 the oldest captured event, after an       one attempt more; at two it is given up: kept unjudged
 unclean end
@@ -20,7 +21,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -123,19 +124,24 @@ class Found:
                 yield name
 
 
-def look(root: Path) -> Found:
-    """List what lies there."""
+def look(root: Path, each: Callable[[], None]) -> Found:
+    """List what lies there. `each` is called for every file."""
+    files = set()
     with disk_errors("list the photographs"):
         orphans = frozenset(file.name for file in (root / names.ORPHANS).iterdir())
-        return Found(frozenset(_files(root)), orphans)
+        for file in _files(root):
+            each()
+            files.add(file)
+    return Found(frozenset(files), orphans)
 
 
 class MediaFiles:
-    """The files below media/, against their rows."""
+    """The files below media/, against their rows. `each` is called for every file that is looked at."""
 
-    def __init__(self, root: Path, database: Database, found: Found) -> None:
+    def __init__(self, root: Path, database: Database, found: Found, each: Callable[[], None]) -> None:
         self._root = root
         self._database = database
+        self._each = each
         self._files = found.files
         self._orphans = set(found.orphans)
         self.orphaned = 0
@@ -150,6 +156,7 @@ class MediaFiles:
         self._note_missing(sorted(on_disk - self._files))
         found: dict[str, list[tuple[str, names.PhotographName]]] = {}
         for path in sorted(self._files - on_disk):
+            self._each()
             name = names.parse_photograph(Path(path).name)
             if name is None:
                 self._orphan(path, "not a name that trapd gives")
@@ -168,6 +175,7 @@ class MediaFiles:
         log.error("%d photographs are gone from the disk, the first is %s", len(paths), paths[0])
         with self._database.write() as connection:
             for path in paths:
+                self._each()
                 connection.execute("UPDATE medium SET evicted = 1 WHERE path = ? AND evicted = 0", (path,))
             connection.execute(
                 "UPDATE event SET has_files = 0 WHERE has_files = 1 AND thumb IS NULL"
@@ -193,6 +201,7 @@ class MediaFiles:
         name = files[0][1]
         known = self._database.one("SELECT 1 FROM event WHERE id = ?", (name.event_id,)) is not None
         for path, photograph in sorted(files, key=lambda file: file[1].frame):
+            self._each()
             if known or any(medium.id == photograph.medium_id for medium, _ in sound):
                 self._orphan(path, f"event {name.event_id} has another photograph {photograph.frame} or none")
                 continue
@@ -217,12 +226,14 @@ class MediaFiles:
         days = {path.parent for path in paths}
         with disk_errors("make the names of photographs durable"):
             for folder in sorted(days | {day.parent for day in days}):
+                self._each()
                 sync_folder(folder)
 
     def _adopt(self, bursts: list[Burst], epoch: str) -> None:
         taken: list[Burst] = []
         with self._database.write() as connection:
             for burst in bursts:
+                self._each()
                 number = connection.execute(
                     "SELECT 1 FROM event WHERE epoch = ? AND seq = ?", (epoch, burst.seq)
                 ).fetchone()
@@ -250,11 +261,15 @@ class MediaFiles:
         log.error("%s moved to %s/%s: %s", path, names.ORPHANS, name, why)
 
 
-def remove_lost_thumbs(root: Path, database: Database) -> int:
-    """Remove the thumbnails that no event refers to: cut before the verdict was stored, or evicted."""
+def remove_lost_thumbs(root: Path, database: Database, each: Callable[[], None]) -> int:
+    """Remove the thumbnails that no event refers to: cut before the verdict was stored, or evicted.
+
+    `each` is called for every thumbnail.
+    """
     removed = 0
     with disk_errors("remove thumbnails"):
         for file in (root / names.THUMBS).iterdir():
+            each()
             row = database.one("SELECT thumb FROM event WHERE id = ?", (file.stem,))
             if row is None or row["thumb"] != f"{names.THUMBS}/{file.name}":
                 file.unlink()

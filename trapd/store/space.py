@@ -1,7 +1,8 @@
 """Room on the disk: what may still be written, and what goes first when it gets tight.
 
 Capture asks `admit` before each burst, on its thread: a sum in memory and one statvfs. Housekeep calls `tidy`
-on its own; what goes in which order stands in eviction.py.
+on its own; what goes in which order stands in eviction.py. Between what is due to nobody any more and what
+was not delivered yet go databases that were set aside, the backup, and orphans.
 
 Deleting runs the other way round than writing: first the row says that the file is gone, then the file goes.
 Cut between the two, start-up finds a file that its row has given up, and removes it; nobody ever looks for a
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from trapd.errors import StoreFull
 from trapd.records import Event
-from trapd.store import eviction, reserve, thumbs
+from trapd.store import days, eviction, orphans, reserve, thumbs
 from trapd.store.backup import BACKUP
 from trapd.store.damage import DAMAGED
 from trapd.store.database import FILE, database_bytes, log_bytes
@@ -44,7 +45,7 @@ _DROPPED = Step("dropped", "", media=True, thumb=True)
 
 @dataclass(frozen=True, slots=True)
 class Evicted:
-    """What one `tidy` removed. `events`: how many bursts lost their files."""
+    """What one `tidy` removed. `events`: how many bursts lost their files, copies and orphans counted in."""
 
     events: int = 0
     files: int = 0
@@ -149,6 +150,10 @@ class Space:
             return Evicted()
         if copies := self._remove_copies():
             return copies
+        if chosen := orphans.oldest(self._root, excess, limit):
+            return self._note_then_remove(
+                lambda: orphans.mark(database, chosen), lambda: self._remove_orphans(chosen)
+            )
         if victims := eviction.victims(database, eviction.UNDELIVERED, limit):
             victims = _enough(self._root, victims, excess)
             self._secure_thumbs(session, victims)
@@ -172,6 +177,12 @@ class Space:
                     self.changed(-removed_bytes)
                     return Evicted(1, 1, removed_bytes)
         return None
+
+    def _remove_orphans(self, chosen: Sequence[orphans.Orphan]) -> Evicted:
+        gone = orphans.remove(chosen)
+        removed_bytes = sum(orphan.bytes for orphan in gone)
+        self.changed(-removed_bytes)
+        return Evicted(len(gone), len(gone), removed_bytes)
 
     def _give_up_rows(self, session: Session, tombstone: Tombstone) -> Evicted:
         """Rows last, and only while they take more room than a database must."""
@@ -204,17 +215,25 @@ class Space:
         )
 
     def _evict(self, session: Session, victims: Sequence[Victim]) -> Evicted:
+        done = self._note_then_remove(
+            lambda: eviction.mark(session.database, victims), lambda: self._unlink(victims)
+        )
+        folders = {(self._root / file).parent for victim in victims for file in victim.files}
+        days.remove_if_empty(folders, session.now().wall_ms)
+        return done
+
+    def _note_then_remove(self, note: Callable[[], None], remove: Callable[[], Evicted]) -> Evicted:
         with suppress(StoreFull):
-            eviction.mark(session.database, victims)
-            return self._unlink(victims)
+            note()
+            return remove()
         if self.release_reserve():
             with suppress(StoreFull):
-                eviction.mark(session.database, victims)
-                return self._unlink(victims)
-        # Not even the mark finds room. The other way round then: start-up takes a missing file for evicted,
-        # and the room of these files lets the mark be written.
-        done = self._unlink(victims)
-        eviction.mark(session.database, victims)
+                note()
+                return remove()
+        # Not even the note finds room. The other way round then: start-up takes a missing file for evicted,
+        # and the room of these files lets the note be written.
+        done = remove()
+        note()
         return done
 
     def _unlink(self, victims: Sequence[Victim]) -> Evicted:

@@ -17,7 +17,7 @@ from pathlib import Path
 from trapd.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked, UsageError
 from trapd.ports import Clock
 from trapd.records import Event, Medium, Moment, Trigger
-from trapd.store import backup, damage, durable, names, photographs, recovery, reserve, schema, thumbs
+from trapd.store import backup, damage, days, durable, names, photographs, recovery, reserve, schema, thumbs
 from trapd.store.burst import BurstFiles
 from trapd.store.database import FILE, Database, database_bytes
 from trapd.store.durable import disk_errors
@@ -67,8 +67,21 @@ class Store:
         self._last_seq = last_seq
 
     @classmethod
-    def open(cls, root: Path, unit: str, *, clock: Clock, max_bytes: int, min_free_bytes: int) -> Store:
+    def open(
+        cls,
+        root: Path,
+        unit: str,
+        *,
+        clock: Clock,
+        max_bytes: int,
+        min_free_bytes: int,
+        each: Callable[[], None] = lambda: None,
+    ) -> Store:
         """Take the store, and put right whatever the last process or a power cut left behind.
+
+        `each` is called at every step, for each file and within long queries: thousands of times where there
+        is much to do, and on a slow card with some ten seconds between two where a large database is read.
+        What it raises ends the opening, as a cut would.
 
         Raises StoreLocked when another process has it, StoreFull, or StoreError for a disk that refuses or a
         database that a newer trapd made. A damaged database is set aside and a new one begun.
@@ -78,14 +91,16 @@ class Store:
             _make_folders(root, folders)
         lock = _take_lock(root)
         try:
+            each()
             temp_removed = recovery.remove_temp(root)
-            database, epoch, last_seq, recovered = _recover_on_full_disk(root, clock, temp_removed)
+            database, epoch, last_seq, recovered = _recover_on_full_disk(root, clock, temp_removed, each)
             try:
+                days.remove_empty(root, clock.now().wall_ms)
                 reserve.keep(root, free_bytes_at(root))
                 with disk_errors(f"look through {root}"):
                     # The index of the log (-shm) is memory that only looks like a file.
                     index_bytes = durable.file_bytes(root / f"{FILE}-shm")
-                    files_bytes = durable.tree_bytes(root) - database_bytes(root / FILE) - index_bytes
+                    files_bytes = durable.tree_bytes(root, each) - database_bytes(root / FILE) - index_bytes
             except BaseException:
                 database.close()
                 raise
@@ -150,7 +165,8 @@ class Store:
 
     def session(self) -> Session:
         """A session for the calling thread; close it there."""
-        return Session(self.root, Database.open(self.root / FILE), unit=self.unit, now=self._clock.now)
+        database = Database.open(self.root / FILE, log=self._database.log)
+        return Session(self.root, database, unit=self.unit, now=self._clock.now)
 
     def read(self, medium: Medium) -> bytes:
         """A photograph's bytes. Raises BadPicture where it is evicted, missing, empty or unreadable."""
@@ -229,6 +245,21 @@ def _make_folders(root: Path, folders: durable.Folders) -> None:
         folders.make(root / name)
 
 
+def in_use(root: Path) -> bool:
+    """Whether another process has the store at `root` now."""
+    try:
+        lock = os.open(root / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def _take_lock(root: Path) -> int:
     with disk_errors(f"lock {root}"):
         lock = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -257,15 +288,17 @@ def _refuse_other_version(root: Path, database: Database) -> None:
         raise StoreError("the store is of an older trapd", "start trapd run once: it brings it forward")
 
 
-def _recover_on_full_disk(root: Path, clock: Clock, temp_removed: int) -> tuple[Database, str, int, Recovery]:
+def _recover_on_full_disk(
+    root: Path, clock: Clock, temp_removed: int, each: Callable[[], None]
+) -> tuple[Database, str, int, Recovery]:
     """Recovery needs to write a little. Give up for it, one after another, what can be made again."""
     for make_room in (reserve.release, _remove_backup, _remove_thumbs):
         try:
-            return _recover_sound(root, clock, temp_removed)
+            return _recover_sound(root, clock, temp_removed, each)
         except StoreFull as error:
             log.error("no room to open the store: %s", error)
             make_room(root)
-    return _recover_sound(root, clock, temp_removed)
+    return _recover_sound(root, clock, temp_removed, each)
 
 
 def _remove_backup(root: Path) -> None:
@@ -280,36 +313,40 @@ def _remove_thumbs(root: Path) -> None:
             file.unlink()
 
 
-def _recover_sound(root: Path, clock: Clock, temp_removed: int) -> tuple[Database, str, int, Recovery]:
+def _recover_sound(
+    root: Path, clock: Clock, temp_removed: int, each: Callable[[], None]
+) -> tuple[Database, str, int, Recovery]:
     try:
-        return _recover(root, clock, temp_removed)
+        return _recover(root, clock, temp_removed, each)
     except StoreCorrupt:
         # A large database that ended in good order was not read at first. Now all of it is.
         damage.suspect(root)
-        return _recover(root, clock, temp_removed)
+        return _recover(root, clock, temp_removed, each)
 
 
-def _recover(root: Path, clock: Clock, temp_removed: int) -> tuple[Database, str, int, Recovery]:
-    found = recovery.look(root)
-    opened = damage.open_sound(root, clock.now().wall_ms, found.epochs(), _random_epochs())
+def _recover(
+    root: Path, clock: Clock, temp_removed: int, each: Callable[[], None]
+) -> tuple[Database, str, int, Recovery]:
+    found = recovery.look(root, each)
+    opened = damage.open_sound(root, clock.now().wall_ms, found.epochs(), _random_epochs(), each)
     try:
-        return opened.database, *_reconcile(root, opened, found, temp_removed)
+        return opened.database, *_reconcile(root, opened, found, temp_removed, each)
     except BaseException:
         opened.database.close()
         raise
 
 
 def _reconcile(
-    root: Path, opened: damage.Opened, found: Found, temp_removed: int
+    root: Path, opened: damage.Opened, found: Found, temp_removed: int, each: Callable[[], None]
 ) -> tuple[str, int, Recovery]:
     database, set_aside = opened.database, opened.set_aside
-    files = MediaFiles(root, database, found)
+    files = MediaFiles(root, database, found, each)
     remains = set_aside is not None or bool(found.files) or any(root.glob(f"{damage.DAMAGED}*"))
     epoch = recovery.begin_epoch(database, found.epochs(), _random_epochs(), takes_place=remains)
     last_seq = max(recovery.highest_seq(database), *found.seqs(), 0)
     clean = recovery.begin(database) and set_aside is None and not opened.restored
     files.reconcile(epoch)
-    thumbs_removed = recovery.remove_lost_thumbs(root, database)
+    thumbs_removed = recovery.remove_lost_thumbs(root, database, each)
     recovered = Recovery(
         clean=clean,
         set_aside=set_aside,

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trapd.errors import BadInput, StoreError, StoreFull
-from trapd.records import Event
+from trapd.records import Event, Medium
 from trapd.store import durable, names, photographs, thumbnail
 from trapd.store.durable import disk_errors
 
@@ -77,16 +77,22 @@ def _kept(root: Path, thumb: tuple[str, int]) -> bytes | None:
 
 
 def _make_again(root: Path, event: Event, size_bytes: int) -> bytes | None:
-    try:
-        return thumbnail.make(photographs.read(root, event.media[_best_frame(event)]), size_bytes)
-    except (BadInput, IndexError) as error:
-        log.warning("no thumbnail for %s: %s", event.id, error)
-        return None
+    for medium in _best_first(event):
+        try:
+            small = thumbnail.make(photographs.read(root, medium), size_bytes)
+        except BadInput as error:
+            log.warning("no thumbnail for %s from %s: %s", event.id, medium.id, error)
+            continue
+        if small is not None:
+            return small
+    return None
 
 
-def _best_frame(event: Event) -> int:
+def _best_first(event: Event) -> tuple[Medium, ...]:
+    """The photograph that shows it best, then the others: any of them is better than none."""
     detections = event.verdict.detections if event.verdict else ()
-    return max(detections, key=lambda box: box.conf).frame if detections else 0
+    best = max(detections, key=lambda box: box.conf).frame if detections else 0
+    return (*event.media[best : best + 1], *event.media[:best], *event.media[best + 1 :])
 
 
 def _write(root: Path, event_id: str, path: str, small: bytes) -> int:

@@ -1,0 +1,143 @@
+"""What must hold of a remote configuration after a crash, against what was said before it.
+
+The unit starts; what it runs on is exactly what it was before the thing that was cut, or exactly what it was
+to be after it; and processes that end again and again come to an end that is committed or rolled back.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import shutil
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash import operations as op
+from tests.crash.checker import Findings
+from tests.crash.disk import Disk, Way
+from tests.crash.pool import PROCESSES, in_processes, scratch_place
+from tests.crash.recording import Recording, record
+from tests.crash.sweep import STORE, Start, Swept, happen_all, sweep_here
+from tests.remote.common import ALL, Unit
+from tests.remote.model import Model, breach
+from trapd.config import load
+
+_STARTS = 3
+
+
+@dataclass
+class Said:
+    """All words so far: the model before and after what is under way."""
+
+    models: list[Model] = field(default_factory=lambda: [Model()])
+    kept: int = 0
+    counted: int = 0
+
+    def take(self, word: dict[str, Any]) -> None:
+        """One word more."""
+        if word["tense"] == "did":
+            self.models = self.models[-1:]
+            self.kept += 1
+            return
+        after = copy.deepcopy(self.models[-1])
+        match word["deed"]:
+            case "start":
+                after.start()
+            case "desire":
+                after.desire(word["asked"], True)
+            case "watch":
+                after.watch(ALL if word["seen"] else frozenset(), word["late"])
+            case "confirm":
+                after.confirm()
+            case "go_back":
+                after.go_back()
+        self.models.append(after)
+
+
+def check(root: Path, said: Said, *, process_only: bool = False) -> Findings:
+    """Never raises: whatever is raised is what the unit would have met."""
+    findings = Findings()
+    try:
+        findings.breaches += _breaches(root, said)
+    except Exception:
+        findings.breaches.append(f"the unit does not start: {traceback.format_exc(limit=-4)}")
+    return findings
+
+
+def _breaches(root: Path, said: Said) -> list[str]:
+    unit = Unit(root.parent, root=root)
+    candidates = copy.deepcopy(said.models)
+    for each in candidates:
+        each.start()
+    found = [breach(unit, each) for each in candidates]
+    if all(found):
+        return [f"neither as before ({found[0]}) nor as after ({found[-1]})"]
+    model = candidates[found.index("")]
+    for _ in range(_STARTS):
+        if unit.began.loaded.hash != load(unit.path, model.docs[model.running]).hash:
+            return [f"it runs on something that is not version {model.running}"]
+        unit.start()
+        model.start()
+        if different := breach(unit, model):
+            return [f"another start finds another thing: {different}"]
+    if model.trial is not None or unit.report["phase"] == "trial":
+        return ["the trial has no end"]
+    return []
+
+
+def recorded(*options: str) -> Recording:
+    """A whole life under strace."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    with tempfile.TemporaryDirectory(dir=scratch_place()) as scratch:
+        recording = _record(Path(scratch), *options)
+    assert recording.exit_code == 0, recording.errors
+    return recording
+
+
+def sweep(operations: Sequence[op.Operation], *, draws: int, most_breaches: int | None = None) -> Swept:
+    """Cut at every point in turn."""
+    swept = Swept()
+    for share in in_processes(
+        _share, [(tuple(operations), draws, most_breaches, n) for n in range(PROCESSES)]
+    ):
+        swept.add(share)
+    return swept
+
+
+def sweep_second(
+    operations: Sequence[op.Operation], points: Sequence[int], *, draws: int
+) -> dict[int, Swept]:
+    """Killed at each of these points, the process has a successor, whose start is cut everywhere."""
+    jobs = [(tuple(operations), point, draws) for point in points]
+    return dict(zip(points, in_processes(_second, jobs), strict=True))
+
+
+def _record(place: Path, *options: str) -> Recording:
+    folder = place / "disk"
+    folder.mkdir(exist_ok=True)
+    return record(["-m", "tests.remote.life", str(folder / STORE), *options], folder, place / "trace")
+
+
+def _share(operations: Sequence[op.Operation], draws: int, most: int | None, number: int) -> Swept:
+    start = Start(promises=Said())  # type: ignore[arg-type]  # words of its own
+    share = (number, PROCESSES)
+    return sweep_here(operations, start, draws=draws, share=share, most_breaches=most, check=check)
+
+
+def _second(operations: Sequence[op.Operation], point: int, draws: int) -> Swept:
+    start = Start(Disk(), Said())  # type: ignore[arg-type]  # words of its own
+    happen_all(start.disk, start.promises, operations[:point])
+    with tempfile.TemporaryDirectory(dir=scratch_place()) as scratch:
+        place = Path(scratch)
+        (place / "disk").mkdir()
+        start.disk.cut(Way.ALL, random.Random(point)).write(place / "disk")
+        recording = _record(place, "--again")
+    assert recording.exit_code == 0, recording.errors
+    return sweep_here(recording.operations, start, draws=draws, check=check)

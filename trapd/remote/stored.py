@@ -1,0 +1,105 @@
+"""The values of a remote configuration as they lie in files: read strictly, or not at all. Pure; any thread.
+
+A checksum says that a file is as it was written. This says that it is of these values: one of another trapd,
+or made by hand, must not stop a start with a wrong type inside. Each function raises ValueError.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from trapd.config.overlay import depth_within
+from trapd.errors import Fault
+from trapd.remote.ledger import Attempt, Ledger, Overlay, Trial
+
+DEEPEST = 20
+"""So many objects and lists may lie within each other in a document."""
+
+T = TypeVar("T")
+
+
+def overlay(found: object) -> Overlay:
+    """What lies over the local file."""
+    fields = _fields(found, {"version", "doc", "hash"})
+    doc: dict[str, Any] = _a(dict, fields["doc"])
+    if not depth_within(doc, DEEPEST):
+        raise ValueError("it is too deep")
+    return Overlay(_count(fields["version"]), doc, _a(str, fields["hash"]))
+
+
+def trial(found: object) -> Trial:
+    """What is on trial."""
+    fields = _fields(found, set(Trial.__dataclass_fields__))
+    return Trial(
+        overlay=overlay(fields["overlay"]),
+        before=overlay(fields["before"]),
+        txn=_a(str, fields["txn"]),
+        deadline_s=_seconds(fields["deadline_s"]),
+        needs=tuple(_a(str, need) for need in _a(list, fields["needs"])),
+        confirm=_a(bool, fields["confirm"]),
+        confirmed=_a(bool, fields["confirmed"]),
+        starts=_count(fields["starts"]),
+        ran_s=_seconds(fields["ran_s"]),
+        returns_to=_a(str, fields["returns_to"]),
+    )
+
+
+def ledger(found: object) -> Ledger:
+    """What was attempted."""
+    fields = _fields(found, {"stored_version", "last", "quarantined"})
+    return Ledger(
+        _count(fields["stored_version"]),
+        None if fields["last"] is None else _attempt(fields["last"]),
+        tuple(_count(version) for version in _a(list, fields["quarantined"])),
+    )
+
+
+def _attempt(found: object) -> Attempt:
+    fields = _fields(found, set(Attempt.__dataclass_fields__))
+    return Attempt(
+        version=_a(int, fields["version"]),
+        txn=_a(str, fields["txn"]),
+        code=_count(fields["code"]),
+        phase=_a(str, fields["phase"]),
+        hash=_a(str, fields["hash"]),
+        errors=tuple(map(_fault, _a(list, fields["errors"]))),
+    )
+
+
+def _fault(found: object) -> Fault:
+    fields = _fields(found, {"path", "message", "hint"})
+    return Fault(_a(str, fields["path"]), _a(str, fields["message"]), _a(str, fields["hint"]))
+
+
+def _fields(found: object, names: set[str]) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = _a(dict, found)
+    if set(fields) != names:
+        raise ValueError("its fields are others")
+    return fields
+
+
+def _a(kind: type[T], value: object) -> T:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError("a value is of another kind")
+    return value
+
+
+def _count(value: object) -> int:
+    number = _a(int, value)
+    if number < 0:
+        raise ValueError("a number is below 0")
+    return number
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a time is no number")  # noqa: TRY004 - damage, whatever it is
+    try:
+        seconds = float(value)
+    except OverflowError:
+        raise ValueError("a time is too long") from None
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError("a time is none")
+    return seconds
