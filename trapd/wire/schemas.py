@@ -54,7 +54,7 @@ COMMANDS: dict[str, Command] = {
     "reboot": Command(o.NoArgs, s.Nothing),
 }
 
-_OTHERS = {State: Flat, s.Status: Flat | bool}
+_OTHERS = {State: Flat, s.Status: Flat}
 _ON_LEAVES = {"config/reported": "reported", "config/desired": "desired"}
 _BY_LEAF = frozenset({"birth", "state", "event", "clock", "trail", "receipt"})
 
