@@ -105,7 +105,10 @@ def make_tls_mosquitto(folder: Path, certificates: Certificates, *lines: str) ->
 
 
 class Listener:
-    """A plain subscriber of its own connection; what it heard stands in `messages`."""
+    """A plain subscriber of its own connection; what it heard stands in `messages`.
+
+    `pair`: the client's certificate and its key.
+    """
 
     def __init__(
         self,
@@ -114,6 +117,7 @@ class Listener:
         *,
         user: tuple[str, str] | None = None,
         ca_file: Path | None = None,
+        pair: tuple[Path, Path] | None = None,
     ) -> None:
         self.messages: queue.SimpleQueue[Received] = queue.SimpleQueue()
         self._ready = threading.Event()
@@ -127,7 +131,7 @@ class Listener:
         if user is not None:
             self._client.username_pw_set(*user)
         if ca_file is not None:
-            self._client.tls_set(str(ca_file))
+            self._client.tls_set(str(ca_file), *(map(str, pair) if pair is not None else ()))
         self._client.connect("localhost" if ca_file else HOST, port, clean_start=True)
         self._client.loop_start()
         assert self._ready.wait(WITHIN_S), "the listener's subscription was not confirmed"

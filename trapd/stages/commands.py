@@ -71,9 +71,12 @@ def ping(means: Means, session: Session, asked: Asked) -> Outcome:
 
 
 def status(means: Means, session: Session, asked: Asked) -> Outcome:
-    """What a heartbeat says, and the configuration."""
+    """What a heartbeat says, in the same words (yes is 1), and the configuration."""
+    facts = {
+        name: int(value) if isinstance(value, bool) else value for name, value in means.facts(session).items()
+    }
     config = {"version": means.overlays.version, "phase": means.overlays.phase}
-    return _plain(asked, {**means.facts(session), "config": config})
+    return _plain(asked, {**facts, "config": config})
 
 
 def capture(means: Means, session: Session, asked: Asked) -> Outcome:
