@@ -38,7 +38,7 @@ def test_every_alert_is_named_once_with_what_to_do() -> None:
 
 
 def test_every_code_is_explained() -> None:
-    codes = {value for name, value in vars(authority).items() if name.isupper() and isinstance(value, int)}
+    codes = {n for name, n in vars(authority).items() if name[0].isupper() and isinstance(n, int)}
     assert {int(row[0]) for row in TABLES["Commands"]} == codes
     assert codes == set(schemas.documents()["answer"]["properties"]["code"]["enum"])
 
