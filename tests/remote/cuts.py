@@ -33,31 +33,37 @@ _STARTS = 3
 
 @dataclass
 class Said:
-    """All words so far: the model before and after what is under way."""
+    """All words so far: the model before and after what is under way, which a killed process leaves open."""
 
     models: list[Model] = field(default_factory=lambda: [Model()])
+    after: list[Model] = field(default_factory=list)
     kept: int = 0
     counted: int = 0
 
     def take(self, word: dict[str, Any]) -> None:
         """One word more."""
         if word["tense"] == "did":
-            self.models = self.models[-1:]
+            self.models = self.after
             self.kept += 1
             return
-        after = copy.deepcopy(self.models[-1])
-        match word["deed"]:
-            case "start":
-                after.start()
-            case "desire":
-                after.desire(word["asked"], True)
-            case "watch":
-                after.watch(ALL if word["seen"] else frozenset(), word["late"])
-            case "confirm":
-                after.confirm()
-            case "go_back":
-                after.go_back()
-        self.models.append(after)
+        self.after = copy.deepcopy(self.models)
+        for model in self.after:
+            _move(model, word)
+        self.models = [*self.models, *self.after]
+
+
+def _move(model: Model, word: dict[str, Any]) -> None:
+    match word["deed"]:
+        case "start":
+            model.start()
+        case "desire":
+            model.desire(word["asked"], True)
+        case "watch":
+            model.watch(ALL if word["seen"] else frozenset(), word["late"])
+        case "confirm":
+            model.confirm()
+        case "go_back":
+            model.go_back()
 
 
 def check(root: Path, said: Said, *, process_only: bool = False) -> Findings:
@@ -112,10 +118,10 @@ def sweep(operations: Sequence[op.Operation], *, draws: int, most_breaches: int 
 
 
 def sweep_second(
-    operations: Sequence[op.Operation], points: Sequence[int], *, draws: int
+    operations: Sequence[op.Operation], points: Sequence[int], *, draws: int, options: Sequence[str] = ()
 ) -> dict[int, Swept]:
     """Killed at each of these points, the process has a successor, whose start is cut everywhere."""
-    jobs = [(tuple(operations), point, draws) for point in points]
+    jobs = [(tuple(operations), point, draws, options) for point in points]
     return dict(zip(points, in_processes(_second, jobs), strict=True))
 
 
@@ -131,13 +137,13 @@ def _share(operations: Sequence[op.Operation], draws: int, most: int | None, num
     return sweep_here(operations, start, draws=draws, share=share, most_breaches=most, check=check)
 
 
-def _second(operations: Sequence[op.Operation], point: int, draws: int) -> Swept:
+def _second(operations: Sequence[op.Operation], point: int, draws: int, options: Sequence[str]) -> Swept:
     start = Start(Disk(), Said())  # type: ignore[arg-type]  # words of its own
     happen_all(start.disk, start.promises, operations[:point])
     with tempfile.TemporaryDirectory(dir=scratch_place()) as scratch:
         place = Path(scratch)
         (place / "disk").mkdir()
         start.disk.cut(Way.ALL, random.Random(point)).write(place / "disk")
-        recording = _record(place, "--again")
+        recording = _record(place, "--again", *options)
     assert recording.exit_code == 0, recording.errors
     return sweep_here(recording.operations, start, draws=draws, check=check)

@@ -34,10 +34,16 @@ def trial_removed_first() -> None:
     ConfigFiles.promote = promote  # type: ignore[method-assign]  # a bug on purpose
 
 
+def found_names_trusted() -> None:
+    """A name that is found is taken for durable."""
+    ConfigFiles._make_names_durable = lambda self: None  # type: ignore[method-assign]  # a bug on purpose
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "no-file-sync": bugs.no_file_sync,
     "no-folder-sync": bugs.no_folder_sync,
     "trial-removed-first": trial_removed_first,
+    "found-names-trusted": found_names_trusted,
 }
 
 

@@ -137,5 +137,6 @@ def breach(unit: Unit, model: Model) -> str:
         "failed": (set(ledger.quarantined), model.failed),
         "phase": (report["phase"], model.phase),
         "last": (ledger.last and (ledger.last.version, ledger.last.code), model.last),
+        "document": (ledger.last.hash if ledger.last else "", model.last_hash),
     }  # fmt: skip
     return "; ".join(f"{name}: {is_} and not {said}" for name, (is_, said) in found.items() if is_ != said)

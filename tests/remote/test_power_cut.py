@@ -55,6 +55,24 @@ def test_the_same_when_it_goes_again_while_a_start_finishes_what_a_kill_left(lif
     assert points > len(chosen)
 
 
+def begun(life: Recording) -> int:
+    """Right behind the line at which the first trial begins; no sync has seen it."""
+    return 1 + next(
+        n
+        for n, each in enumerate(life.operations)
+        if isinstance(each, op.Renamed) and each.new_path.endswith("/trial.json")
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--bug", "found-names-trusted")])
+def test_a_start_makes_durable_what_it_finds_before_it_notes_it(
+    life: Recording, options: tuple[str, ...]
+) -> None:
+    """Without that, the ledger may know of a trial whose file the power cut took."""
+    (swept,) = sweep_second(life.operations, [begun(life)], draws=12, options=options).values()
+    assert bool(swept.breaches) == bool(options), str(swept)
+
+
 @pytest.mark.parametrize("bug", ["no-file-sync", "no-folder-sync", "trial-removed-first"])
 def test_a_seeded_bug_is_found(bug: str) -> None:
     swept = sweep(recorded("--bug", bug).operations, draws=0, most_breaches=2)

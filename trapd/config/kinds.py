@@ -7,6 +7,7 @@ Used by the section models only. Each kind is an Annotated alias: its constraint
 from __future__ import annotations
 
 import base64
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, TypeVar
 
@@ -47,20 +48,28 @@ def _host(value: str) -> str:
 
 
 def _timezone(name: str) -> str:
-    from zoneinfo import ZoneInfo, available_timezones
+    from zoneinfo import ZoneInfo
 
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         from difflib import get_close_matches
 
-        known = available_timezones()
-        near = get_close_matches(name, sorted(known), n=1)
+        known = _time_zones()
+        near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "a name such as Asia/Shanghai"
         if not known:
             hint = "this machine has no time zone data: install the package tzdata"
         refuse(f"must be a time zone of the IANA list, is {shown(name)}", hint)
     return name
+
+
+@cache
+def _time_zones() -> tuple[str, ...]:
+    """Looked for once: it opens hundreds of files."""
+    from zoneinfo import available_timezones
+
+    return tuple(sorted(available_timezones()))
 
 
 def _path(value: object, info: ValidationInfo) -> object:

@@ -71,6 +71,9 @@ def _closest(wanted: str, names: list[str], *, last_part: bool = False) -> tuple
 
     def likeness(name: str) -> float:
         matcher.set_seq1(name.rpartition(".")[2] if last_part else name)
+        # Both are bounds from above, and cost a hundredth.
+        if matcher.real_quick_ratio() < LIKE or matcher.quick_ratio() < LIKE:
+            return 0.0
         return matcher.ratio()
 
     best = max(names, key=likeness)

@@ -125,6 +125,7 @@ class ConfigFiles:
         if trial is None:
             self._settle_lost(ledger)
             return None
+        self._make_names_durable()
         if self._is_committed(trial):
             self.promote(trial, ledger.noted(trial.attempt(OK, trial.returns_to)))
             return None
@@ -157,6 +158,13 @@ class ConfigFiles:
                     ledger.failed(replace(last, code=ROLLED_BACK, phase="rolled_back", errors=(fault,)))
                 )
         self._remove(TRIAL)
+
+    def _make_names_durable(self) -> None:
+        """A killed process may have given names that no sync has seen; what is noted of them must not outlast
+        them.
+        """
+        with durable.disk_errors(f"sync {FOLDER}"):
+            durable.sync_folder(self._folder)
 
     def _is_committed(self, trial: Trial) -> bool:
         with suppress(Damaged):
