@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # What the operator must say, with an example; it stands in for the missing value while the rest is checked.
 REQUIRED = {"unit.id": "wangqing-07", "mqtt.host": "broker.example.org"}
 
-NEVER_SHOWN = frozenset({"mqtt.password_file", "remote.trusted_keys"})
+NEVER_SHOWN = frozenset({"mqtt.username", "mqtt.password_file", "mqtt.tls.key_file", "remote.trusted_keys"})
 
 _MOST_SUGGESTIONS = 20
 
