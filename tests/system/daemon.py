@@ -39,7 +39,7 @@ def until(condition: Callable[[], bool], what: str, within_s: float = WITHIN_S) 
 class Daemon:
     """`trapd run` on a storage folder of its own."""
 
-    def __init__(self, folder: Path, photographs: Path, port: int, **sections: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, photographs: Path, port: int, **sections: Any) -> None:
         self.root = folder / "store"
         self.config = folder / "config.yaml"
         self.log = folder / "daemon.log"
@@ -52,14 +52,15 @@ class Daemon:
             "mqtt": {"host": "127.0.0.1", "port": port, "tls": {"enabled": False}},
         }
         for name, keys in sections.items():
-            document[name] = document.get(name, {}) | keys
+            document[name] = document.get(name, {}) | keys if isinstance(keys, dict) else keys
         self.config.write_text(yaml.safe_dump(document))
         self.process: subprocess.Popen[bytes] | None = None
+        self.program: tuple[str, ...] = ("-m", "trapd")
 
     def start(self, environ: dict[str, str] | None = None) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "trapd", "run", "--config", str(self.config)],
+                [sys.executable, *self.program, "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
