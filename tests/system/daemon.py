@@ -56,6 +56,7 @@ class Daemon:
             "mqtt": {"host": "127.0.0.1", "port": port, "tls": {"enabled": False}},
         }
         self.process: subprocess.Popen[bytes] | None = None
+        self.program: tuple[str, ...] = ("-m", self.module)
         self.configure(**sections)
 
     def configure(self, **sections: Any) -> None:
@@ -68,7 +69,7 @@ class Daemon:
         """`under`: a program that runs the daemon, and steps aside for it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*under, sys.executable, "-m", self.module, "run", "--config", str(self.config)],
+                [*under, sys.executable, *self.program, "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -29,7 +29,7 @@ from trapd.remote.files import ConfigFiles
 from trapd.remote.ledger import Ledger, Trial
 
 OPERATOR = ("operator", "op3rator")
-PASSWORD = "un1t-secret"
+PASSWORD = "canary-7Q2x of the/unit"  # searched for in all that comes out (test_canary)
 MUTE = "mute"  # a base topic where the unit may write and not read
 RULES = f"""
 user operator
@@ -103,7 +103,7 @@ class Site:
         *lines: str,
         door: Callable[[Introduction], bool] | None = None,
         mqtt: dict[str, Any] | None = None,
-        **sections: dict[str, Any],
+        **sections: Any,
     ) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
@@ -127,7 +127,7 @@ class Site:
             self.closing.callback(doorman.close)
             port = doorman.port
             link |= {"host": "127.0.0.1", "tls": {"enabled": False}}
-        plain: dict[str, dict[str, Any]] = {
+        plain: dict[str, Any] = {
             "filter": {"backend": "none"},
             "sensor": {"every_s": 1.5},
             "burst": {"frames": 1},

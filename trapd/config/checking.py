@@ -30,9 +30,17 @@ if TYPE_CHECKING:
 # What the operator must say, with an example; it stands in for the missing value while the rest is checked.
 REQUIRED = {"unit.id": "wangqing-07", "mqtt.host": "broker.example.org"}
 
-# Faults may be published: where exactly the unit hangs is for poachers as good as a map.
+# Faults may be published: where exactly the unit hangs is for poachers as good as a map, and what stands as a
+# user name or a key's file may be a password in the wrong place.
 NEVER_SHOWN = frozenset(
-    {"unit.latitude", "unit.longitude", "mqtt.username", "mqtt.password_file", "remote.trusted_keys"}
+    {
+        "unit.latitude",
+        "unit.longitude",
+        "mqtt.username",
+        "mqtt.password_file",
+        "mqtt.tls.key_file",
+        "remote.trusted_keys",
+    }
 )
 _MOST_SUGGESTIONS = 20  # each costs a comparison with every key
 
