@@ -39,6 +39,7 @@ class Wire:
 
     def __init__(self, to_port: int, *, rate: float | None = None, delay_s: float = 0.0) -> None:
         self.up_bytes = 0  # what the broker was given, of all connections together
+        self.up_s = 0.0  # and when last
         self._to_port = to_port
         self._rate = rate
         self._delay_s = delay_s
@@ -171,7 +172,9 @@ class Wire:
                     self._end(way)
                     return
                 gone = way.sink.send(data)
-                self.up_bytes += gone if way.source in self._ups else 0
+                if way.source in self._ups:
+                    self.up_bytes += gone
+                    self.up_s = now_s
                 way.bytes -= gone
                 way.transit[0] = (now_s, data[gone:])
                 if gone == len(data):
