@@ -62,6 +62,12 @@ def test_depth_is_bounded(levels: int, taken: bool) -> None:
         inbound.document(text)
 
 
+def test_so_many_values_are_looked_at() -> None:
+    inbound.receipt(json.dumps({"ids": [f"ridge-07-3f9a-{n:06d}" for n in range(5000)]}).encode())
+    with pytest.raises(inbound.TooLarge):
+        inbound.document(b'{"a":[' + b"1.5," * 50_000 + b"1]}")
+
+
 @pytest.mark.parametrize(("values", "taken"), [(998, True), (1000, False)])
 def test_a_configuration_has_so_many_values(values: int, taken: bool) -> None:
     found = {"doc": {"list": [0] * values}}

@@ -22,6 +22,7 @@ MOST_CONFIGURED = 1000
 """Values in a configuration from afar at most: with every key and the longest lists there are some 300."""
 
 _DEEPEST = 32
+_MOST_VALUES = 12_000  # 5,000 ids have room; to look for a signature in more takes a small machine too long
 _LARGEST = 2**53  # beyond it, JSON numbers differ between programs
 _LONGEST_ID = 128
 _LONGEST_TXN = 128
@@ -59,7 +60,7 @@ class TooLarge(BadDocument):
 
 
 def document(payload: bytes) -> dict[str, Any]:
-    """A JSON object. Refuses duplicate keys, NaN, integers beyond 2^53, and what is too large or too deep."""
+    """A JSON object. Refuses duplicate keys, NaN, integers beyond 2^53, half characters, and too much."""
     if len(payload) > MOST_BYTES:
         raise TooLarge(f"{len(payload)} bytes", f"at most {MOST_BYTES} are taken")
     try:
@@ -74,8 +75,7 @@ def document(payload: bytes) -> dict[str, Any]:
         raise BadDocument(f"this is no JSON that is taken: {str(error)[:_SHOWN]}") from error
     if not isinstance(found, dict):
         raise BadDocument("this is JSON, and no object")
-    if _levels(found) > _DEEPEST:
-        raise BadDocument(f"there are more than {_DEEPEST} objects or lists within each other")
+    _refuse_too_much(found)
     if rb"\u" in payload:
         _refuse_half_characters(found)
     return found
@@ -163,10 +163,11 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _levels(value: object) -> int:
-    """How many objects and lists lie within each other; no further than one too many."""
-    level: list[object] = [value]
-    for deep in range(_DEEPEST + 1):
+def _refuse_too_much(found: object) -> None:
+    """Raises BadDocument for too many values, and for more levels than anybody needs. Counts no further."""
+    level: list[object] = [found]
+    count = 0
+    for _ in range(_DEEPEST + 1):
         below: list[object] = []
         nested = False
         for item in level:
@@ -174,9 +175,12 @@ def _levels(value: object) -> int:
                 nested = True
                 below += item.values() if isinstance(item, dict) else item
         if not nested:
-            return deep
+            return
+        count += len(below)
+        if count > _MOST_VALUES:
+            raise TooLarge(f"this has {count} values or more", f"at most {_MOST_VALUES} are taken")
         level = below
-    return _DEEPEST + 1
+    raise BadDocument(f"there are more than {_DEEPEST} objects or lists within each other")
 
 
 def _refuse_half_characters(found: object) -> None:
