@@ -27,7 +27,7 @@ from tests.stages.driver import bench as make_bench
 from tests.stages.mutations import SEED, Said, Sender
 from tests.stages.remote_driver import RemoteDriver, local_file
 from trapd.host import vitals
-from trapd.wire import signing
+from trapd.wire import inbound, signing
 
 pytestmark = pytest.mark.slow
 
@@ -169,6 +169,14 @@ def test_control_takes_whatever_comes() -> None:
     worst_ms = worst_of_the_slowest(run)
     tell(f"control, fuzz: the slowest again, alone: {worst_ms:.2f} ms, {worst_ms / run.floor_ms:.0f} floors")
     assert worst_ms < WORST_FLOORS * run.floor_ms
+
+
+def test_what_it_is_there_to_find_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a character once went all the way to the database, and ended the process."""
+    monkeypatch.setattr(inbound, "_refuse_half_characters", lambda found: None)
+    with watched(), remote() as driver, pytest.raises(AssertionError, match="message") as caught:
+        play(driver, Sender(FIRST_SEED), Run(), 2000)
+    assert isinstance(caught.value.__cause__, UnicodeEncodeError)
 
 
 def worst_of_the_slowest(run: Run) -> float:
