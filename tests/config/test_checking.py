@@ -23,6 +23,7 @@ WORDS: list[tuple[str, Any, str, str]] = [
     ("unit.latitude", 91, "must be a number from -90 to 90, or null", ""),
     ("sensor.active_high", "high", "must be true or false, is 'high'", ""),
     ("sensor.pins", [], "must be a list of one or more BCM pin numbers, such as [17], is a list of 0", ""),
+    ("filter.model", "deer.tflite", "must be the name of a model, and not of a file", "write deer"),
     ("sensor.pins", [4, 4], "names 4 twice", "once is enough"),
     ("sensor.pins", 17, "must be a list of one or more BCM pin numbers, such as [17], is 17", "write [17]"),
     ("filter.classes", "animal", "must be a list of one or more of animal, person, vehicle, is 'animal'",

@@ -83,6 +83,13 @@ def _path(value: object, info: ValidationInfo) -> object:
     return Path((info.context or {}).get("folder", "/"), value)
 
 
+def _model_name(value: str) -> str:
+    """A file would be looked for in the working folder, and may come from anywhere."""
+    if value.endswith(".tflite"):
+        refuse("must be the name of a model, and not of a file", f"write {value.removesuffix('.tflite')}")
+    return value
+
+
 def _key(value: str) -> str:
     text = value.removeprefix("ed25519:")
     # Decoded and encoded again: the last character has spare bits, and only one spelling is standard.
@@ -106,6 +113,7 @@ TimeZone = Annotated[
 ModelName = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+    AfterValidator(_model_name),
     Says("default or the name of an installed model, without a path"),
 ]
 LocalPath = Annotated[Path, BeforeValidator(_path, json_schema_input_type=str), Says("a path")]
