@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.store.test_machine import StoreMachine
 from trapd.errors import StoreError
 from trapd.records import State
-from trapd.store import events, eviction, outbox, recovery, schema
+from trapd.store import events, eviction, recovery, rows, schema
 
 
 def n_is_not_moved_on(patch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def what_is_not_judged_is_evicted(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_delivered_event_is_not_marked(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(outbox, "State", type("Wrong", (), {"DELIVERED": State.KEPT, "KEPT": State.KEPT}))
+    patch.setattr(rows, "State", type("Wrong", (), {"DELIVERED": State.KEPT, "KEPT": State.KEPT}))
 
 
 @pytest.mark.slow
