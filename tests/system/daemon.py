@@ -39,7 +39,9 @@ def until(condition: Callable[[], bool], what: str, within_s: float = WITHIN_S) 
 
 
 class Daemon:
-    """`trapd run` on a storage folder of its own. `module` is what Python runs: trapd, or a wrapper of it."""
+    """`trapd run` on a storage folder of its own. `module` is what Python runs: trapd, or a wrapper of it;
+    or `program`, with all that Python takes.
+    """
 
     module = "trapd"
 
@@ -56,7 +58,7 @@ class Daemon:
             "mqtt": {"host": "127.0.0.1", "port": port, "tls": {"enabled": False}},
         }
         self.process: subprocess.Popen[bytes] | None = None
-        self.program: tuple[str, ...] = ("-m", self.module)
+        self.program: tuple[str, ...] = ()
         self.configure(**sections)
 
     def configure(self, **sections: Any) -> None:
@@ -69,7 +71,14 @@ class Daemon:
         """`under`: a program that runs the daemon, and steps aside for it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*under, sys.executable, *self.program, "run", "--config", str(self.config)],
+                [
+                    *under,
+                    sys.executable,
+                    *(self.program or ("-m", self.module)),
+                    "run",
+                    "--config",
+                    str(self.config),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

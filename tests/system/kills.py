@@ -113,9 +113,9 @@ class Campaign:
 
     def _last_life(self) -> None:
         self.daemon.configure(sensor={"every_s": 3600}, filter={"backend": "none"})
-        lives = self._log().count("is armed")
+        lives = self._log().count("is up; epoch")
         self.daemon.start()
-        until(lambda: self._log().count("is armed") > lives and self.daemon.drained(), "the queue empty")
+        until(lambda: self._log().count("is up; epoch") > lives and self.daemon.drained(), "the queue empty")
         assert self.daemon.stop() == 0
         # The goodbye goes last: whatever the broker had before it has been passed on.
         until(lambda: self.heard.take().leaves.get("availability", [b""])[-1] == b"stopped", "the goodbye")
