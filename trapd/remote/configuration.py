@@ -105,7 +105,7 @@ class RemoteConfiguration:
     def consider(self, document: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered | None:
         """A whole document; None for the one of the latest attempt: it comes again with each connection."""
         try:
-            if self._ledger.last is not None and proposal.hash_of(document) == self._ledger.last.hash:
+            if proposal.hash_of(document) in self._known_hashes():
                 return None
             if self._is_busy:
                 return Considered(CONFLICT, *proposal.named(document), (_BUSY,))
@@ -196,6 +196,14 @@ class RemoteConfiguration:
     def _is_busy(self) -> bool:
         """Whether a trial is not over: on, about to begin or to end with a restart, or not settled."""
         return self._trial is not None or self._restarting or self._unsettled
+
+    def _known_hashes(self) -> frozenset[str]:
+        """Of the latest attempt; after a way back, of what was left as well as of what is in force again."""
+        last = self._ledger.last
+        if last is None:
+            return frozenset()
+        went_back = last.phase == "rolled_back" and last.code == OK
+        return frozenset({last.hash, self._overlay.hash} if went_back else {last.hash})
 
     def _propose(self, desired: Desired, *, ready: bool, phase: str) -> Considered:
         overlay = desired.overlay
