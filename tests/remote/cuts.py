@@ -23,7 +23,7 @@ from tests.crash.checker import Findings
 from tests.crash.disk import Disk, Way
 from tests.crash.pool import PROCESSES, in_processes, scratch_place
 from tests.crash.recording import Recording, record
-from tests.crash.sweep import STORE, Start, Swept, happen_all, sweep_here
+from tests.crash.sweep import STORE, Depth, Start, Swept, happen_all, sweep_here
 from tests.remote.common import ALL, Unit
 from tests.remote.model import Model, breach
 from trapd.config import load
@@ -134,7 +134,7 @@ def _record(place: Path, *options: str) -> Recording:
 def _share(operations: Sequence[op.Operation], draws: int, most: int | None, number: int) -> Swept:
     start = Start(promises=Said())  # type: ignore[arg-type]  # words of its own
     share = (number, PROCESSES)
-    return sweep_here(operations, start, draws=draws, share=share, most_breaches=most, check=check)
+    return sweep_here(operations, start, Depth(draws), share=share, most_breaches=most, check=check)
 
 
 def _second(operations: Sequence[op.Operation], point: int, draws: int, options: Sequence[str]) -> Swept:
@@ -146,4 +146,4 @@ def _second(operations: Sequence[op.Operation], point: int, draws: int, options:
         start.disk.cut(Way.ALL, random.Random(point)).write(place / "disk")
         recording = _record(place, "--again", *options)
     assert recording.exit_code == 0, recording.errors
-    return sweep_here(recording.operations, start, draws=draws, check=check)
+    return sweep_here(recording.operations, start, Depth(draws), check=check)
