@@ -38,7 +38,7 @@ def workload() -> Recording:
 
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A proof that opens its states in this process silences them and keeps the reserve small; both end here."""
+    """A proof that opens its states in this process silences them and keeps the reserve small."""
     monkeypatch.setattr(reserve, "_BYTES", reserve._BYTES)
     yield
     logging.disable(logging.NOTSET)
