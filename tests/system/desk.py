@@ -147,7 +147,7 @@ class Desk:
 
     def close(self) -> None:
         if self._shown is not None:
-            self._shown.terminate()
+            self._shown.kill()  # while the broker refuses it, it hears no other signal
             self._shown.wait(10)
         if self.daemon is not None:
             self.daemon.close()
