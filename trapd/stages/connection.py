@@ -133,7 +133,8 @@ class Connection:
 
     def to_note(self, *, all_of_it: bool) -> list[Message]:
         """What the store should know now: all that was taken, or nothing while more may come at once."""
-        if not all_of_it and len(self._taken) < max(1, self.most_unnoted // 2):
+        enough = max(1, self.most_unnoted // 2, self.most_unnoted - self.window.limit.messages)
+        if not all_of_it and len(self._taken) < enough:
             return []
         taken, self._taken = self._taken, []
         self._out.difference_update((message.row, message.part) for message in taken)

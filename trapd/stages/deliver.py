@@ -179,7 +179,8 @@ class Deliver(Stage):
         for count in range(1, _EVENTS_AT_ONCE + 1):
             event = connection.link.next(timeout_s)
             if event is None:
-                return timeout_s > 0 or count == 1 or not connection.in_flight
+                # While answers are due, what came so far can wait for them: they share one sync.
+                return count == 1 or not connection.in_flight
             if isinstance(event, Acknowledged):
                 self._answers.take(connection, event)
                 # Answers come in quick succession: one look and one transaction serve many of them.
