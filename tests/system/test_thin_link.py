@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
 RATE = 32_000
 DELAY_S = 0.15  # one way
-EVENTS = 60 if PROVE else 8  # each about 110 kB with its thumbnail and photograph
+EVENTS = 60 if PROVE else 16  # each about 110 kB with its thumbnail and photograph
 ALERT_EVERY_S = 4.0
 USED = 0.90
 OLDEST_S = 5.0
