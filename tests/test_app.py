@@ -84,7 +84,7 @@ def test_hardware_that_is_not_here_is_said_when_it_is_used(document: dict[str, A
         sensor.start(lambda trigger: None)
     assert no_camera.value.hint
     assert no_sensor.value.hint
-    assert sensor.active() is None
+    assert sensor.active() == ()
     for part in (camera, sensor):
         part.close()
 

@@ -179,6 +179,7 @@ class _Daemon:
             environment=vitals.environment,
             refusals=refusals,
             orders=self._orders,
+            judged=lambda: self._screen.judged,
         )
         self._screen = Screen(
             parts.screen_plan(settings),

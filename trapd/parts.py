@@ -37,6 +37,7 @@ BACKENDS = {
 
 def capture_plan(loaded: Loaded) -> CapturePlan:
     settings = loaded.settings
+    has_level = settings.sensor.backend != "timer"
     return CapturePlan(
         frames=settings.burst.frames,
         interval_s=settings.burst.interval_s,
@@ -45,6 +46,8 @@ def capture_plan(loaded: Loaded) -> CapturePlan:
         max_per_hour=settings.trigger.max_per_hour,
         probe_s=settings.heartbeat_s,
         config=loaded.hash,
+        warmup_s=settings.sensor.warmup_s if has_level else 0.0,
+        stuck_s=settings.sensor.stuck_s if has_level else None,
     )
 
 
@@ -115,8 +118,6 @@ def build_sensor(settings: Settings, clock: Clock) -> Sensor:
             "pins": tuple(sensor.pins),
             "active_high": sensor.active_high,
             "min_pulse_ms": sensor.min_pulse_ms,
-            "warmup_s": sensor.warmup_s,
-            "stuck_s": sensor.stuck_s,
         }
     try:
         return cast(Sensor, _backend(f"sensor.{sensor.backend}")(**options))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trapd.records import Considered, Frame, FrameScore, ModelInfo, Moment, Small, Trigger, TsQuality
+from trapd.records import Activity, Considered, Frame, FrameScore, ModelInfo, Moment, Small, Trigger, TsQuality
 
 
 class Clock(Protocol):
@@ -34,16 +34,17 @@ class Sensor(Protocol):
     """What notices an animal."""
 
     def start(self, sink: Callable[[Trigger], None]) -> None:
-        """Begin to watch. `sink` is called on the backend's own thread; it neither blocks nor raises.
+        """Begin to watch. `sink` is called on the backend's own thread, and within `start` for what is active
+        already; it neither blocks nor raises.
 
         Raises SensorUnavailable.
         """
 
-    def active(self) -> Trigger | None:
-        """The trigger that the level now amounts to, stamped with the present time; None when quiet."""
+    def active(self) -> tuple[Activity, ...]:
+        """What is active now, each with a trigger of the present time; empty when quiet. Cheap."""
 
     def check(self) -> None:
-        """Raise SensorUnavailable if the sensor can no longer notice anything."""
+        """Raise SensorUnavailable if the sensor can no longer notice anything, Broken if it never will."""
 
     def close(self) -> None:
         """Stop watching; may be called twice."""

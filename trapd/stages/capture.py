@@ -18,6 +18,7 @@ from trapd.records import Event, Refusal, Small, Trigger
 from trapd.rules import NS_PER_S, TriggerGate
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
+from trapd.stages.doubt import Doubt, Judged, nothing_judged
 from trapd.stages.orders import REMOTE, Orders, Taken
 from trapd.stages.refusals import Refusals
 from trapd.stages.waiting import WaitingFrames
@@ -45,6 +46,8 @@ class CapturePlan:
     max_per_hour: int
     probe_s: float
     config: str
+    warmup_s: float = 0.0
+    stuck_s: float | None = None
 
 
 class Capture(Stage):
@@ -67,6 +70,7 @@ class Capture(Stage):
         environment: Callable[[], dict[str, float]],
         refusals: Refusals | None = None,
         orders: Orders | None = None,
+        judged: Callable[[], Judged] = nothing_judged,
     ) -> None:
         super().__init__()
         self._plan = plan
@@ -84,6 +88,15 @@ class Capture(Stage):
         # What an earlier run of the stages could not write down comes along.
         self._refusals = refusals or Refusals(clock)
         self._orders = orders or Orders()
+        self._doubt = Doubt(
+            warmup_s=plan.warmup_s,
+            stuck_s=plan.stuck_s,
+            sensor=sensor,
+            judged=judged,
+            clock=clock,
+            alerts=alerts,
+        )
+        self._taking = False
         self._camera_seen = False
         self._level_due_ns = 0
         self._sensor_started = False
@@ -100,6 +113,11 @@ class Capture(Stage):
     def camera_seen(self) -> bool:
         """Whether the camera has given a frame to this process. From any thread."""
         return self._camera_seen
+
+    @property
+    def taking(self) -> bool:
+        """Whether a burst is being taken. From any thread."""
+        return self._taking
 
     def offer(self, trigger: Trigger) -> None:
         """Take a trigger from a sensor's own thread; neither blocks nor raises."""
@@ -162,12 +180,12 @@ class Capture(Stage):
         What would be refused is asked again at a later turn and not counted: a level is not a new trigger.
         """
         now_ns = self._clock.boot_ns()
-        ready = self._sensor_started and self._camera_open and self._orders.armed
-        if not (self._plan.while_active and ready):
+        activities = self._doubt.look() if self._sensor_started else ()
+        if not (activities and self._camera_open and self._orders.armed):
             return None
         if now_ns < self._level_due_ns or self._gate.refusal(now_ns) is not None:
             return None
-        trigger = self._sensor.active()
+        trigger = self._doubt.level(activities, while_active=self._plan.while_active)
         if trigger is None or self._room():
             return trigger
         self._level_due_ns = now_ns + int(_DISK_RETRY_S * NS_PER_S)
@@ -179,6 +197,7 @@ class Capture(Stage):
         if refusal is not None:
             self._refuse(trigger, refusal)
             return
+        self._taking = True
         try:
             event, smalls = self._take(session, trigger)
         except CameraUnavailable as error:
@@ -191,17 +210,22 @@ class Capture(Stage):
         else:
             if trigger.source == REMOTE:
                 self._orders.done(Taken(trigger, event_id=event.id))
+            self._doubt.believed(trigger)
             # Only a burst that is on the card counts against the hour and begins the cool-down.
             self._gate.began(began_ns)
             self._gate.ended(self._clock.boot_ns())
             self._waiting.put(event.id, smalls)
             self._photograph_bytes = max(medium.bytes for medium in event.media)
+        finally:
+            self._taking = False
 
     def _refusal(self, trigger: Trigger, now_ns: int) -> Refusal | None:
         """Why this trigger becomes no burst. The operator's own is not held to what holds for sensors."""
         refusal = None
         if trigger.source != REMOTE:
-            refusal = self._gate.refusal(now_ns) if self._orders.armed else Refusal.DISARMED
+            refusal = Refusal.DISARMED
+            if self._orders.armed:
+                refusal = self._doubt.refusal(trigger) or self._gate.refusal(now_ns)
         if refusal is None and not self._camera_open:
             refusal = Refusal.CAMERA
         if refusal is None and not self._room():

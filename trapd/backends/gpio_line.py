@@ -1,0 +1,65 @@
+"""What the edges of one pin amount to: a pulse that counts, and how long the pin has been active. Pure.
+
+Times are nanoseconds since boot, of the edges themselves: how late somebody heard of them changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trapd.rules import NS_PER_S
+
+QUIET_NS = 2 * NS_PER_S
+"""A shorter pause does not end a time of activity: a loose contact flickers, and is stuck all the same."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One pin. `min_pulse_ns`: how long a pulse must last to count; 0: any pulse. `edges` counts changes."""
+
+    pin: int
+    min_pulse_ns: int
+    active: bool = False
+    edges: int = 0
+    _rose_ns: int = 0
+    _counts: bool = False  # whether the present pulse does
+    _ended_ns: int | None = None  # the last pulse that counted
+    _since_ns: int = 0
+
+    def change(self, active: bool, at_ns: int) -> int | None:
+        """An edge. The time of the pulse that now counts, which is that of its beginning; None: none does."""
+        if active == self.active:
+            return None
+        self.active = active
+        self.edges += 1
+        if active:
+            self._rose_ns = at_ns
+            self._counts = False
+            return self._lasted(at_ns)
+        began_ns = self._lasted(at_ns)
+        if self._counts:
+            self._ended_ns = at_ns
+        self._counts = False
+        return began_ns
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the present pulse will count; None where there is none, or it does already."""
+        return self._rose_ns + self.min_pulse_ns if self.active and not self._counts else None
+
+    def ripe(self, now_ns: int) -> int | None:
+        """As `change`, for the passing of time alone."""
+        return self._lasted(now_ns) if self.active else None
+
+    def _lasted(self, now_ns: int) -> int | None:
+        if self._counts or now_ns - self._rose_ns < self.min_pulse_ns:
+            return None
+        self._counts = True
+        if self._ended_ns is None or self._rose_ns - self._ended_ns >= QUIET_NS:
+            self._since_ns = self._rose_ns
+        return self._rose_ns
+
+    @property
+    def since_ns(self) -> int | None:
+        """Since when the pin has been active, short pauses included; None while it is not."""
+        return self._since_ns if self.active and self._counts else None
