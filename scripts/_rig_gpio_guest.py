@@ -48,11 +48,17 @@ while line := sys.stdin.readline().strip():
 """
 
 
+def say(line: str) -> None:
+    """One line on the console."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def tell(name: str, good: bool, found: object = "") -> None:
     """One line of the report."""
     if not good:
         _failed.append(name)
-    print(f"{'PASS' if good else 'FAIL'} {name}: {found}", flush=True)
+    say(f"{'PASS' if good else 'FAIL'} {name}: {found}")
 
 
 def make_chip(name: str, label: str) -> Path:
@@ -68,7 +74,7 @@ def make_chip(name: str, label: str) -> Path:
     os.chown(f"/dev/{number}", 0, pwd.getpwnam("trapd").pw_gid)
     subprocess.run(["chgrp", "gpio", f"/dev/{number}"], check=True)
     Path(f"/dev/{number}").chmod(0o660)
-    print(f"rig-gpio: {number} is {label}", flush=True)
+    say(f"rig-gpio: {number} is {label}")
     return Path("/sys/devices/platform") / device / number
 
 
@@ -127,9 +133,15 @@ def prove_daemon(chip: Path) -> None:
             while photographs() == before and time.monotonic() < until_s:
                 time.sleep(0.02)
             time.sleep(0.1)  # the burst's transaction
-        tell(f"{EDGES} of {EDGES} edges, half of them 5 ms, are photographs", photographs() == EDGES, photographs())
+        tell(
+            f"{EDGES} of {EDGES} edges, half of them 5 ms, are photographs",
+            photographs() == EDGES,
+            photographs(),
+        )
         told = trapd("status")
-        tell("and nothing was refused", told["triggers"] == {"bursts": EDGES, "refused": {}}, told["triggers"])
+        tell(
+            "and nothing was refused", told["triggers"] == {"bursts": EDGES, "refused": {}}, told["triggers"]
+        )
         found = {finding["name"]: finding for finding in trapd("doctor")["findings"]}  # type: ignore[attr-defined]  # JSON
         tell("doctor beside the daemon", found["sensor"]["ok"], found["sensor"])
         daemon.terminate()
@@ -137,7 +149,7 @@ def prove_daemon(chip: Path) -> None:
     found = {finding["name"]: finding for finding in trapd("doctor")["findings"]}  # type: ignore[attr-defined]  # JSON
     tell("doctor without the daemon", found["sensor"]["ok"], found["sensor"])
     if _failed:
-        print(Path("/run/trapd/log").read_text()[-4000:])
+        say(Path("/run/trapd/log").read_text()[-4000:])
 
 
 class Probe:
@@ -154,14 +166,16 @@ class Probe:
         self.first = self.hear()
 
     def hear(self) -> dict[str, object]:
-        assert self.process.stdout is not None
-        answer: dict[str, object] = json.loads(self.process.stdout.readline() or "{}")
+        line = self.process.stdout.readline() if self.process.stdout else ""
+        if not line:
+            raise SystemExit(f"rig-gpio: the probe ended with {self.process.wait(10)}")
+        answer: dict[str, object] = json.loads(line)
         return answer
 
     def say(self, word: str) -> dict[str, object]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(word + "\n")
-        self.process.stdin.flush()
+        if self.process.stdin is not None:
+            self.process.stdin.write(word + "\n")
+            self.process.stdin.flush()
         return self.hear()
 
     def end(self) -> None:
@@ -182,7 +196,7 @@ def prove_sensor(chip: Path) -> None:
     tell("20 of 20 edges", len(seen) == 20, len(seen))
     late = [(at - put) / 1e6 for put, (at, _) in zip(driven, seen, strict=False)]  # type: ignore[misc]  # JSON
     heard = [(told - at) / 1e6 for at, told in seen]  # type: ignore[misc]  # JSON
-    print(f"rig-gpio: edge after its drive {max(late):.2f} ms at most, heard {max(heard):.2f} ms later at most")
+    say(f"rig-gpio: edge after its drive {max(late):.2f} ms at most, heard {max(heard):.2f} ms later at most")
     tell("a trigger's time is its edge's", min(late) >= 0 and max(late) < 50, [round(ms, 2) for ms in late])
     second = Probe("trapd")
     tell("a pin in use is named", "pin 22 is in use" in str(second.first.get("error")), second.first)
@@ -218,7 +232,7 @@ def main() -> int:
     subprocess.run(["chown", "-R", "trapd:trapd", str(FILE.parent)], check=True)
     prove_sensor(chip)
     prove_daemon(chip)
-    print(f"rig-gpio: {'all is well' if not _failed else 'failed: ' + '; '.join(_failed)}", flush=True)
+    say(f"rig-gpio: {'all is well' if not _failed else 'failed: ' + '; '.join(_failed)}")
     return 1 if _failed else 0
 
 

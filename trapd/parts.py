@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from trapd.config import Loaded, Settings, mqtt_password
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
-from trapd.ports import Camera, Classifier, Clock, Sensor, Uplink
+from trapd.ports import Camera, Classifier, Clock, Lamp, Sensor, Uplink
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
@@ -30,6 +30,7 @@ BACKENDS = {
     "camera.picamera2": "trapd.backends.camera_picamera2:PicameraCamera",
     "sensor.timer": "trapd.backends.sensor_timer:TimerSensor",
     "sensor.gpiozero": "trapd.backends.sensor_gpiozero:GpioSensor",
+    "lamp.gpiozero": "trapd.backends.lamp_gpiozero:GpioLamp",
     "filter.tflite": "trapd.backends.classifier_tflite:TfliteClassifier",
     "uplink.paho": "trapd.backends.uplink_paho:PahoUplink",
 }
@@ -123,6 +124,12 @@ def build_sensor(settings: Settings, clock: Clock) -> Sensor:
         return cast(Sensor, _backend(f"sensor.{sensor.backend}")(**options))
     except (ImportError, SensorUnavailable) as error:
         return AbsentSensor(*why_absent("sensor", sensor.backend, error))
+
+
+def build_lamp(settings: Settings) -> Lamp | None:
+    """The configured LED; None without one."""
+    pin = settings.indicator.led_pin
+    return None if pin is None else cast(Lamp, _backend("lamp.gpiozero")(pin=pin))
 
 
 def build_classifier(

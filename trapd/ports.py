@@ -1,4 +1,4 @@
-"""What trapd asks of the outside: sensor, camera, classifier, uplink, clock.
+"""What trapd asks of the outside: sensor, lamp, camera, classifier, uplink, clock.
 
 Each Protocol is a contract that every backend keeps; `tests/contracts/` holds one suite per port and runs it
 over every backend. Backends raise the errors of `trapd.errors` and nothing else.
@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trapd.records import Activity, Considered, Frame, FrameScore, ModelInfo, Moment, Small, Trigger, TsQuality
+from trapd.records import (
+    Activity,
+    Considered,
+    Frame,
+    FrameScore,
+    ModelInfo,
+    Moment,
+    Small,
+    Trigger,
+    TsQuality,
+)
 
 
 class Clock(Protocol):
@@ -48,6 +58,16 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Stop watching; may be called twice."""
+
+
+class Lamp(Protocol):
+    """One light that a person in front of the unit sees. One thread owns it."""
+
+    def light(self, on: bool) -> None:
+        """Raises Unavailable; a later call tries again."""
+
+    def close(self) -> None:
+        """Dark; may be called twice."""
 
 
 class Camera(Protocol):

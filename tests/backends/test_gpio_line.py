@@ -69,9 +69,7 @@ def test_a_pulse_too_short_to_count_is_no_activity_either() -> None:
     assert line.since_ns == QUIET_NS + 50 * MS
 
 
-@given(
-    st.integers(0, 50), st.lists(st.tuples(st.booleans(), st.integers(0, 40), st.booleans()), max_size=60)
-)
+@given(st.integers(0, 50), st.lists(st.tuples(st.booleans(), st.integers(0, 40), st.booleans()), max_size=60))
 def test_each_pulse_counts_at_most_once_and_exactly_if_it_lasted(
     least: int, steps: list[tuple[bool, int, bool]]
 ) -> None:

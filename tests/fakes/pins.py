@@ -8,7 +8,7 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 
 class DrivenPin(MockPin):
-    """The mock's pin follows its resistor as soon as it is claimed; this one keeps the level it is driven to."""
+    """Keeps the level it is driven to; the mock's own follows its resistor as soon as it is claimed."""
 
     def _set_pull(self, value: str) -> None:
         self._pull = value

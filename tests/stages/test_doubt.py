@@ -10,7 +10,6 @@ from typing import Any
 
 from tests.stages.driver import PLAN, Bench, CaptureDriver
 from trapd.records import Trigger
-from trapd.rules import NS_PER_S
 from trapd.stages.doubt import Judged
 from trapd.stages.orders import REMOTE
 
@@ -91,9 +90,10 @@ def test_active_for_long_with_nothing_kept_is_an_alert_and_one_burst_an_hour(ben
         unit.sensor.level = True
         assert hours.go_on(580) == 29
         assert bench.alerts.names() == ()
-        hours.go_on(40)
+        hours.go_on(60)
         assert bench.alerts.names() == ("sensor_stuck",)
-        assert json.loads(bench.leaf("alert/sensor_stuck")[-1])["message"].startswith("sensor 17 stays active")
+        told = json.loads(bench.leaf("alert/sensor_stuck")[-1])
+        assert told["message"].startswith("sensor 17 stays active")
         assert hours.go_on(3500) == 0
         assert hours.go_on(3600) == 1
         assert hours.go_on(7200) == 2
@@ -170,7 +170,7 @@ def test_a_stuck_sensor_is_told_where_the_level_does_not_trigger_too(bench: Benc
         hours = Hours(bench, unit)
         unit.sensor.level = True
         assert hours.go_on(580) == 0
-        assert hours.go_on(40) == 1
+        assert hours.go_on(60) == 1
         assert bench.alerts.names() == ("sensor_stuck",)
         assert hours.go_on(3500) == 0
         assert hours.go_on(200) == 1

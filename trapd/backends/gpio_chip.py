@@ -123,10 +123,11 @@ def refused(pin: int, error: Exception, chip: Path | None = None) -> SensorUnava
         name = holder(chip, pin) if chip is not None else ""
         return SensorUnavailable(
             f"pin {pin} is in use" + (f" by {name}" if name else ""),
-            "end the other program, or remove what claims it in /boot/firmware/config.txt; gpioinfo lists all",
+            "end the other program, or take out what claims it in config.txt; gpioinfo lists all",
         )
     if kind in ("PinInvalidPin", "PinUnsupported") or words == "bad GPIO number":
-        return SensorUnavailable(f"pin {pin} is no GPIO pin of this board", "pins have BCM numbers: see pinout")
+        hint = "pins have BCM numbers: the command pinout shows them"
+        return SensorUnavailable(f"pin {pin} is no GPIO pin of this board", hint)
     if kind == "PinFixedPull":
         return SensorUnavailable(
             f"pin {pin} has a resistor of its own that pulls the other way", "use another pin than 2 and 3"

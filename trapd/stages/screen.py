@@ -235,10 +235,9 @@ class Screen(Stage):
 
     def _note_kept(self, event: Event, verdict: Verdict) -> None:
         """A burst of this boot speaks for its sensor; one that nobody judged, or a sample, does not."""
-        now = self._clock.now()
-        if verdict.keep and not verdict.audit and verdict.score is not None:
-            if event.moment.boot_id == now.boot_id:
-                self._judged = replace(self._judged, kept_ns=max(self._judged.kept_ns, event.moment.boot_ns))
+        kept = verdict.keep and not verdict.audit and verdict.score is not None
+        if kept and event.moment.boot_id == self._clock.now().boot_id:
+            self._judged = replace(self._judged, kept_ns=max(self._judged.kept_ns, event.moment.boot_ns))
 
     def _thumbnail(self, event: Event, verdict: Verdict) -> tuple[str, int] | None:
         """The best frame's thumbnail; an event without one is still an event."""
