@@ -13,58 +13,78 @@ MS = 1_000_000
 
 def test_any_pulse_counts_where_none_has_to_last() -> None:
     line = Line(17, 0)
-    assert line.change(True, 5) == 5
+    assert line.edge(True, 5) == 5
     assert line.due_ns is None
-    assert line.change(False, 6) is None
-    assert line.change(True, 7) == 7
+    assert line.edge(False, 6) is None
+    assert line.edge(True, 7) == 7
 
 
-def test_an_edge_that_changes_nothing_is_none() -> None:
+def test_an_edge_to_what_the_line_was_already_is_a_pulse_that_was_over_before_anybody_looked() -> None:
     line = Line(17, 0)
-    assert line.change(False, 1) is None
-    assert line.change(True, 2) == 2
-    assert line.change(True, 3) is None
-    assert line.since_ns == 2
+    assert line.edge(False, 1) == 1
+    assert line.since_ns is None
+    assert line.edge(True, 2) == 2
+    assert line.edge(True, 3) == 3  # down and up again
+    assert line.active
+    assert Line(17, 1).edge(False, 1) is None  # nobody knows that it lasted
+
+
+def test_a_level_that_was_read_foresees_its_edge_once() -> None:
+    line = Line(17, 0)
+    assert line.level(False, 1) is None
+    assert line.level(True, 2) == 2
+    assert line.edge(True, 3) is None
+    assert line.level(False, 4) is None
+    assert line.edge(False, 5) is None
+    assert line.edge(False, 6) == 6
+
+
+def test_a_level_whose_edge_never_comes_hides_no_later_one() -> None:
+    line = Line(17, 0)
+    assert line.level(True, 1) == 1
+    assert line.edge(False, 2) is None
+    assert line.edge(True, 3) == 3
+    assert line.edge(True, 4) == 4
 
 
 def test_a_pulse_that_goes_on_counts_as_soon_as_it_has_lasted() -> None:
     line = Line(17, 30 * MS)
-    assert line.change(True, 100) is None
+    assert line.edge(True, 100) is None
     assert (line.due_ns, line.since_ns) == (100 + 30 * MS, None)
     assert line.ripe(99 + 30 * MS) is None
     assert line.ripe(100 + 30 * MS) == 100
     assert (line.due_ns, line.since_ns) == (None, 100)
     assert line.ripe(100 + 40 * MS) is None  # once
-    assert line.change(False, 100 + 50 * MS) is None
+    assert line.edge(False, 100 + 50 * MS) is None
 
 
 @pytest.mark.parametrize(("lasted_ms", "counts"), [(29, False), (30, True), (31, True)])
 def test_a_pulse_nobody_looked_at_meanwhile_is_measured_by_its_edges(lasted_ms: int, counts: bool) -> None:
     line = Line(17, 30 * MS)
-    line.change(True, 7)
-    assert line.change(False, 7 + lasted_ms * MS) == (7 if counts else None)
+    line.edge(True, 7)
+    assert line.edge(False, 7 + lasted_ms * MS) == (7 if counts else None)
     assert line.ripe(10**12) is None
 
 
 def test_short_pauses_do_not_end_a_time_of_activity() -> None:
     line = Line(17, 0)
-    line.change(True, 1000)
-    line.change(False, 2000)
+    line.edge(True, 1000)
+    line.edge(False, 2000)
     assert line.since_ns is None
-    line.change(True, 2000 + QUIET_NS - 1)
+    line.edge(True, 2000 + QUIET_NS - 1)
     assert line.since_ns == 1000
-    line.change(False, 2 * QUIET_NS)
-    line.change(True, 3 * QUIET_NS)
+    line.edge(False, 2 * QUIET_NS)
+    line.edge(True, 3 * QUIET_NS)
     assert line.since_ns == 3 * QUIET_NS
 
 
 def test_a_pulse_too_short_to_count_is_no_activity_either() -> None:
     line = Line(17, 30 * MS)
-    line.change(True, 0)
-    line.change(False, 40 * MS)
-    line.change(True, QUIET_NS)
-    line.change(False, QUIET_NS + 1)
-    line.change(True, QUIET_NS + 50 * MS)
+    line.edge(True, 0)
+    line.edge(False, 40 * MS)
+    line.edge(True, QUIET_NS)
+    line.edge(False, QUIET_NS + 1)
+    line.edge(True, QUIET_NS + 50 * MS)
     line.ripe(QUIET_NS + 90 * MS)
     assert line.since_ns == QUIET_NS + 50 * MS
 
@@ -77,11 +97,13 @@ def test_each_pulse_counts_at_most_once_and_exactly_if_it_lasted(
     now, rose, lasted, told = 1000, 0, [], []
     for active, after, looked in steps:
         now += after
+        if active == line.active:
+            continue
         if active and not line.active:
             rose = now
         elif not active and line.active and now - rose >= least:
             lasted.append(rose)
-        told += [at for at in (line.change(active, now),) if at is not None]
+        told += [at for at in (line.edge(active, now),) if at is not None]
         if looked and line.active:
             told += [at for at in (line.ripe(now),) if at is not None]
     if line.active and now - rose >= least:

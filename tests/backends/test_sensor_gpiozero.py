@@ -149,10 +149,9 @@ def test_an_exception_in_the_sink_does_not_end_it(site: Site, caplog: pytest.Log
 
 def test_nothing_is_told_by_an_edge_that_was_under_way_when_it_closed(site: Site) -> None:
     site.start()
-    ((_, device),) = site.sensor._watched
-    under_way = device.when_activated
+    (watched,) = site.sensor._watched
     site.sensor.close()
-    under_way()
+    watched.heard(0.0, True)
     assert site.told() == []
 
 
@@ -189,6 +188,14 @@ def test_a_level_whose_edge_got_lost_is_seen_at_the_next_look(site: Site) -> Non
     assert site.told() == ["17"]
     site.pins.lose(17, False)
     assert site.sensor.active() == ()
+
+
+def test_a_pulse_that_was_over_when_the_kernel_looked_triggers_all_the_same(site: Site) -> None:
+    """A real chip's: two edges, and each time the level is low again."""
+    site.start()
+    (watched,) = site.sensor._watched
+    watched.heard(site.pins.factory.ticks(), False)
+    assert site.told() == ["17"]
 
 
 def test_a_pin_that_cannot_be_read_any_more_fails_the_check(site: Site) -> None:

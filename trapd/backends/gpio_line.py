@@ -22,14 +22,33 @@ class Line:
     active: bool = False
     edges: int = 0
     _rose_ns: int = 0
+    _foreseen: bool | None = None  # seen by its level: its edge may be on the way, and is no second one
     _counts: bool = False  # whether the present pulse does
     _ended_ns: int | None = None  # the last pulse that counted
     _since_ns: int = 0
 
-    def change(self, active: bool, at_ns: int) -> int | None:
-        """An edge. The time of the pulse that now counts, which is that of its beginning; None: none does."""
+    def edge(self, active: bool, at_ns: int) -> int | None:
+        """An edge. The time of the pulse that now counts, which is that of its beginning; None: none does.
+
+        The kernel looks at the level when it comes to it, not when the edge did. A pulse that was over by
+        then is an edge to what the line was already.
+        """
+        foreseen, self._foreseen = self._foreseen, None
+        if active != self.active:
+            return self._change(active, at_ns)
+        if foreseen == active:
+            return None
+        began_ns = self._change(not active, at_ns)
+        return self._change(active, at_ns) or began_ns
+
+    def level(self, active: bool, at_ns: int) -> int | None:
+        """As `edge`, for a level that somebody read."""
         if active == self.active:
             return None
+        self._foreseen = active
+        return self._change(active, at_ns)
+
+    def _change(self, active: bool, at_ns: int) -> int | None:
         self.active = active
         self.edges += 1
         if active:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,16 @@ log = logging.getLogger("trapd.sensor")
 _LATEST_S = 2.0  # an edge that seems older was stamped by another clock
 _LONG_S = 3600.0
 _JOIN_S = 5.0
+
+
+class _Watched:
+    """One pin: what it amounts to, gpiozero's object for it, and who hears its edges."""
+
+    def __init__(self, line: Line, device: Any, heard: Callable[[Line, Any, float, Any], None]) -> None:
+        self.line = line
+        self.device = device
+        # gpiozero keeps no more than a weak reference to it.
+        self.heard = partial(heard, line, device)
 
 
 class GpioSensor:
@@ -47,7 +57,7 @@ class GpioSensor:
         self._clock = clock
         self._open_factory = factory
         self._factory: Any = None
-        self._watched: tuple[tuple[Line, Any], ...] = ()
+        self._watched: tuple[_Watched, ...] = ()
         self._sink: Callable[[Trigger], None] | None = None
         # Held while an edge is judged and its trigger handed on, never while gpiozero is called: it has
         # locks of its own, and calls back under them.
@@ -64,9 +74,8 @@ class GpioSensor:
             self._watched = tuple(self._claim(pin) for pin in self._pins)
             with self._lock:
                 self._sink = sink
-            for line, device in self._watched:
-                device.when_activated = partial(self._edge, line, device, True)
-                device.when_deactivated = partial(self._edge, line, device, False)
+            for watched in self._watched:
+                self._listen(watched)
             if self._min_pulse_ns:
                 self._end.clear()
                 self._pulses = threading.Thread(target=self._ripen, name="trapd-pulses", daemon=True)
@@ -83,9 +92,9 @@ class GpioSensor:
         now_ns = self._clock.boot_ns()
         with self._lock:
             return tuple(
-                Activity(Trigger("pir", str(line.pin), now_ns), line.since_ns)
-                for line, _ in self._watched
-                if line.since_ns is not None
+                Activity(Trigger("pir", str(each.line.pin), now_ns), each.line.since_ns)
+                for each in self._watched
+                if each.line.since_ns is not None
             )
 
     def check(self) -> None:
@@ -108,39 +117,47 @@ class GpioSensor:
         watched, self._watched = self._watched, ()
         factory, self._factory = self._factory, None
         # A library that fails at giving back is no reason to keep the rest.
-        for _, device in watched:
-            _try(device.close)
+        for each in watched:
+            _try(each.device.close)
         if factory is not None:
             _try(factory.close)  # lgpio lets go of a pin only with its chip
 
-    def _claim(self, pin: int) -> tuple[Line, Any]:
-        from gpiozero import DigitalInputDevice
+    def _claim(self, pin: int) -> _Watched:
+        from gpiozero import InputDevice
 
-        try:
+        with self._asking(pin):
             # Pulled the other way: a cable that is cut is quiet, and does not flutter.
-            device = DigitalInputDevice(pin, pull_up=not self._active_high, pin_factory=self._factory)
+            device = InputDevice(pin, pull_up=not self._active_high, pin_factory=self._factory)
+        return _Watched(Line(pin, self._min_pulse_ns), device, self._edge)
+
+    def _listen(self, watched: _Watched) -> None:
+        with self._asking(watched.line.pin):
+            watched.device.pin.bounce = None
+            watched.device.pin.edges = "both"
+            # The pin's own event and not the device's: that one hides an edge that changes nothing.
+            watched.device.pin.when_changed = watched.heard
+
+    @contextmanager
+    def _asking(self, pin: int) -> Iterator[None]:
+        """What the library says of a pin becomes a sentence."""
+        try:
+            yield
         except Exception as error:
             number = getattr(self._factory, "chip", None)
             chip = None if number is None else Path(f"/dev/gpiochip{number}")
             raise gpio_chip.refused(pin, error, chip) from error
-        return Line(pin, self._min_pulse_ns), device
 
-    def _edge(self, line: Line, device: Any, active: bool) -> None:
+    def _edge(self, line: Line, device: Any, ticks: float, state: Any) -> None:
         """On the library's thread, which ends for good with the first exception that reaches it."""
         try:
-            age_s = device.active_time if active else device.inactive_time
-            late_ns = int(age_s * NS_PER_S) if age_s is not None and 0 <= age_s <= _LATEST_S else 0
-            self._change(line, active, self._clock.boot_ns() - late_ns)
+            age_s = device.pin_factory.ticks_diff(device.pin_factory.ticks(), ticks)
+            late_ns = int(age_s * NS_PER_S) if 0 <= age_s <= _LATEST_S else 0
+            with self._lock:
+                began_ns = line.edge(bool(state) == self._active_high, self._clock.boot_ns() - late_ns)
+                self._tell(line, began_ns)
+            self._news.set()
         except Exception:
             log.exception("an edge of pin %d came to nothing", line.pin)
-
-    def _change(self, line: Line, active: bool, at_ns: int, *, edges: int | None = None) -> None:
-        with self._lock:
-            if edges is not None and edges != line.edges:
-                return
-            self._tell(line, line.change(active, at_ns))
-        if active:
-            self._news.set()
 
     def _tell(self, line: Line, began_ns: int | None) -> None:
         """Under the lock: what comes after `close` finds no sink."""
@@ -149,14 +166,14 @@ class GpioSensor:
 
     def _look(self) -> None:
         """Take each pin for what it is now, unless an edge came while it was read."""
-        for line, device in self._watched:
+        for line, device in ((each.line, each.device) for each in self._watched):
             edges = line.edges
-            try:
+            with self._asking(line.pin):
                 active = bool(device.is_active)
-            except Exception as error:
-                raise gpio_chip.refused(line.pin, error) from error
-            if active != line.active:
-                self._change(line, active, self._clock.boot_ns(), edges=edges)
+            with self._lock:
+                if edges == line.edges:
+                    self._tell(line, line.level(active, self._clock.boot_ns()))
+        self._news.set()
 
     def _ripen(self) -> None:
         """A pulse that goes on counts as soon as it has lasted long enough."""
@@ -165,10 +182,10 @@ class GpioSensor:
             now_ns = self._clock.boot_ns()
             try:
                 with self._lock:
-                    for line, _ in self._watched:
-                        if line.active:
-                            self._tell(line, line.ripe(now_ns))
-                    due_ns = [line.due_ns for line, _ in self._watched if line.due_ns is not None]
+                    lines = [each.line for each in self._watched]
+                    for line in lines:
+                        self._tell(line, line.ripe(now_ns))
+                    due_ns = [line.due_ns for line in lines if line.due_ns is not None]
             except Exception:
                 log.exception("a pulse came to nothing")
                 due_ns = []
