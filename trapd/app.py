@@ -248,6 +248,7 @@ class _Daemon:
         def see() -> Sight:
             return Sight(
                 taking=self._capture.taking,
+                bursts=self._capture.begun,
                 armed=self._orders.armed,
                 online=self._deliver.online,
                 alerts=self._alerts.names(),

@@ -121,7 +121,9 @@ def _stages(loaded: Loaded, store: Store, clock: Clock, alerts: Alerts) -> tuple
         return capture, screen
 
     def see() -> Sight:
-        return Sight(taking=capture.taking, armed=True, online=True, alerts=alerts.names())
+        return Sight(
+            taking=capture.taking, armed=True, online=True, alerts=alerts.names(), bursts=capture.begun
+        )
 
     return capture, screen, Indicator(lamp=lamp, see=see, clock=clock)
 

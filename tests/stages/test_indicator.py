@@ -90,6 +90,17 @@ def test_it_is_lit_for_as_long_as_a_burst_is_taken() -> None:
     assert site.lamp.changes[1][1] is False
 
 
+def test_a_burst_that_was_over_between_two_looks_is_seen() -> None:
+    site = Site()
+    site.go_on(1)
+    site.lamp.changes.clear()
+    site.sight = Sight(taking=False, armed=True, online=True, bursts=1)
+    site.go_on(3)
+    ((on, is_on), (off, is_off)) = site.lamp.changes
+    assert (is_on, is_off) == (True, False)
+    assert off - on == pytest.approx(0.2)
+
+
 def test_an_led_that_fails_is_said_once_and_tried_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     site = Site()
     site.lamp.fails = SensorUnavailable("pin 27 is in use", "end the other program")

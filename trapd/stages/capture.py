@@ -97,6 +97,7 @@ class Capture(Stage):
             alerts=alerts,
         )
         self._taking = False
+        self._begun = 0
         self._camera_seen = False
         self._level_due_ns = 0
         self._sensor_started = False
@@ -118,6 +119,11 @@ class Capture(Stage):
     def taking(self) -> bool:
         """Whether a burst is being taken. From any thread."""
         return self._taking
+
+    @property
+    def begun(self) -> int:
+        """How many bursts were begun. From any thread."""
+        return self._begun
 
     def offer(self, trigger: Trigger) -> None:
         """Take a trigger from a sensor's own thread; neither blocks nor raises."""
@@ -198,6 +204,7 @@ class Capture(Stage):
             self._refuse(trigger, refusal)
             return
         self._taking = True
+        self._begun += 1
         try:
             event, smalls = self._take(session, trigger)
         except CameraUnavailable as error:

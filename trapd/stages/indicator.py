@@ -1,8 +1,8 @@
 """Indicator: what a person in front of the unit sees of it, by one LED. One thread; only with a led_pin.
 
-Lit while a burst is taken; else every ten seconds one short flash where all is well, two where there is no
-link, three where something is wrong, none while disarmed. It looks and never asks: no other stage waits for
-it, and an LED that fails is one line in the log.
+Lit while a burst is taken, and for a fifth of a second at least; else every ten seconds one short flash where
+all is well, two where there is no link, three where something is wrong, none while disarmed. It looks and
+never asks: no other stage waits for it, and an LED that fails is one line in the log.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ FAULTS = frozenset({"camera", "disk", "model", "sensor", "sensor_stuck", "store"
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the unit is doing."""
+    """What the unit is doing. `bursts`: how many it has begun, for one may be over between two looks."""
 
     taking: bool
     armed: bool
     online: bool
     alerts: Collection[str] = ()
+    bursts: int = 0
 
     @property
     def flashes(self) -> int:
@@ -60,6 +61,7 @@ class Indicator(Stage):
         self._flash_ns = 0
         self._retry_ns = 0
         self._failing = False
+        self._bursts = 0
 
     def run(self) -> None:
         """Until told to stop; dark then."""
@@ -74,8 +76,10 @@ class Indicator(Stage):
     def _turn(self) -> None:
         sight = self._see()
         now_ns = self._clock.boot_ns()
-        self._light(sight.taking)
-        if sight.taking or now_ns < self._flash_ns:
+        taking = sight.taking or sight.bursts != self._bursts
+        self._bursts = sight.bursts
+        self._light(taking)
+        if taking or now_ns < self._flash_ns:
             return
         self._flash_ns = now_ns + int(_EVERY_S * NS_PER_S)
         for _ in range(sight.flashes):
