@@ -36,9 +36,9 @@ def test_the_chip_is_known_by_its_label_whatever_its_number(tmp_path: Path, labe
 
 
 def test_an_old_name_of_a_chip_is_passed_over(tmp_path: Path) -> None:
-    labels = devices(tmp_path, gpiochip0="pinctrl-rp1")
-    (tmp_path / "gpiochip4").symlink_to("gpiochip0")
-    assert gpio_chip.find(tmp_path, labels).name == "gpiochip0"
+    labels = devices(tmp_path, gpiochip4="pinctrl-rp1")
+    (tmp_path / "gpiochip0").symlink_to("gpiochip4")
+    assert gpio_chip.find(tmp_path, labels).name == "gpiochip4"
 
 
 def test_a_chip_that_may_not_be_used_names_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,6 +190,25 @@ def test_a_level_whose_edge_got_lost_is_seen_at_the_next_look(site: Site) -> Non
     assert site.sensor.active() == ()
 
 
+def test_a_level_that_was_read_before_an_edge_is_not_believed_after_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pulse comes and goes between the reading and what is made of it."""
+    site.start()
+    state = type(site.pins.factory.pin(17))._get_state
+
+    def read_late(pin: Any) -> bool:
+        monkeypatch.undo()
+        site.pins.high(17)
+        level = state(pin)
+        site.pins.low(17)
+        return level
+
+    monkeypatch.setattr(type(site.pins.factory.pin(17)), "_get_state", read_late)
+    assert site.sensor.active() == ()
+    assert site.told() == ["17"]
+
+
 def test_a_pulse_that_was_over_when_the_kernel_looked_triggers_all_the_same(site: Site) -> None:
     """A real chip's: two edges, and each time the level is low again."""
     site.start()
