@@ -26,7 +26,18 @@ def test_an_edge_to_what_the_line_was_already_is_a_pulse_that_was_over_before_an
     assert line.edge(True, 2) == 2
     assert line.edge(True, 3) == 3  # down and up again
     assert line.active
+    assert line.edge(False, 4) is None
+    assert line.edge(False, 5) == 5
     assert Line(17, 1).edge(False, 1) is None  # nobody knows that it lasted
+
+
+def test_both_edges_of_such_a_pulse_are_one() -> None:
+    line = Line(17, 0)
+    assert line.edge(False, 10 * MS) == 10 * MS
+    assert line.edge(False, 15 * MS) is None
+    assert line.edge(False, 20 * MS) == 20 * MS  # the next one
+    assert line.edge(False, 150 * MS) == 150 * MS  # of one edge only
+    assert line.edge(True, 151 * MS) == 151 * MS
 
 
 def test_a_level_that_was_read_foresees_its_edge_once() -> None:

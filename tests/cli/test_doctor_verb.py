@@ -6,32 +6,18 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from click.testing import CliRunner, Result
 
-from tests.fakes.camera import jpeg
+from tests.cli.doctored import PARTS, Broker, Unit
 from tests.fakes.clock import FakeClock
-from tests.fakes.pins import Pins
 from trapd import doctor as doctor_module
-from trapd.backends import lamp_gpiozero, sensor_gpiozero
-from trapd.cli import cli
 from trapd.config import load
-from trapd.doctor import machine
 from trapd.doctor.link import of_answer
-from trapd.errors import ConfigurationError, SensorUnavailable
-from trapd.remote.files import ConfigFiles
-from trapd.remote.ledger import Ledger, Overlay, Trial
+from trapd.errors import ConfigurationError
 from trapd.store import Store
-
-PARTS = [
-    "storage", "disk", "clock", "libraries", "numpy", "permissions", "filter", "camera", "sensor", "reboot",
-    "credential", "broker",
-]  # fmt: skip
 
 
 @pytest.fixture
@@ -45,81 +31,11 @@ def port(broker: Broker) -> int:
     return broker.port
 
 
-class Broker:
-    """Answers each CONNECT with `reason`, and notes what else it was told until the end of the line."""
-
-    def __init__(self) -> None:
-        self.reason = 0x00
-        self.told: list[bytes] = []
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve)
-
-    def __enter__(self) -> Broker:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._thread.join(20)
-        self._listening.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                line, _ = self._listening.accept()
-                with line, suppress(OSError):
-                    line.settimeout(20)
-                    self.told.append(line.recv(65536))
-                    line.sendall(b"\x20\x03\x00" + bytes((self.reason, 0)))
-                    while more := line.recv(65536):
-                        self.told.append(more)
-
-
 @pytest.fixture
 def closed_port() -> int:
     """Nobody listens there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
-
-
-class Unit:
-    """A configuration with a replay camera, a timer and no filter."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder
-        self.store = folder / "store"
-        self.photographs = folder / "photographs"
-        self.photographs.mkdir()
-        (self.photographs / "1.jpg").write_bytes(jpeg(640, 360))
-        self.document: dict[str, Any] = {
-            "unit": {"id": "ridge-07"},
-            "storage": {"path": str(self.store), "min_free_bytes": 1_000_000},
-            "sensor": {"backend": "timer"},
-            "camera": {"backend": "replay", "path": str(self.photographs)},
-            "filter": {"backend": "none"},
-            "mqtt": {"host": "127.0.0.1", "port": port, "tls": {"enabled": False}},
-        }
-
-    def change(self, section: str, **keys: Any) -> None:
-        self.document[section] = self.document.get(section, {}) | keys
-
-    def doctor(self, *options: str) -> Result:
-        path = self.folder / "config.yaml"
-        path.write_text(yaml.safe_dump(self.document))
-        return CliRunner(catch_exceptions=False).invoke(cli, ["doctor", "--config", str(path), *options])
-
-    def findings(self) -> dict[str, dict[str, Any]]:
-        """By name, but for what the configuration itself is warned of."""
-        found = json.loads(self.doctor("--json").output)["findings"]
-        return {finding["name"]: finding for finding in found if finding["name"] != "configuration"}
-
-    def fault(self, part: str) -> dict[str, Any]:
-        """The one finding that is not well, which is that of `part`."""
-        assert self.doctor("--json").exit_code == 1
-        (fault,) = [finding for finding in self.findings().values() if not finding["ok"]]
-        assert fault["name"] == part
-        return fault
 
 
 @pytest.fixture
@@ -373,114 +289,3 @@ def test_each_finding_comes_as_soon_as_it_is_there(unit: Unit) -> None:
     unit.doctor()
     findings = doctor_module.examine(load(unit.folder / "config.yaml"))
     assert next(findings).name == "configuration"
-
-
-# --- the machine -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def pins(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> Pins:
-    """The unit has a PIR; its pins are gpiozero's own without hardware."""
-    made = Pins()
-    monkeypatch.setattr(sensor_gpiozero.GpioSensor.__init__, "__kwdefaults__", {"factory": made.open})
-    monkeypatch.setattr(lamp_gpiozero.GpioLamp.__init__, "__kwdefaults__", {"factory": made.open})
-    unit.change("sensor", backend="gpiozero", pins=[17, 22])
-    return made
-
-
-def test_the_level_of_each_pin_is_told(unit: Unit, pins: Pins) -> None:
-    found = unit.findings()["sensor"]
-    assert (found["ok"], found["warning"]) == (True, False)
-    assert found["message"] == "gpiozero answers; pin 17 quiet now, pin 22 quiet now"
-    pins.high(22)
-    found = unit.findings()["sensor"]
-    assert found["message"].endswith("pin 17 quiet now, pin 22 active now")
-    assert "active_high" in found["hint"]
-
-
-def test_the_pins_are_the_daemons_while_it_runs(
-    unit: Unit, pins: Pins, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pins.fail = SensorUnavailable("pin 17 is in use by lg", "end the other program")
-    assert unit.findings()["sensor"]["ok"] is False
-    monkeypatch.setattr("trapd.doctor.device.in_use", lambda root: root == unit.store)
-    found = unit.findings()["sensor"]
-    assert (found["ok"], found["warning"]) == (True, True)
-    assert "systemctl stop trapd" in found["hint"]
-
-
-def test_the_led_is_lit_where_there_is_one(unit: Unit, pins: Pins) -> None:
-    assert "led" not in unit.findings()
-    unit.change("indicator", led_pin=27)
-    assert unit.findings()["led"]["message"] == "pin 27 was lit for a moment"
-    pins.fail = SensorUnavailable("pin 27 is in use", "end the other program")
-    found = unit.findings()["led"]
-    assert (found["ok"], found["warning"]) == (True, True)  # without it the unit works
-
-
-def test_libraries_that_are_missing_come_with_their_packages(
-    unit: Unit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine, "find_spec", lambda name: None)
-    unit.change("sensor", backend="gpiozero")
-    unit.change("camera", backend="picamera2", path=None)
-    fault = unit.findings()["libraries"]
-    assert fault["message"] == "not here: picamera2, gpiozero, lgpio"
-    assert "apt install python3-picamera2 python3-gpiozero python3-lgpio" in fault["hint"]
-
-
-def test_a_numpy_that_does_not_fit_the_systems_simplejpeg(
-    unit: Unit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It may do worse than raise: it is tried in a process of its own."""
-    unit.change("camera", backend="picamera2", path=None)
-    monkeypatch.setattr(machine, "find_spec", lambda name: object())
-    broken = unit.folder / "broken"
-    broken.mkdir()
-    (broken / "simplejpeg.py").write_text("raise ValueError('numpy.dtype size changed')")
-    monkeypatch.setenv("PYTHONPATH", str(broken))
-    fault = unit.findings()["numpy"]
-    assert fault["ok"] is False
-    assert fault["message"].endswith("do not fit: ValueError: numpy.dtype size changed")
-    assert "pip install numpy==" in fault["hint"]
-    (broken / "simplejpeg.py").write_text("import os; os.abort()")
-    assert "it ended with -6" in unit.findings()["numpy"]["message"]
-    (broken / "simplejpeg.py").write_text("")
-    assert unit.findings()["numpy"]["ok"] is True
-
-
-def test_a_device_that_this_user_may_not_use_names_the_group(
-    unit: Unit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chip = unit.folder / "dev" / "gpiochip0"
-    chip.parent.mkdir()
-    chip.write_bytes(b"")
-    monkeypatch.setattr(machine, "_DEVICES", chip.parent)
-    monkeypatch.setattr("os.access", lambda path, mode: not str(path).startswith(str(chip)))
-    monkeypatch.setattr(machine, "who_may", lambda device: "add the user that runs trapd to the group gpio")
-    unit.change("sensor", backend="gpiozero")
-    fault = unit.findings()["permissions"]
-    assert fault["message"] == f"this user may not use {chip}"
-    assert "group gpio" in fault["hint"]
-
-
-def test_a_unit_that_cannot_be_rebooted_from_afar_is_only_told(
-    unit: Unit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    units = unit.folder / "units"
-    monkeypatch.setattr(machine, "_UNITS", (units,))
-    assert unit.findings()["reboot"]["warning"] is True
-    (units / "multi-user.target.wants").mkdir(parents=True)
-    (units / "trapd-reboot.path").write_text("")
-    assert "systemctl enable" in unit.findings()["reboot"]["hint"]
-    (units / "multi-user.target.wants" / "trapd-reboot.path").write_text("")
-    assert unit.findings()["reboot"]["warning"] is False
-
-
-def test_the_configuration_in_force_is_looked_at(unit: Unit) -> None:
-    """The committed one from afar lies over the local file."""
-    unit.store.mkdir()
-    overlay = Overlay(1, {"sensor": {"every_s": 7.0}}, "sha256:1")
-    trial = Trial(overlay, Overlay(), "txn", 900.0, ())
-    ConfigFiles(unit.store).promote(trial, Ledger(stored_version=1))
-    assert unit.findings()["sensor"]["message"] == "timer answers, every 7 s"

@@ -12,6 +12,8 @@ from trapd.rules import NS_PER_S
 QUIET_NS = 2 * NS_PER_S
 """A shorter pause does not end a time of activity: a loose contact flickers, and is stuck all the same."""
 
+_ONE_PULSE_NS = NS_PER_S // 10  # two edges of a pulse that nobody saw are no further apart
+
 
 @dataclass(slots=True)
 class Line:
@@ -23,6 +25,7 @@ class Line:
     edges: int = 0
     _rose_ns: int = 0
     _foreseen: bool | None = None  # seen by its level: its edge may be on the way, and is no second one
+    _unseen_ns: int | None = None  # a pulse of which nobody saw the level; the other edge may be on the way
     _counts: bool = False  # whether the present pulse does
     _ended_ns: int | None = None  # the last pulse that counted
     _since_ns: int = 0
@@ -31,13 +34,15 @@ class Line:
         """An edge. The time of the pulse that now counts, which is that of its beginning; None: none does.
 
         The kernel looks at the level when it comes to it, not when the edge did. A pulse that was over by
-        then is an edge to what the line was already.
+        then is an edge to what the line was already; or two of them, of which the second tells nothing new.
         """
         foreseen, self._foreseen = self._foreseen, None
+        unseen_ns, self._unseen_ns = self._unseen_ns, None
         if active != self.active:
             return self._change(active, at_ns)
-        if foreseen == active:
+        if foreseen == active or (unseen_ns is not None and at_ns - unseen_ns < _ONE_PULSE_NS):
             return None
+        self._unseen_ns = at_ns
         began_ns = self._change(not active, at_ns)
         return self._change(active, at_ns) or began_ns
 
