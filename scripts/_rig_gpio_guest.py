@@ -1,4 +1,4 @@
-"""The proof inside the guest of scripts/rig_gpio: real edges, by the kernel and lgpio, to real photographs.
+"""The proof inside the guest of scripts/rig-gpio: real edges, by the kernel and lgpio, to real photographs.
 
 Root plays the hardware: it drives the simulated pins through sysfs. trapd runs as a user of group gpio. Each
 line of the report begins with PASS or FAIL; the status is 1 if one fails.
