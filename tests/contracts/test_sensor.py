@@ -32,13 +32,18 @@ class Rig:
 
 
 @pytest.fixture(params=["fake", "timer", "gpiozero"])
-def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    if request.param == "fake":
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def rig(backend: str) -> Iterator[Rig]:
+    if backend == "fake":
         by_hand = FakeClock()
         fake = FakeSensor(by_hand)
         yield Rig(fake, fake.fire, by_hand.boot_ns)
         fake.close()
-    elif request.param == "gpiozero":
+    elif backend == "gpiozero":
         clock = SystemClock()
         pins = Pins()
         gpio = GpioSensor(

@@ -124,6 +124,8 @@ def permissions(settings: Settings) -> Finding:
     if wanted and os.geteuid() == 0:
         hint = "run it as the unit's user: sudo -u trapd trapd doctor"
         return Finding("permissions", True, "root may use every device", hint, warning=True)
+    if not wanted:
+        return Finding("permissions", True, "no device of camera or pins is needed, or here")
     return Finding("permissions", True, f"{len(wanted)} devices of camera and pins may be used")
 
 
