@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trapd.backends.gpio_chip import holder
+
 CONFIG = Path("/sys/kernel/config/gpio-sim")
 STORE = Path("/run/trapd/store")
 FILE = Path("/run/trapd/config.yaml")
@@ -132,7 +134,10 @@ def prove_daemon(chip: Path) -> None:
     with subprocess.Popen(command, stdout=log, stderr=log, cwd="/run/trapd") as daemon:
         up = until(lambda: " is up" in Path("/run/trapd/log").read_text())
         tell("the daemon is up", up)
-        time.sleep(2.0)
+        # Up does not wait for the sensor: its libraries take a while to load here.
+        device = Path("/dev") / chip.name
+        tell("it has the pin", until(lambda: holder(device, 17) != ""), holder(device, 17))
+        time.sleep(5.0)
         for number in range(EDGES):
             before, heard = photographs(), interrupts()
             pulse(chip, 17, PULSES_S[number % len(PULSES_S)])
