@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from trapd.backends.gpio_line import QUIET_NS, Line
 
 MS = 1_000_000
+SOON = 100 * MS  # so much later an edge is another pulse's
 
 
 def test_any_pulse_counts_where_none_has_to_last() -> None:
@@ -21,13 +22,12 @@ def test_any_pulse_counts_where_none_has_to_last() -> None:
 
 def test_an_edge_to_what_the_line_was_already_is_a_pulse_that_was_over_before_anybody_looked() -> None:
     line = Line(17, 0)
-    assert line.edge(False, 1) == 1
+    assert line.edge(False, 1 * SOON) == 1 * SOON
     assert line.since_ns is None
-    assert line.edge(True, 2) == 2
-    assert line.edge(True, 3) == 3  # down and up again
+    assert line.edge(False, 2 * SOON) == 2 * SOON
+    assert line.edge(True, 3 * SOON) == 3 * SOON
+    assert line.edge(True, 4 * SOON) == 4 * SOON  # down and up again
     assert line.active
-    assert line.edge(False, 4) is None
-    assert line.edge(False, 5) == 5
     assert Line(17, 1).edge(False, 1) is None  # nobody knows that it lasted
 
 
@@ -35,27 +35,16 @@ def test_both_edges_of_such_a_pulse_are_one() -> None:
     line = Line(17, 0)
     assert line.edge(False, 10 * MS) == 10 * MS
     assert line.edge(False, 15 * MS) is None
-    assert line.edge(False, 20 * MS) == 20 * MS  # the next one
-    assert line.edge(False, 150 * MS) == 150 * MS  # of one edge only
-    assert line.edge(True, 151 * MS) == 151 * MS
 
 
-def test_a_level_that_was_read_foresees_its_edge_once() -> None:
+def test_an_edge_whose_level_was_read_before_it_was_heard_is_no_second_one() -> None:
     line = Line(17, 0)
     assert line.level(False, 1) is None
-    assert line.level(True, 2) == 2
-    assert line.edge(True, 3) is None
-    assert line.level(False, 4) is None
-    assert line.edge(False, 5) is None
-    assert line.edge(False, 6) == 6
-
-
-def test_a_level_whose_edge_never_comes_hides_no_later_one() -> None:
-    line = Line(17, 0)
-    assert line.level(True, 1) == 1
-    assert line.edge(False, 2) is None
-    assert line.edge(True, 3) == 3
-    assert line.edge(True, 4) == 4
+    assert line.level(True, 7 * SOON) == 7 * SOON
+    assert line.edge(True, 7 * SOON - 5) is None
+    assert line.level(False, 8 * SOON) is None
+    assert line.edge(False, 8 * SOON - 5) is None
+    assert line.edge(False, 9 * SOON) == 9 * SOON
 
 
 def test_a_pulse_that_goes_on_counts_as_soon_as_it_has_lasted() -> None:
@@ -121,3 +110,43 @@ def test_each_pulse_counts_at_most_once_and_exactly_if_it_lasted(
         lasted.append(rose)
         told += [at for at in (line.ripe(now),) if at is not None]
     assert told == lasted
+
+
+PULSES = st.lists(
+    st.tuples(
+        st.integers(1, 150),  # how long it lasts, ms
+        st.integers(300, 3000),  # until the next one begins, from its end
+        st.tuples(st.integers(0, 60), st.integers(0, 60)),  # how late the kernel looks at each edge
+        st.booleans(),  # whether two edges of which none was looked at are one interrupt
+        st.integers(0, 100),  # how late the process hears
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(PULSES, st.lists(st.integers(0, 40_000), max_size=60))
+def test_however_late_the_kernel_looks_and_the_process_hears_each_pulse_is_told_once(
+    pulses: list[tuple[int, int, tuple[int, int], bool, int]], looks: list[int]
+) -> None:
+    """Also where the level is read meanwhile."""
+    line, high, heard = Line(17, 0), [], []
+    now = 1000
+    for lasts, pause, (late_up, late_down), one, hears in pulses:
+        up, down = now, now + lasts
+        high.append((up, down))
+        read_up = up + late_up
+        if one and read_up >= down:
+            edges = [(down, read_up)]
+        else:
+            edges = [(up, read_up), (down, max(read_up, down + late_down))]
+        heard += [(read + hears, 1, at, up <= read < down) for at, read in edges]
+        now = down + pause
+    steps = sorted(heard + [(look, 0, look, any(up <= look < down for up, down in high)) for look in looks])
+    told = []
+    for _, is_edge, at, level in steps:
+        take = line.edge if is_edge else line.level
+        told += [began for began in (take(level, at * MS),) if began is not None]
+    assert len(told) == len(pulses)
+    for began, (up, down) in zip(told, high, strict=True):
+        assert up * MS <= began <= (down + 60) * MS

@@ -12,7 +12,8 @@ from trapd.rules import NS_PER_S
 QUIET_NS = 2 * NS_PER_S
 """A shorter pause does not end a time of activity: a loose contact flickers, and is stuck all the same."""
 
-_ONE_PULSE_NS = NS_PER_S // 10  # two edges of a pulse that nobody saw are no further apart
+_ONE_PULSE_NS = NS_PER_S // 10
+"""Edges to the level that the line has already, so soon after another, tell nothing new."""
 
 
 @dataclass(slots=True)
@@ -24,8 +25,7 @@ class Line:
     active: bool = False
     edges: int = 0
     _rose_ns: int = 0
-    _foreseen: bool | None = None  # seen by its level: its edge may be on the way, and is no second one
-    _unseen_ns: int | None = None  # a pulse of which nobody saw the level; the other edge may be on the way
+    _last_ns: int | None = None  # the last change that was heard or seen
     _counts: bool = False  # whether the present pulse does
     _ended_ns: int | None = None  # the last pulse that counted
     _since_ns: int = 0
@@ -33,29 +33,24 @@ class Line:
     def edge(self, active: bool, at_ns: int) -> int | None:
         """An edge. The time of the pulse that now counts, which is that of its beginning; None: none does.
 
-        The kernel looks at the level when it comes to it, not when the edge did. A pulse that was over by
-        then is an edge to what the line was already; or two of them, of which the second tells nothing new.
+        The kernel looks at the level when it comes to it, not when the edge did: a pulse that was over by
+        then is an edge to what the line was already. But so is each of its two edges, where they come
+        singly, and an edge whose level was read before it was heard.
         """
-        foreseen, self._foreseen = self._foreseen, None
-        unseen_ns, self._unseen_ns = self._unseen_ns, None
-        if active != self.active:
-            return self._change(active, at_ns)
-        if foreseen == active or (unseen_ns is not None and at_ns - unseen_ns < _ONE_PULSE_NS):
+        last_ns = self._last_ns
+        if active == self.active and last_ns is not None and at_ns - last_ns < _ONE_PULSE_NS:
             return None
-        self._unseen_ns = at_ns
-        began_ns = self._change(not active, at_ns)
+        began_ns = self._change(not active, at_ns) if active == self.active else None
         return self._change(active, at_ns) or began_ns
 
     def level(self, active: bool, at_ns: int) -> int | None:
         """As `edge`, for a level that somebody read."""
-        if active == self.active:
-            return None
-        self._foreseen = active
-        return self._change(active, at_ns)
+        return None if active == self.active else self._change(active, at_ns)
 
     def _change(self, active: bool, at_ns: int) -> int | None:
         self.active = active
         self.edges += 1
+        self._last_ns = at_ns if self._last_ns is None else max(self._last_ns, at_ns)
         if active:
             self._rose_ns = at_ns
             self._counts = False
