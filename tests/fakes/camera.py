@@ -77,5 +77,8 @@ class FakeCamera:
         if self.fail_probe:
             raise CameraUnavailable("no frame within 5 s", "")
 
+    def facts(self) -> dict[str, float]:
+        return {"camera_frame_ms": 33.3} if self.is_open else {}
+
     def close(self) -> None:
         self.is_open = False

@@ -1,4 +1,4 @@
-"""The Debian 13 root in which the real picamera2, libcamera, systemd and Mosquitto run; see scripts/rig-root."""
+"""The Debian 13 root in which the real picamera2 and libcamera run, and systemd; see scripts/rig-root."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def path() -> Path:
 def run(
     *command: str | Path, bind: dict[Path, str] | None = None, timeout_s: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in the root. The checkout is /trapd, read only; `bind` names folders of here, and where."""
+    """Run a command in the root; the checkout is /trapd there, read only. `bind`: folders, and where."""
     path()
     binds = [word for here, there in (bind or {}).items() for word in ("--bind", f"{here}:{there}")]
     return subprocess.run(
