@@ -27,8 +27,8 @@ def small(width: int = 64, height: int = 36, shade: int = 90) -> Small:
 
 
 class FakeCamera:
-    """The Camera port. Knobs: `fail_open`, `fail_shoot_at` (frame index), `fail_probe`, `frame_s`, `no_jpeg`
-    (frame indices), `passed_over`, `shooting` (called with each frame's index before it is taken).
+    """The Camera port. Knobs: `fail_open`, `open_error`, `fail_shoot_at` (frame index), `fail_probe`,
+    `frame_s`, `no_jpeg` (frame indices), `passed_over`, `shooting` (called with each frame's index before it is taken).
 
     `tries` counts attempts to open, `opened` those that went well, `probed` probes, `shot` bursts begun.
     """
@@ -38,6 +38,7 @@ class FakeCamera:
         self.frame_s = frame_s
         self.with_small = with_small
         self.fail_open = False
+        self.open_error: CameraUnavailable | None = None
         self.fail_probe = False
         self.fail_shoot_at: int | None = None
         self.no_jpeg: frozenset[int] = frozenset()
@@ -52,6 +53,8 @@ class FakeCamera:
 
     def open(self) -> None:
         self.tries += 1
+        if self.open_error is not None:
+            raise self.open_error
         if self.fail_open:
             raise CameraUnavailable("no camera answers", "look at the cable")
         self.opened += 1
