@@ -68,11 +68,11 @@ class Unavailable(TrapdError):
 
 
 class CameraUnavailable(Unavailable):
-    """No camera, or it gave no frame in time. `reboot_helps`: a machine that begins anew may find it."""
+    """No camera, or no frame in time. `restart_helps`: a new process, or a reboot, may bring it back."""
 
-    def __init__(self, message: str, hint: str = "", *, reboot_helps: bool = False) -> None:
+    def __init__(self, message: str, hint: str = "", *, restart_helps: bool = False) -> None:
         super().__init__(message, hint)
-        self.reboot_helps = reboot_helps
+        self.restart_helps = restart_helps
 
 
 class SensorUnavailable(Unavailable):

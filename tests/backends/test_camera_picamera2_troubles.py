@@ -49,7 +49,7 @@ def test_a_library_that_is_not_installed(camera: PicameraCamera, monkeypatch: py
     with pytest.raises(CameraUnavailable, match="picamera2 is not installed") as told:
         camera.open()
     assert "apt install python3-picamera2" in told.value.hint
-    assert not told.value.reboot_helps
+    assert not told.value.restart_helps
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_no_camera_is_named(camera: PicameraCamera, library: StandIn) -> None:
     with pytest.raises(CameraUnavailable, match="no camera is connected") as told:
         camera.open()
     assert "cable" in told.value.hint
-    assert told.value.reboot_helps
+    assert told.value.restart_helps
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from trapd.backends.camera_picamera2 import Limits, PicameraCamera
+from trapd.backends.picamera2_ring import Ring
 from trapd.errors import CameraUnavailable
 from trapd.host.clock import SystemClock
 from trapd.records import Frame, Trigger
@@ -98,6 +99,19 @@ def test_no_frame_of_many_bursts_is_older_than_its_trigger(
         times = [frame.boot_ns for frame in camera.shoot(trigger, 3, 0.0)]
         assert times[0] > trigger.boot_ns
         assert times == sorted(set(times))
+
+
+def test_a_seeded_bug_that_takes_frames_from_before_the_trigger_is_seen(
+    camera: PicameraCamera, clock: SystemClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Ring.want
+    monkeypatch.setattr(Ring, "want", lambda self, from_ns: honest(self, from_ns - 100_000_000))
+    camera.open()
+    older = 0
+    for _ in range(20):
+        trigger = Trigger("pir", "17", clock.boot_ns())
+        older += sum(frame.boot_ns <= trigger.boot_ns for frame in camera.shoot(trigger, 1, 0.0))
+    assert older > 0
 
 
 def test_a_pre_trigger_gives_one_frame_from_before(clock: SystemClock) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,7 +40,7 @@ class Watching:
 
     def again(self) -> None:
         self.camera = FakeCamera(self.bench.clock)
-        self.camera.open_error = CameraUnavailable("no camera is connected", "", reboot_helps=True)
+        self.camera.open_error = CameraUnavailable("no camera is connected", "", restart_helps=True)
         reboot = RareReboot(self.bench.clock, ask_for=self.machine.ask, why_not=lambda: self.machine.reason)
         self.watch = CameraWatch(
             self.camera, clock=self.bench.clock, alerts=self.bench.alerts, probe_s=300.0, reboot=reboot
@@ -55,6 +55,16 @@ class Watching:
 @pytest.fixture
 def watching(bench: Bench) -> Watching:
     return Watching(bench)
+
+
+@pytest.fixture
+def unit(bench: Bench) -> Iterator[CaptureDriver]:
+    """Armed, with a camera whose library may hang."""
+    driver = CaptureDriver(bench)
+    driver.camera.restart_helps = True
+    driver.turn()
+    yield driver
+    driver.close()
 
 
 # --- a camera that has worked ------------------------------------------------------------------------------
@@ -102,6 +112,19 @@ def test_a_probe_at_its_time_proves_it_too_and_the_one_after_opening_does_not(
         unit.turn(after_s=5.1)
         unit.turn(after_s=301.0)
     assert unit.camera.opened == 4
+
+
+def test_photographs_that_have_gone_from_their_folder_end_nothing(bench: Bench, unit: CaptureDriver) -> None:
+    """To begin anew would not bring them back."""
+    unit.camera.restart_helps = False
+    unit.camera.fail_shoot_at = 0
+    unit.fire()
+    unit.camera.fail_open = True
+    unit.turn(100, after_s=5.1)
+    unit.camera.fail_open, unit.camera.fail_shoot_at = False, None
+    unit.turn(after_s=60.1)
+    unit.fire()
+    assert len(bench.events()) == 1
 
 
 def test_the_burst_in_which_it_failed_for_the_last_time_is_kept(bench: Bench, unit: CaptureDriver) -> None:

@@ -241,7 +241,7 @@ def test_a_level_without_a_camera_or_room_is_counted_once_for_its_edge(
     assert len(bench.events()) == 1
     unit.camera.fail_open = True
     unit.camera.fail_shoot_at = 0
-    unit.turn(24, after_s=0.2)
+    unit.turn(50, after_s=0.2)
     assert bench.refused() == {"disk": 1, "camera": 1}
     assert unit.camera.shot == 2
 

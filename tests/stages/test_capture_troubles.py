@@ -105,7 +105,7 @@ def test_an_idle_camera_is_looked_at_now_and_then(bench: Bench) -> None:
         unit.turn(300, after_s=1.0)
         assert unit.camera.probed == 4  # at start, and every 100 s
         unit.camera.fail_probe = True
-        unit.turn(104, after_s=1.0)
+        unit.turn(100, after_s=1.0)
         assert bench.alerts.names() == ("camera",)
         assert not unit.camera.is_open
 

@@ -172,7 +172,7 @@ class PicameraCamera:
 
     def _opened(self) -> _Open:
         if self._open is None:
-            raise CameraUnavailable("the camera is not open", "it is opened again soon")
+            raise CameraUnavailable("the camera is not open", "it is opened again soon", restart_helps=True)
         return self._open
 
     def _next(self, ring: Ring) -> Held:
@@ -181,9 +181,11 @@ class PicameraCamera:
         if held is not None:
             return held
         if ring.trouble:
-            raise CameraUnavailable(f"the camera's frames cannot be used: {ring.trouble}", LOOK_AT_CABLE)
+            raise CameraUnavailable(
+                f"the camera's frames cannot be used: {ring.trouble}", LOOK_AT_CABLE, restart_helps=True
+            )
         raise CameraUnavailable(
-            f"the camera gave no frame for {self._limits.frame_s:g} s", _STOPPED, reboot_helps=True
+            f"the camera gave no frame for {self._limits.frame_s:g} s", _STOPPED, restart_helps=True
         )
 
     def _frame(self, opened: _Open, held: Held) -> Frame:
@@ -195,7 +197,9 @@ class PicameraCamera:
         except CameraUnavailable:
             raise
         except Exception as error:  # an encoder and a mapping, both foreign
-            raise CameraUnavailable(f"a frame cannot be read: {error}", LOOK_AT_CABLE) from error
+            raise CameraUnavailable(
+                f"a frame cannot be read: {error}", LOOK_AT_CABLE, restart_helps=True
+            ) from error
         finally:
             held.release()
         return Frame(jpeg, main.width, main.height, held.start_ns, small, _exposure(held, opened.model))
@@ -206,7 +210,7 @@ class PicameraCamera:
             _readable(self._tuning_file)
         maker = library.picamera2.Picamera2
         if not _cameras(maker):
-            raise CameraUnavailable("no camera is connected", _NO_CAMERA, reboot_helps=True)
+            raise CameraUnavailable("no camera is connected", _NO_CAMERA, restart_helps=True)
         camera = maker(tuning=self._tuning_file)
         atexit.unregister(
             camera.close

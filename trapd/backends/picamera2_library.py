@@ -80,17 +80,17 @@ def named(error: BaseException) -> CameraUnavailable:
         return CameraUnavailable(
             "the camera is in use by another program",
             "stop it (rpicam-*, motion, a second trapd); `fuser /dev/media*` names it",
-            reboot_helps=True,
+            restart_helps=True,
         )
     if "allocate" in low or "memory" in low or isinstance(error, MemoryError):
         return CameraUnavailable(
             f"there is no memory for the camera's buffers: {said}",
             "make camera.size smaller, or give CMA more memory in /boot/firmware/config.txt",
-            reboot_helps=True,
+            restart_helps=True,
         )
     if "tuning" in low:
         return CameraUnavailable(f"the tuning file cannot be used: {said}", "set camera.tuning_file")
-    return CameraUnavailable(f"the camera does not open: {said}", LOOK_AT_CABLE, reboot_helps=True)
+    return CameraUnavailable(f"the camera does not open: {said}", LOOK_AT_CABLE, restart_helps=True)
 
 
 def _chain(error: BaseException) -> list[str]:
@@ -126,7 +126,7 @@ class Calls:
             raise CameraUnavailable(
                 f"{self._lost} did not succeed: the camera cannot be opened again in this process",
                 LOOK_AT_CABLE,
-                reboot_helps=True,
+                restart_helps=True,
             )
         late = _Late(call, undo)
         thread = threading.Thread(target=late.run, name="camera-call", daemon=True)
@@ -134,7 +134,7 @@ class Calls:
         if not late.wait(timeout_s):
             self._lost = what
             raise CameraUnavailable(
-                f"{what} took longer than {timeout_s:g} s", LOOK_AT_CABLE, reboot_helps=True
+                f"{what} took longer than {timeout_s:g} s", LOOK_AT_CABLE, restart_helps=True
             )
         return late.result()
 

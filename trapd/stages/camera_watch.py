@@ -2,8 +2,8 @@
 
 A camera that has never worked in this process is tried again, ever more seldom; after an hour of that the
 machine is asked to begin anew, at most once a day. One that has worked and fails is opened anew, once: when
-it fails again before it has proved itself, the process ends and says why. Start-up is recovery, for the
-camera's library as well.
+it fails again before it has proved itself, the process ends and says why, for start-up is recovery for the
+camera's library too. Both only where it may help: photographs that have gone from a folder are waited for.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class CameraWatch:
         """Let go of it, say so, and try again later. Where that was tried already, the next look ends all."""
         self._camera.close()
         self._open = False
-        if self._seen and self._on_trial:
+        if self._on_trial and error.restart_helps:
             self._lost = error
         self._on_trial = self._seen
         wait_s = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
@@ -105,6 +105,6 @@ class CameraWatch:
     def _perhaps_reboot(self, session: Session, error: CameraUnavailable) -> None:
         """For a camera that this process has never seen, and that a reboot may bring back."""
         absent_s = (self._clock.boot_ns() - self._began_ns) / NS_PER_S
-        if self._reboot is None or self._seen or not error.reboot_helps or absent_s < _REBOOT_AFTER_S:
+        if self._reboot is None or self._seen or not error.restart_helps or absent_s < _REBOOT_AFTER_S:
             return
         self._reboot.ask(session, f"the camera has been absent for {absent_s:.0f} s")
