@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.stages.control_driver import ControlDriver
-from tests.stages.driver import BASE, Bench
+from tests.stages.driver import BASE, UNIT, Bench
 from trapd.records import Considered, Kind, Refusal, TsQuality
 from trapd.stages.commands import COMMANDS
 from trapd.stages.orders import Orders, Taken
@@ -310,6 +310,16 @@ def test_an_answer_goes_where_it_may(control: ControlDriver, topic: str, honoure
     control.say("cmd/ping", command(), response_topic=topic)
     assert len(answers(control)) == 1
     assert len(control.bench.leaf(f"@{topic}")) == int(honoured)
+
+
+@pytest.mark.parametrize("name", ["ping", "no_such"])
+def test_every_answer_says_whose_it_is(control: ControlDriver, name: str) -> None:
+    """Those of a group's units come to one topic."""
+    control.say(f"cmd/{name}", command(), base=GROUP, response_topic="trapd/v1/_reply/desk")
+    control.turn(31, after_s=1.0)
+    (shared,) = control.bench.leaf("@trapd/v1/_reply/desk")
+    assert json.loads(shared)["unit"] == UNIT
+    assert answers(control, name)[0]["unit"] == UNIT
 
 
 def test_a_flood_is_bounded(control: ControlDriver) -> None:

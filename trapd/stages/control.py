@@ -270,7 +270,7 @@ class Control(Stage):
     def _end(
         self, session: Session, caller: _Caller, found: Answer, considered: Considered | None = None
     ) -> None:
-        payload = codec.answer(caller.txn, found.code, data=found.data, error=found.error)
+        payload = codec.answer(self._topics.unit, caller.txn, found.code, data=found.data, error=found.error)
         record = self._trail.record(
             caller.leaf,
             found.code,
@@ -291,7 +291,7 @@ class Control(Stage):
     def _refuse(self, session: Session, caller: _Caller, error: Refused) -> None:
         log.warning("%s refused with %d: %s", caller.leaf[:_SHOWN], error.code, error.message)
         session.counters.add("commands_refused")
-        payload = codec.answer(caller.txn, error.code, error=error.message)
+        payload = codec.answer(self._topics.unit, caller.txn, error.code, error=error.message)
         record = self._trail.record(
             caller.leaf, error.code, txn=caller.txn, kid=caller.kid, message=error.message
         )
@@ -303,7 +303,7 @@ class Control(Stage):
             if any(burst.caller.txn == caller.txn for burst in self._bursts.values()):
                 return  # its answer comes
             error = "the unit began with it and was interrupted"
-            payload = codec.answer(caller.txn, ROLLED_BACK, error=error)
+            payload = codec.answer(self._topics.unit, caller.txn, ROLLED_BACK, error=error)
         session.obeyed.tell(self._outgoing(session, payload, caller))
 
     def _answers_to(self, name: str, message: Received) -> tuple[str, ...]:
