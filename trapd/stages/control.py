@@ -39,6 +39,7 @@ from trapd.wire.authority import (
     UNAUTHORISED,
     Authority,
     Refused,
+    refuse_early,
     refuse_expired,
 )
 from trapd.wire.topics import CONFIG_SCHEMA, GROUP_COMMANDS, Asks, Operator, Topics, answer, command
@@ -149,8 +150,7 @@ class Control(Stage):
         self._take_later(session)
         self._answer_bursts(session)
         self._desired.look(session)
-        if (more := self._trail.due()) is not None:
-            session.obeyed.tell((), more)
+        self._trail.look(session)
 
     def _take(self, session: Session, message: Received) -> None:
         asked = self._topics.parse(message.topic)
@@ -218,6 +218,7 @@ class Control(Stage):
     def _refuse_late(self, session: Session, request: inbound.Request, name: str, kid: str | None) -> None:
         now = self._clock.now()
         refuse_expired(request.period, now)
+        refuse_early(request.period, now)
         issued_ms = request.period.issued_ms
         if issued_ms is not None and issued_ms <= session.obeyed.forgotten_ms():
             raise Refused(EXPIRED, "it is older than what the unit remembers", "issue it again")
