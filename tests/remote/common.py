@@ -65,9 +65,16 @@ class Unit:
     def _cannot(self, wanted: Settings) -> tuple[Fault, ...]:
         return self.cannot(wanted)  # the one that a test has put there since
 
-    def desire(self, document: dict[str, Any], *, kid: str | None = None, ready: bool = True) -> int | None:
+    def desire(
+        self,
+        document: dict[str, Any],
+        *,
+        kid: str | None = None,
+        ready: bool = True,
+        retained: bool = False,
+    ) -> int | None:
         """The code that the document gets; None where it changes nothing."""
-        considered = self.remote.consider(document, kid=kid, ready=ready)
+        considered = self.remote.consider(document, kid=kid, ready=ready, retained=retained)
         return None if considered is None else considered.code
 
     def commit(self, document: dict[str, Any], *, kid: str | None = None) -> None:

@@ -26,7 +26,7 @@ from trapd.stages.payloads import Payloads
 from trapd.stages.sending import Sending
 from trapd.stages.spending import Spending
 from trapd.store import Session, Store
-from trapd.wire.topics import Topics
+from trapd.wire.topics import CONFIG_DESIRED, Topics
 from trapd.wire.window import Backoff, Window
 
 __all__ = ["Deliver", "DeliverPlan"]
@@ -267,7 +267,7 @@ class Deliver(Stage):
         session.outbox.put(Kind.CONTROL, "availability", b"online", retain=True)
         self._alerts.clear("broker")
         try:
-            connection.link.subscribe(self._inbound.filters())
+            connection.link.subscribe(self._inbound.filters(), live=(self._topics.full(CONFIG_DESIRED),))
         except LinkUnavailable as error:
             log.info("not subscribed: %s", error)  # the link has just gone: Lost comes next
 
