@@ -31,8 +31,9 @@ class FakeBroker:
     Knobs: `refusal` (every connect ends in this Lost), `silent` (connects are never answered), `reason`
     (topic to reason code of its answer; what is refused is not passed on), `withhold` (no publish is
     answered until `release`), `slow` (nor one whose topic holds this), `forbidden` (filters it will not
-    subscribe), `receive_maximum`, `maximum_packet_bytes`. `published` lists what arrived, refused or not;
-    `answered` what was answered, with the reason, in that order.
+    subscribe), `receive_maximum`, `maximum_packet_bytes`, `ends_over_bytes` (a larger payload ends the
+    link, without a word). `published` lists what arrived, refused or not; `answered` what was answered, with
+    the reason, in that order.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class FakeBroker:
         self.forbidden: frozenset[str] = frozenset()
         self.receive_maximum = 65535
         self.maximum_packet_bytes: int | None = None
+        self.ends_over_bytes: int | None = None
         self.published: list[Published] = []
         self.answered: list[tuple[Published, int]] = []
         self.retained: dict[str, bytes] = {}
@@ -152,6 +154,9 @@ class FakeBroker:
         with self._lock:
             if self._links.get(link.client_id) is not link:
                 raise LinkUnavailable("the link is lost")
+            if self.ends_over_bytes is not None and len(payload) > self.ends_over_bytes:
+                self._break_links(Lost("the connection broke off"), wills=True)
+                return
             message = Published(link.client_id, topic, payload, retain)
             self.published.append(message)
             reason = self.reason(topic)
