@@ -45,6 +45,7 @@ class Unit:
         self.path = folder / "config.yaml"
         self.clock = FakeClock()
         self.used_bytes = 0
+        self.free_bytes = 10**12
         self.cannot: Callable[[Settings], tuple[Fault, ...]] = lambda _: ()
         self.edit(local or LOCAL)
         self.start()
@@ -58,7 +59,7 @@ class Unit:
     def start(self) -> Start:
         """The next process; what the last one had in memory is gone."""
         self.began = begin(self.path)
-        around = Surroundings(self._cannot, lambda: self.used_bytes)
+        around = Surroundings(self._cannot, lambda: self.used_bytes, lambda: self.free_bytes)
         self.remote = RemoteConfiguration(self.began, around, self.clock)
         return self.began
 

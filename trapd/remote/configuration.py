@@ -46,10 +46,13 @@ _BUSY = Fault("", "another version is on trial", "this one is considered when th
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a proposal is judged by. `cannot`: what this hardware cannot do; `used_bytes`: what is stored."""
+    """What a proposal is judged by. `cannot`: what this hardware cannot do; `used_bytes`: what is stored;
+    `free_bytes`: what is free on its disk.
+    """
 
     cannot: Callable[[Settings], tuple[Fault, ...]]
     used_bytes: Callable[[], int]
+    free_bytes: Callable[[], int]
 
 
 class RemoteConfiguration:
@@ -316,6 +319,7 @@ class RemoteConfiguration:
             effective=lambda doc: load(path, doc, locked_too=locked_too).settings,
             cannot=self._around.cannot,
             used_bytes=self._around.used_bytes(),
+            free_bytes=self._around.free_bytes(),
         )
 
     def _as_it_would_start(self) -> Settings:
