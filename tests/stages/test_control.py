@@ -256,6 +256,20 @@ def test_a_groups_units_answer_within_half_a_minute_and_not_at_once(control: Con
     assert trail(control)[0]["leaf"] == "_group/valley/cmd/ping"
 
 
+def test_a_groups_command_that_came_in_time_is_not_late_for_having_waited(
+    bench: Bench, control: ControlDriver
+) -> None:
+    """Half a minute of waiting is the unit's own doing."""
+    for number in range(10):
+        made = command(f"t{number}", expires_at=at(bench.clock, 1.0))
+        control.say("cmd/ping", made, base=GROUP)
+    control.turn(31, after_s=1.0)
+    assert [answer["code"] for answer in answers(control)] == [200] * 10
+    control.say("cmd/ping", command("late", expires_at=at(bench.clock, -1.0)), base=GROUP)
+    control.turn(31, after_s=1.0)
+    assert answers(control)[-1]["code"] == 410
+
+
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"ping", "rebirth", "capture"}))
 def test_a_group_is_told_only_what_harms_nobody(control: ControlDriver, name: str) -> None:
     control.say(f"cmd/{name}", command(), base=GROUP)

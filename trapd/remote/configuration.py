@@ -290,7 +290,8 @@ class RemoteConfiguration:
     def _said_once(self, hash_: str, considered: Considered) -> Considered | None:
         if considered.changed or considered.code == 0:
             return considered
-        is_told, self._told = hash_ in self._told, self._told | {hash_}
+        is_told = hash_ in self._told
+        self._told = (self._told & frozenset(self._ledger.known)) | {hash_}
         return None if is_told else considered
 
     def _rejected(self, attempt: Attempt, *, is_again: bool = False) -> Considered:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from trapd.errors import BadDocument, StoreFull
 from trapd.ports import Clock, Received
-from trapd.records import Considered, Kind, Trigger
+from trapd.records import Considered, Kind, Moment, Trigger
 from trapd.rules import NS_PER_S
 from trapd.stages.base import Stage
 from trapd.stages.commands import COMMANDS, Asked, Means, Outcome
@@ -74,6 +74,16 @@ class _Burst:
     until_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A group's command, which waits so that the units do not all answer at once. `came`: when it arrived."""
+
+    due_ns: int
+    message: Received
+    asked: Operator
+    came: Moment
+
+
 class Control(Stage):
     """`authority`: who may. `means`: what commands work with. `desired`: the configuration's own leaf."""
 
@@ -105,7 +115,7 @@ class Control(Stage):
         self._draw = draw
         self._inbox: queue.Queue[Received] = queue.Queue(_MOST_WAITING)
         self._waiting_bytes = 0  # put by Deliver, taken by Control: only ever a guard
-        self._later: list[tuple[int, Received, Operator]] = []
+        self._later: list[_Later] = []
         self._bursts: dict[Trigger, _Burst] = {}
 
     def offer(self, message: Received) -> bool:
@@ -160,22 +170,23 @@ class Control(Stage):
         elif asked.asks is Asks.CONFIG:
             self._desired.take(session, message)
         elif asked.group is None:
-            self._command(session, message, asked)
+            self._command(session, message, asked, self._clock.now())
         elif len(self._later) < _MOST_LATER:
-            # A group's units do not all answer at once.
-            due_ns = self._clock.boot_ns() + int(self._draw.uniform(0, _GROUP_WITHIN_S) * NS_PER_S)
-            self._later.append((due_ns, message, asked))
+            now = self._clock.now()
+            due_ns = now.boot_ns + int(self._draw.uniform(0, _GROUP_WITHIN_S) * NS_PER_S)
+            self._later.append(_Later(due_ns, message, asked, now))
         else:
             session.counters.add("commands_dropped")
 
     def _take_later(self, session: Session) -> None:
         now_ns = self._clock.boot_ns()
-        due = [entry for entry in self._later if entry[0] <= now_ns]
-        self._later = [entry for entry in self._later if entry[0] > now_ns]
-        for _, message, asked in due:
-            self._command(session, message, asked)
+        due = [entry for entry in self._later if entry.due_ns <= now_ns]
+        self._later = [entry for entry in self._later if entry.due_ns > now_ns]
+        for entry in due:
+            self._command(session, entry.message, entry.asked, entry.came)
 
-    def _command(self, session: Session, message: Received, asked: Operator) -> None:
+    def _command(self, session: Session, message: Received, asked: Operator, came: Moment) -> None:
+        """`came`: when it arrived, which is what its expiry is judged by."""
         name = asked.command or ""
         shown = command(name) if asked.group is None else f"_group/{asked.group}/{command(name)}"
         if message.retained and not message.payload:
@@ -196,7 +207,7 @@ class Control(Stage):
                 return
             obey = self._allowed(name, asked)
             request = inbound.request(document, signed=caller.kid is not None)
-            self._refuse_late(session, request, name, caller.kid)
+            self._refuse_late(session, request, name, caller.kid, came)
         except inbound.TooLarge as error:
             self._refuse(session, caller, Refused(TOO_LARGE, str(error)))
         except BadDocument as error:
@@ -215,8 +226,9 @@ class Control(Stage):
             raise Refused(FORBIDDEN, f"a group cannot be told to {name}")
         return obey
 
-    def _refuse_late(self, session: Session, request: inbound.Request, name: str, kid: str | None) -> None:
-        now = self._clock.now()
+    def _refuse_late(
+        self, session: Session, request: inbound.Request, name: str, kid: str | None, now: Moment
+    ) -> None:
         refuse_expired(request.period, now)
         refuse_early(request.period, now)
         issued_ms = request.period.issued_ms
