@@ -14,7 +14,6 @@ from tests.stages.driver import BASE, UNIT, Bench
 from trapd.records import Considered, Kind, Refusal, TsQuality
 from trapd.stages.commands import COMMANDS
 from trapd.stages.orders import Orders, Taken
-from trapd.store import obeyed
 from trapd.wire import codec, signing
 from trapd.wire.authority import Authority
 
@@ -146,44 +145,6 @@ def test_what_may_be_forgotten_is_too_old(bench: Bench, control: ControlDriver) 
     control.say("cmd/reboot", command(issued_at=issued, expires_at="2200-01-01T00:00:00Z"))
     assert answers(control, "reboot")[0]["code"] == 410
     assert control.reboots == 0
-
-
-FAR = {"issued_at": "2031-01-01T00:00:00Z", "expires_at": "2036-01-01T00:00:00Z"}
-
-
-def test_a_command_of_years_ahead_is_refused_by_who_knows_the_time(bench: Bench) -> None:
-    """An estimated clock may be as far behind: it stood still while the unit was off."""
-    for quality, code in ((TsQuality.SYNCED, 400), (TsQuality.ESTIMATED, 200), (TsQuality.UNSET, 200)):
-        bench.clock.set_quality(quality)
-        control = ControlDriver(bench, trusting())
-        control.say("cmd/reboot", signed("cmd/reboot", f"far-{quality}", **FAR))
-        assert answers(control, "reboot")[-1]["code"] == code
-        assert control.reboots == int(code == 200)
-        control.close()
-
-
-@pytest.mark.parametrize("is_signed", [True, False])
-def test_a_command_of_years_ahead_is_never_obeyed_twice(
-    bench: Bench, is_signed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a clock it is taken; then many others come, and it again, with and without a clock."""
-    monkeypatch.setattr(obeyed, "_COMMANDS_KEPT", 20)
-    monkeypatch.setattr(obeyed, "_FORGETS_EVERY", 3)
-    bench.clock.set_quality(TsQuality.ESTIMATED)
-    control = ControlDriver(bench, trusting())
-    made = signed("cmd/reboot", "far", **FAR) if is_signed else command("far", **FAR)
-    control.say("cmd/reboot", made)
-    assert control.reboots == 1
-    for number in range(60):
-        control.session.obeyed.begin(f"t{number}", "cmd/ping", bench.clock.now().wall_ms + number)
-        control.session.obeyed.begin(f"u{number}", "cmd/ping", None)
-    for quality in TsQuality:
-        bench.clock.set_quality(quality)
-        control.say("cmd/reboot", made)
-    assert control.reboots == 1
-    control.say("cmd/ping", command("new", issued_at=at(bench.clock, 5.0)))
-    assert answers(control)[-1]["code"] == 200
-    control.close()
 
 
 # --- who ---------------------------------------------------------------------------------------------------
@@ -393,25 +354,6 @@ def test_what_is_too_much_at_once_is_not_taken(control: ControlDriver) -> None:
     assert 30 <= sum(taken) <= 45
     control.turn(100)
     assert control.stage.offer(Received(f"{BASE}/cmd/ping", command(), retained=False))
-
-
-def test_an_hour_of_the_trail_goes_on_in_the_next_process(bench: Bench, control: ControlDriver) -> None:
-    """A process that ends again and again begins none of its own."""
-    for number in range(40):
-        control.say("cmd/ping", command(f"a{number}"))
-    for process in range(3):
-        later = ControlDriver(bench)
-        bench.clock.advance(600.0)
-        for number in range(40):
-            later.say("cmd/ping", command(f"b{process}-{number}"))
-        later.close()
-    assert len(trail(control)) == 60
-    control.turn(1, after_s=1700.0)
-    assert len(trail(control)) == 60
-    latest = ControlDriver(bench)
-    latest.turn(1, after_s=100.0)
-    latest.close()
-    assert trail(control)[60:] == [{**trail(control)[60], "more": 100}]
 
 
 def test_the_trail_counts_what_was_too_many(control: ControlDriver) -> None:
