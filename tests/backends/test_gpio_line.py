@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trapd.backends.gpio_line import QUIET_NS, Line
 
 MS = 1_000_000
-SOON = 100 * MS  # so much later an edge is another pulse's
+SOON = 250 * MS  # so much later an edge is another pulse's
 
 
 def test_any_pulse_counts_where_none_has_to_last() -> None:

@@ -12,7 +12,7 @@ from trapd.rules import NS_PER_S
 QUIET_NS = 2 * NS_PER_S
 """A shorter pause does not end a time of activity: a loose contact flickers, and is stuck all the same."""
 
-_ONE_PULSE_NS = NS_PER_S // 10
+_ONE_PULSE_NS = NS_PER_S // 4
 """Edges to the level that the line has already, so soon after another, tell nothing new."""
 
 
