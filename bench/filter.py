@@ -23,6 +23,8 @@ from bench.filter_floor import Floor
 from trapd.backends.classifier_tflite import TfliteClassifier
 from trapd.backends.model_files import find
 from trapd.backends.tflite_input import PictureInput
+from trapd.backends.tflite_interpreter import Tensor
+from trapd.backends.tflite_pixels import Normalisation
 from trapd.records import Small
 
 BAR = 1.05
@@ -64,7 +66,8 @@ def run(short: bool) -> dict[str, Any]:
 def _one_pair(small: Small, rounds: int) -> tuple[list[float], list[float]]:
     model = find("default", None)
     tensor = np.zeros((1, *_SIZE, 3), np.int8)
-    PictureInput(_SIZE, "int8").read(small)(tensor)
+    norm = Normalisation("bytes as they are", (0.0,), (1.0,))
+    PictureInput(_SIZE, Tensor(0, "", tensor.shape, "int8", 0.0, 0), norm).read(small).write(tensor)
     floor = Floor(model)
     classifier = TfliteClassifier(model, name="default", threads=1)
     classifier.open()

@@ -1,4 +1,4 @@
-"""TFLite files made in a test: any input, any outputs, run by the real interpreter. No training, no TensorFlow.
+"""TFLite files made in a test: any input, any outputs, run by the real interpreter, without TensorFlow.
 
 Every output is `values + gain * seen`, where `seen` is the mean of the input within a window, in the real
 numbers that the model gets. So what a model is fed can be read from its outputs, and outputs can be whatever

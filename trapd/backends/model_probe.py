@@ -33,8 +33,9 @@ _MOST_OUTPUT: Final = 1_000_000
 class Probe:
     """What trying a model showed. `reason` and `hint` are empty when it is sound.
 
-    `labels` None: the model has none, and cannot judge until it is given some. `means`: how many of them stand
-    for what. `pixels` and `fit`: how a picture is fed. `note`: what a person should know. `ms`: one picture.
+    `labels` None: the model has none, and cannot judge until it is given some. `means`: how many
+    stand for what. `pixels` and `fit`: how a picture is fed. `note`: what a person should know. `ms`: of one
+    picture.
     `values`: what the self-test's pictures gave, to be compared between processes.
     """
 

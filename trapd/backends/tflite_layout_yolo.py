@@ -36,6 +36,7 @@ _LOWEST: Final = 0.01  # candidates below this are not looked at
 _PIXELS_FROM: Final = 2.0  # no relative coordinate is as large
 _MARGIN: Final = 0.06
 _COCO: Final = 80
+_ENOUGH: Final = 1.0  # evidence; less is no YOLO
 _MASKS: Final = 32
 _STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 _ANCHORS: Final = 3
@@ -143,11 +144,14 @@ def recognise(facts: ModelFacts) -> YoloLayout | None:
     if len(samples) < len(facts.samples) or min(samples[0].shape) < 1:
         return None
     labels = facts.labels()
-    forms = list(_forms(samples[0].shape, labels, facts.metadata.task, masks))
-    if not forms:
-        return None
     tensor = facts.outputs[output_at]
-    form = max(forms, key=lambda one: _evidence(one, facts, tensor, samples, labels))
+    weighed = [
+        (_evidence(form, facts, tensor, samples, labels), form)
+        for form in _forms(samples[0].shape, labels, facts.metadata.task, masks)
+    ]
+    weight, form = max(weighed, key=lambda pair: pair[0], default=(0.0, None))
+    if form is None or weight < _ENOUGH:
+        return None
     note = ""
     if labels is None and form.classes == len(MEGADETECTOR):
         labels = Labels.of(MEGADETECTOR)
@@ -219,16 +223,19 @@ def _evidence(
     weight = 0.0
     if labels is not None and len(labels.names) == form.classes:
         weight += 8
+    every_grid = grid_places(facts.size, 1) | grid_places(facts.size, _ANCHORS)
     if labels is None and form.classes == _COCO:
-        weight += 5
+        weight += 5 if places in every_grid else 2
     if labels is None and form.classes == len(MEGADETECTOR):
         weight += 2
     if places in grid_places(facts.size, _ANCHORS if form.objectness else 1):
         weight += 4
-    if all(_probable(form, sample, tensor) for sample in samples):
-        weight += 1.5
     if channels < places:
         weight += 1
+    if not weight:
+        return 0.0
+    if all(_probable(form, sample, tensor) for sample in samples):
+        weight += 1.5
     if form.channels_first != form.objectness:
         weight += 0.5
     return weight if form.objectness else weight + 0.25
