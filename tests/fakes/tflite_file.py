@@ -2,8 +2,8 @@
 
 Every output is `values + gain * seen`, where `seen` is the mean of the input within a window, in the real
 numbers that the model gets. So what a model is fed can be read from its outputs, and outputs can be whatever
-a layout has. Knobs for the hostile ones: `random` (other values each time), `endless` (a graph that calls
-itself).
+a layout has. `busy` layers without meaning make a model take its time. Knobs for the hostile ones: `random`
+(other values each time), `endless` (a graph that calls itself).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Made:
     window: tuple[int, int, int, int] | None = None
     signature: tuple[int, ...] | None = None
     inputs: int = 1
+    busy: int = 0
     random: bool = False
     endless: bool = False
     files: dict[str, str | bytes] = field(default_factory=dict)
@@ -97,6 +98,13 @@ class _Graph:
             mask[(*rows, slice(top, bottom), slice(left, right))] = 1
             mask *= mask.size / mask.sum()
             real = self.run(schema.BuiltinOperator.MUL, [real, self.constant(mask)], made.shape)
+        for _ in range(made.busy):
+            lazy = self.run(schema.BuiltinOperator.LOGISTIC, [real], made.shape)
+            # Its outcome is added at a weight that rounding takes away.
+            little = self.run(
+                schema.BuiltinOperator.MUL, [lazy, self.constant(np.float32([1e-9]))], made.shape
+            )
+            real = self.run(schema.BuiltinOperator.ADD, [real, little], made.shape)
         axes = self.constant(np.arange(len(made.shape), dtype=np.int32))
         return self.run(schema.BuiltinOperator.MEAN, [real, axes], ())
 

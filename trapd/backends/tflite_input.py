@@ -80,6 +80,10 @@ class PictureInput:
             width, height = self.size
             shape = (3, height, width) if self.planar else (height, width, 3)
             self._bytes = self._last(np.zeros(shape, np.uint8))
+        grey = np.full((1, 1, 3), PAD, np.uint8)
+        pad = np.zeros((1, 1, 3), self._dtype)
+        (_copy if self._direct else self._convert)(grey, pad)
+        self._pad = pad[0, 0]
 
     def _inner(self, size: tuple[int, int]) -> tuple[int, int]:
         placed = place(size, self.size, self._fit)
@@ -91,12 +95,16 @@ class PictureInput:
 
     def _write(self, fill: Writer, placed: Placed, out: Array) -> None:
         """`fill` writes the picture, channels last, into what it is given: bytes, or int8 less 128."""
-        view = self._last(out[0])
         if self._bytes is not None:
-            _lay(fill, placed, self._bytes, PAD)
-            self._convert(self._bytes, view)
-        else:
-            _lay(fill, placed, view, PAD - 128 if view.dtype == np.int8 else PAD)
+            fill = partial(self._through_bytes, fill, self._bytes)
+        _lay(fill, placed, self._last(out[0]), self._pad)
+
+    def _through_bytes(self, fill: Writer, whole: Pixels, out: Array) -> None:
+        height, width = out.shape[:2]
+        fits = height <= whole.shape[0] and width <= whole.shape[1]
+        pixels = whole[:height, :width] if fits else np.empty((height, width, 3), np.uint8)
+        fill(pixels)
+        self._convert(pixels, out)
 
     def _convert(self, pixels: Pixels, out: Array) -> None:
         norm = self._norm
@@ -145,7 +153,7 @@ def _scale(pixels: Pixels, mean: float, std: float, out: Array) -> None:
         np.subtract(out, np.float32(mean / std), out=out)
 
 
-def _lay(fill: Writer, placed: Placed, out: Array, pad: int) -> None:
+def _lay(fill: Writer, placed: Placed, out: Array, pad: Array) -> None:
     """The picture where it belongs in `out`, grey around it: all is written, for the runtime uses it too."""
     height, width = out.shape[:2]
     if placed.fills((width, height)):

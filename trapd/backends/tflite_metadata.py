@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from trapd.backends.model_files import beside
 from trapd.backends.tflite_card import Card, Side, card_of, side_of
 from trapd.backends.tflite_flatbuffer import Described, described
 from trapd.backends.tflite_labels import parse_label_file
@@ -62,8 +63,8 @@ def read_metadata(path: Path, labels: Path | None) -> Metadata:
         found = replace(found, card=_card(path, inside[_CARD]))
     if labels is not None:
         return _with_side(found, labels)
-    if found.labels is None and (beside := _beside(path)) is not None:
-        return _with_side(found, beside)
+    if found.labels is None and (loose := beside(path)) is not None:
+        return _with_side(found, loose)
     return found
 
 
@@ -144,20 +145,6 @@ def _card(path: Path, data: bytes) -> Card:
         raise ModelUnavailable(
             f"{_CARD} in {path.name} cannot be used: {error}", "a newer trapd may know this model"
         ) from error
-
-
-def _beside(path: Path) -> Path | None:
-    """A label file that belongs to this model by its place."""
-    try:
-        named = path.with_suffix(".txt")
-        if named != path and named.is_file():
-            return named
-        common = [path.with_name(name) for name in ("labels.txt", "labelmap.txt")]
-        found = next((file for file in common if file.is_file()), None)
-        alone = found is not None and len(list(path.parent.glob("*.tflite"))) <= 1
-    except (OSError, ValueError):
-        return None
-    return found if alone else None
 
 
 def _with_side(found: Metadata, path: Path) -> Metadata:

@@ -42,18 +42,21 @@ class SamplingPlan:
         self._signed = signed
         # Two neighbours are added first where that still leaves enough columns.
         self._paired = self._width >= 2 * columns
-        across = self._width // 2 if self._paired else self._width
-        self._luma = _Resized((self._height, across), (rows, columns), more=int(self._paired))
-        half = self._height // 2, self._width // 2
+        luma = self._height, self._width // 2 if self._paired else self._width
+        chroma = self._height // 2, self._width // 2
         near = all(
             _NEAREST[0] * wanted <= given <= _NEAREST[1] * wanted
-            for given, wanted in zip(half, (rows, columns), strict=True)
+            for given, wanted in zip(chroma, (rows, columns), strict=True)
         )
-        self._chroma: _Nearest | _Averaged = (_Nearest if near else _Averaged)(half, (rows, columns))
-        if self._paired:
-            self._left, self._right = (np.empty((self._height, across), np.uint16) for _ in range(2))
+        scratch = _Scratch(max(luma[0], rows) * max(luma[1], columns))
+        self._left, self._right = scratch.view(0, luma), scratch.view(1, luma)
+        self._luma = _Resized(luma, (rows, columns), scratch, more=int(self._paired))
+        self._chroma: _Nearest | _Averaged = (_Nearest if near else _Averaged)(
+            chroma, (rows, columns), scratch
+        )
         self._tints = np.empty((2, columns, rows), _INT16)
-        self._bright, self._total, self._part = (np.empty((columns, rows), _INT16) for _ in range(3))
+        self._bright = np.empty((columns, rows), _INT16)
+        self._total, self._part = (scratch.view(number, (columns, rows)) for number in range(2))
         # A value clipped to 8 bits: its low bytes are all there is.
         self._low = self._total.view(np.int8 if signed else np.uint8)[:, ::2].T
 
@@ -89,10 +92,10 @@ class SamplingPlan:
         if not self._paired:
             return plane
         pairs = plane.view(_PAIR)
-        np.bitwise_and(pairs, 0xFF, out=self._left)
-        np.right_shift(pairs, 8, out=self._right)
+        np.bitwise_and(pairs, 0xFF, out=self._left.view(_PAIR))
+        np.right_shift(pairs, 8, out=self._right.view(_PAIR))
         np.add(self._left, self._right, out=self._left)
-        return self._left.view(_INT16)
+        return self._left
 
     def _chroma_rows(self, data: bytes) -> npt.NDArray[np.uint8]:
         """[2, rows, columns]: Cb and Cr."""
@@ -105,26 +108,37 @@ class SamplingPlan:
         return planes[..., :columns]
 
 
+class _Scratch:
+    """Three arrays that every step uses again and again: what limits the speed is memory, not sums."""
+
+    def __init__(self, most: int) -> None:
+        self._arrays = [np.empty(most, _INT16) for _ in range(3)]
+
+    def view(self, number: int, shape: tuple[int, int]) -> Int16:
+        return self._arrays[number][: shape[0] * shape[1]].reshape(shape)
+
+
 class _Nearest:
     """Both planes of chroma to [2, columns, rows], each the nearest value: colour needs no more."""
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int]) -> None:
+    def __init__(self, source: tuple[int, int], target: tuple[int, int], scratch: _Scratch) -> None:
         self._rows, self._columns = (
             ((np.arange(wanted) + 0.5) * given / wanted).astype(np.intp)
             for given, wanted in zip(source, target, strict=True)
         )
-        self._turned = np.empty((2, source[1], target[0]), _INT16)
+        self._turned = scratch.view(0, (source[1], target[0]))
 
     def write(self, planes: npt.NDArray[np.uint8], out: Int16) -> None:
-        np.copyto(self._turned, planes[:, self._rows].transpose(0, 2, 1))
-        self._turned.take(self._columns, axis=1, out=out, mode="clip")
+        for plane, chroma in zip(planes, out, strict=True):
+            np.copyto(self._turned, plane[self._rows].T)
+            self._turned.take(self._columns, axis=0, out=chroma, mode="clip")
 
 
 class _Averaged:
     """The same where much is shrunk or enlarged, and neighbours must be weighed."""
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int]) -> None:
-        self._each = _Resized(source, target, more=0)
+    def __init__(self, source: tuple[int, int], target: tuple[int, int], scratch: _Scratch) -> None:
+        self._each = _Resized(source, target, scratch, more=0)
 
     def write(self, planes: npt.NDArray[np.uint8], out: Int16) -> None:
         for plane, chroma in zip(planes, out, strict=True):
@@ -132,15 +146,21 @@ class _Averaged:
 
 
 class _Resized:
-    """One plane to [columns, rows], transposed. `more`: bits by which its values exceed a byte."""
+    """One plane, which may lie in the first array, to [columns, rows], transposed.
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int], *, more: int) -> None:
+    `more`: bits by which its values exceed a byte.
+    """
+
+    def __init__(
+        self, source: tuple[int, int], target: tuple[int, int], scratch: _Scratch, *, more: int
+    ) -> None:
         self._down = taps_of(source[0], target[0], _BITS)
         self._across = taps_of(source[1], target[1], _COLUMN_BITS)
         self._more = more
-        self._first, self._tap = (np.empty((target[0], source[1]), _INT16) for _ in range(2))
-        self._turned = np.empty((source[1], target[0]), _INT16)
-        self._column_tap = np.empty((target[1], target[0]), _INT16)
+        between = target[0], source[1]
+        self._first, self._tap = scratch.view(2, between), scratch.view(1, between)
+        self._turned = scratch.view(0, between[::-1])
+        self._column_tap = scratch.view(1, target[::-1])
 
     def write(self, plane: npt.NDArray[Any], out: Int16) -> None:
         first, turned = self._first, self._turned
