@@ -11,12 +11,12 @@ nothing. Other outputs (embeddings) are passed over where the labels tell which 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.tflite_facts import ModelFacts
 from trapd.backends.tflite_fit import STRETCH
@@ -43,7 +43,7 @@ class ClassifierLayout:
 
     labels: tuple[str, ...] | None
     tells: frozenset[str]
-    means: dict[str, npt.NDArray[np.intp]]
+    means: dict[str, list[int]]
     values: str
     output_at: int = 0
     note: str = ""
@@ -55,21 +55,26 @@ class ClassifierLayout:
 
     def decode(self, outputs: Sequence[Array]) -> FrameScore:
         """See Layout."""
-        values = outputs[self.output_at].reshape(-1).astype(np.float64)
-        total = float(values.sum())
-        if not np.isfinite(total):
+        # Plain numbers: a frame's few classes are summed before numpy has begun to look at them.
+        values: list[float] = outputs[self.output_at].reshape(-1).tolist()
+        total = sum(values)
+        if not math.isfinite(total):
             raise ValueError("a value that is not a number")
+        low, high = min(values), max(values)
         if self.values == LOGITS:
-            powers = np.exp(values - values.max())
-            values = powers / powers.sum()
-        elif not (values.min() >= -_TOLERANCE and values.max() <= 1 + _TOLERANCE):
+            values = [math.exp(value - high) for value in values]
+            total = sum(values)
+        elif not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
             raise ValueError("probabilities outside 0 to 1")
-        elif self.values == SOFTMAX:
-            values = values / total if total > 0 else np.full_like(values, 1 / len(values))
         if self.labels is None:
             return FrameScore(0.0)
-        join = np.max if self.values == SIGMOID else np.sum
-        found = {name: min(1.0, max(0.0, float(join(values[places])))) for name, places in self.means.items()}
+        if self.values == SIGMOID:
+            found = {name: max([values[at] for at in places]) for name, places in self.means.items()}
+        elif total > 0:
+            found = {name: sum([values[at] for at in places]) / total for name, places in self.means.items()}
+        else:
+            found = {name: len(places) / len(values) for name, places in self.means.items()}
+        found = {name: min(1.0, max(0.0, value)) for name, value in found.items()}
         return FrameScore(self._score(found), {name: found[name] for name in CLASSES if name in self.tells})
 
     def _score(self, found: dict[str, float]) -> float:
@@ -94,10 +99,9 @@ def recognise(facts: ModelFacts) -> ClassifierLayout | None:
         raise ModelUnavailable(
             f"the model has {classes} classes, but {len(labels.names)} labels", "check filter.labels"
         )
-    means: dict[str, npt.NDArray[np.intp]] = {}
-    if labels is not None:
-        for name in dict.fromkeys(labels.meanings):
-            means[name] = np.flatnonzero(np.array([found == name for found in labels.meanings]))
+    means: dict[str, list[int]] = {}
+    for number, name in enumerate(labels.meanings if labels else ()):
+        means.setdefault(name, []).append(number)
     note = ""
     if means and not means.keys() & {EMPTY, NOTHING}:
         note = "no label means an empty picture: it keeps everything"
