@@ -29,10 +29,14 @@ _MOST_PLANS = 4  # a camera gives one geometry; a hostile caller may give many
 
 
 class Reading(NamedTuple):
-    """One picture, looked at: `write` fills a tensor with it, `placed` is where it lies there."""
+    """One picture, looked at: `write` fills a tensor with it, `placed` is where it lies there.
+
+    `whole`: it fills the tensor, no more and no less.
+    """
 
     write: Writer
     placed: Placed
+    whole: bool
 
 
 class PictureInput:
@@ -46,7 +50,7 @@ class PictureInput:
         self.planar = tensor.shape[1] == 3 and tensor.shape[-1] != 3
         self._dtype = tensor.dtype
         self._fit = STRETCH
-        self._plans: dict[Geometry, tuple[int, Plan, Placed]] = {}
+        self._plans: dict[Geometry, tuple[int, Plan, Placed, bool]] = {}
         self._set(norm)
 
     def use(self, norm: Normalisation, fit: str) -> None:
@@ -64,9 +68,12 @@ class PictureInput:
         if not isinstance(picture, Small):
             pixels, size = decode_fitted(picture, self._inner)
             placed = place(size, self.size, self._fit)
-            return Reading(partial(self._write, partial(_copy, pixels), placed), placed)
-        plan, placed = self._plan_for(picture)
-        return Reading(partial(self._write, partial(plan.write, picture.data), placed), placed)
+            write = partial(self._write, partial(_copy, pixels), placed)
+            return Reading(write, placed, placed.fills(self.size))
+        plan, placed, whole = self._plan_for(picture)
+        if whole and self._direct:
+            return Reading(partial(self._write_whole, plan, picture.data), placed, True)
+        return Reading(partial(self._write, partial(plan.write, picture.data), placed), placed, whole)
 
     def write_rgb(self, pixels: Pixels, out: Array) -> None:
         """Fill `out` with pixels of exactly its size, uint8 [height, width, 3]."""
@@ -93,6 +100,10 @@ class PictureInput:
     def _last(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The same, channels last."""
         return array.transpose(1, 2, 0) if self.planar else array
+
+    def _write_whole(self, plan: Plan, data: bytes, out: Array) -> None:
+        """The ordinary case, without a step too many: just after the network has run, each one is felt."""
+        plan.write(data, out[0].transpose(1, 2, 0) if self.planar else out[0])
 
     def _write(self, fill: Writer, placed: Placed, out: Array) -> None:
         """`fill` writes the picture, channels last, into what it is given: bytes, or int8 less 128."""
@@ -124,7 +135,7 @@ class PictureInput:
             ):
                 _scale(pixels[..., colour], mean, std, out[..., colour])
 
-    def _plan_for(self, small: Small) -> tuple[Plan, Placed]:
+    def _plan_for(self, small: Small) -> tuple[Plan, Placed, bool]:
         frame = geometry(small)
         known = self._plans.get(frame)
         if known is None:
@@ -133,12 +144,13 @@ class PictureInput:
             needed = needed_bytes(small)
             placed = place((small.width, small.height), self.size, self._fit)
             signed = self._direct and self._dtype == "int8"
-            known = needed, plan_for(frame, (placed.width, placed.height), signed=signed), placed
+            plan = plan_for(frame, (placed.width, placed.height), signed=signed)
+            known = needed, plan, placed, placed.fills(self.size)
             self._plans[frame] = known
-        needed, plan, placed = known
+        needed, plan, placed, whole = known
         if len(small.data) < needed:
             raise BadPicture(f"the frame has {len(small.data)} bytes where {needed} are needed")
-        return plan, placed
+        return plan, placed, whole
 
 
 def _copy(pixels: Pixels, out: Array) -> None:

@@ -54,6 +54,7 @@ class Model:
         self._interpreter = Interpreter(path, threads=threads, runtime=runtime)
         self.runtime = self._interpreter.runtime
         self._size = require_picture_input(self._interpreter.inputs)
+        self._quantised = any(tensor.scale for tensor in self._interpreter.outputs)
         self.input = str(self._interpreter.inputs[0])
         norm = self._normalisation(metadata, UNIT)
         self._pictures = PictureInput(self._size, self._interpreter.inputs[0], norm)
@@ -71,10 +72,10 @@ class Model:
 
     def judge(self, picture: Small | bytes) -> FrameScore:
         """One frame's score. Raises BadPicture; ModelUnavailable for what is no score."""
-        write, placed = self._pictures.read(picture)
+        write, placed, whole = self._pictures.read(picture)
         write(self._interpreter.input())
         judged = self._decode(self._interpreter.run())
-        return judged if placed.fills(self._size) else self._of_picture(judged, placed)
+        return judged if whole else self._of_picture(judged, placed)
 
     def _normalisation(self, metadata: Metadata, usual: str) -> Normalisation:
         tensor = self._interpreter.inputs[0]
@@ -106,7 +107,7 @@ class Model:
 
     def _decode(self, outputs: Sequence[Array]) -> FrameScore:
         try:
-            if not self.layout.raw:
+            if self._quantised and not self.layout.raw:
                 outputs = [
                     real(output, tensor)
                     for output, tensor in zip(outputs, self._interpreter.outputs, strict=True)
