@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trapd.backends.tflite_taps import Taps, taps_of
+from trapd.backends.tflite_taps import Taps, lengthened, taps_of, whole_rows
 
 Geometry = tuple[str, int, int, int]
 
@@ -22,6 +22,7 @@ _BITS: Final = 6  # of a weight; a byte, or the sum of two, times 64 fits into 1
 _FINE: Final = 2  # bits that are kept behind the point between the two passes
 _COLUMN_BITS: Final = 5  # of a weight of the second pass: a byte, two bits and these fit
 _TINT_BITS: Final = 6
+_SPREAD: Final = 8
 _NEAREST: Final = (0.4, 1.5)  # chroma's size, over the result's, between which the nearest value does
 
 Int16 = npt.NDArray[np.int16]
@@ -38,7 +39,10 @@ class SamplingPlan:
 
     def __init__(self, frame: Geometry, size: tuple[int, int], *, signed: bool) -> None:
         self._layout, self._width, self._height, self._stride = frame
-        columns, rows = size
+        columns, wanted_rows = size
+        # Columns of a round number of bytes fall on the same few lines of the processor's cache, and turning
+        # the picture takes twice as long: a few rows more, which nobody reads, keep them apart.
+        rows = wanted_rows + (_SPREAD if wanted_rows % 64 == 0 else 0)
         self._signed = signed
         # Two neighbours are added first where that still leaves enough columns.
         self._paired = self._width >= 2 * columns
@@ -50,15 +54,14 @@ class SamplingPlan:
         )
         scratch = _Scratch(max(luma[0], rows) * max(luma[1], columns))
         self._left, self._right = scratch.view(0, luma), scratch.view(1, luma)
-        self._luma = _Resized(luma, (rows, columns), scratch, more=int(self._paired))
-        self._chroma: _Nearest | _Averaged = (_Nearest if near else _Averaged)(
-            chroma, (rows, columns), scratch
-        )
+        target, extra = (wanted_rows, columns), rows - wanted_rows
+        self._luma = _Resized(luma, target, scratch, extra=extra, more=int(self._paired))
+        self._chroma: _Nearest | _Averaged = (_Nearest if near else _Averaged)(chroma, target, scratch, extra)
         self._tints = np.empty((2, columns, rows), _INT16)
         self._bright = np.empty((columns, rows), _INT16)
         self._total, self._part = (scratch.view(number, (columns, rows)) for number in range(2))
         # A value clipped to 8 bits: its low bytes are all there is.
-        self._low = self._total.view(np.int8 if signed else np.uint8)[:, ::2].T
+        self._low = self._total.view(np.int8 if signed else np.uint8)[:, ::2].T[:wanted_rows]
 
     def write(self, data: bytes, out: npt.NDArray[Any]) -> None:
         """See Plan."""
@@ -121,12 +124,15 @@ class _Scratch:
 class _Nearest:
     """Both planes of chroma to [2, columns, rows], each the nearest value: colour needs no more."""
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int], scratch: _Scratch) -> None:
+    def __init__(
+        self, source: tuple[int, int], target: tuple[int, int], scratch: _Scratch, extra: int
+    ) -> None:
         self._rows, self._columns = (
             ((np.arange(wanted) + 0.5) * given / wanted).astype(np.intp)
             for given, wanted in zip(source, target, strict=True)
         )
-        self._turned = scratch.view(0, (source[1], target[0]))
+        self._rows = np.pad(self._rows, (0, extra), mode="edge")
+        self._turned = scratch.view(0, (source[1], target[0] + extra))
 
     def write(self, planes: npt.NDArray[np.uint8], out: Int16) -> None:
         for plane, chroma in zip(planes, out, strict=True):
@@ -137,8 +143,10 @@ class _Nearest:
 class _Averaged:
     """The same where much is shrunk or enlarged, and neighbours must be weighed."""
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int], scratch: _Scratch) -> None:
-        self._each = _Resized(source, target, scratch, more=0)
+    def __init__(
+        self, source: tuple[int, int], target: tuple[int, int], scratch: _Scratch, extra: int
+    ) -> None:
+        self._each = _Resized(source, target, scratch, extra=extra, more=0)
 
     def write(self, planes: npt.NDArray[np.uint8], out: Int16) -> None:
         for plane, chroma in zip(planes, out, strict=True):
@@ -148,19 +156,28 @@ class _Averaged:
 class _Resized:
     """One plane, which may lie in the first array, to [columns, rows], transposed.
 
-    `more`: bits by which its values exceed a byte.
+    `more`: bits by which its values exceed a byte. `extra`: rows that nobody reads.
     """
 
     def __init__(
-        self, source: tuple[int, int], target: tuple[int, int], scratch: _Scratch, *, more: int
+        self,
+        source: tuple[int, int],
+        target: tuple[int, int],
+        scratch: _Scratch,
+        *,
+        extra: int,
+        more: int,
     ) -> None:
         self._down = taps_of(source[0], target[0], _BITS)
+        if extra:
+            self._down = lengthened(self._down or whole_rows(target[0], _BITS), extra)
         self._across = taps_of(source[1], target[1], _COLUMN_BITS)
         self._more = more
-        between = target[0], source[1]
+        rows = target[0] + extra
+        between = rows, source[1]
         self._first, self._tap = scratch.view(2, between), scratch.view(1, between)
         self._turned = scratch.view(0, between[::-1])
-        self._column_tap = scratch.view(1, target[::-1])
+        self._column_tap = scratch.view(1, (target[1], rows))
 
     def write(self, plane: npt.NDArray[Any], out: Int16) -> None:
         first, turned = self._first, self._turned

@@ -35,6 +35,14 @@ def taps_of(source: int, target: int, bits: int) -> Taps | None:
     return [(rows[:, tap], weights[:, tap : tap + 1]) for tap in range(taps) if weights[:, tap].any()]
 
 
+def lengthened(taps: Taps, extra: int) -> Taps:
+    """The same, with its last row so many times more."""
+    return [
+        (np.pad(rows, (0, extra), mode="edge"), np.pad(weights, ((0, extra), (0, 0)), mode="edge"))
+        for rows, weights in taps
+    ]
+
+
 def whole_rows(rows: int, bits: int) -> Taps:
     """One tap, for as many rows as there are."""
     return [(np.arange(rows, dtype=np.intp), np.full((rows, 1), 1 << bits, np.int16))]
