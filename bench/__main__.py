@@ -52,8 +52,9 @@ def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
         # An absolute, on the machine that the report names: a PIR and a shutter know no ratio.
         Bar(
             "edge to the choice of the first frame, trapd's share at p99, ms",
-            figures["edge"]["p99_ms"],
+            figures["edge"]["own_p99_ms"],
             edge.BAR_MS,
+            reached=False,  # measured only on a machine with more work than processors: 0 to 7
         ),
         Bar("sync calls per burst of 3", store["syncs_per_burst"], 5),
         Bar("sync calls per settled burst (event and thumbnail)", store["syncs_per_settle"], 2),
