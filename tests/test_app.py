@@ -80,13 +80,25 @@ def test_hardware_that_is_not_here_is_said_when_it_is_used(document: dict[str, A
     camera, sensor = parts.build_camera(settings, FakeClock()), parts.build_sensor(settings, FakeClock())
     with pytest.raises(CameraUnavailable, match="picamera2 is not installed") as no_camera:
         camera.open()
-    with pytest.raises(SensorUnavailable, match="the sensor backend gpiozero is not") as no_sensor:
+    with pytest.raises(SensorUnavailable, match=r"no GPIO chip|no permission|is not here") as no_sensor:
         sensor.start(lambda trigger: None)
     assert no_camera.value.hint
     assert no_sensor.value.hint
-    assert sensor.active() is None
+    assert sensor.active() == ()
     for part in (camera, sensor):
         part.close()
+
+
+def test_only_a_sensor_with_a_level_warms_up_and_gets_stuck(document: dict[str, Any]) -> None:
+    plan = parts.capture_plan(loaded(document, sensor={"backend": "gpiozero", "stuck_s": 30.0}))
+    assert (plan.warmup_s, plan.stuck_s) == (60.0, 30.0)
+    plan = parts.capture_plan(loaded(document, sensor={"backend": "timer"}))
+    assert (plan.warmup_s, plan.stuck_s) == (0.0, None)
+
+
+def test_there_is_a_lamp_only_where_one_is_configured(document: dict[str, Any]) -> None:
+    assert parts.build_lamp(loaded(document).settings) is None
+    assert parts.build_lamp(loaded(document, indicator={"led_pin": 27}).settings) is not None
 
 
 @pytest.mark.parametrize("part", ["camera", "sensor"])

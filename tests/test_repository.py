@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
     "scripts/rig-root",
     "scripts/rig-run",
+    "scripts/rig-gpio",
     "scripts/demo",
     "scripts/test",
     "scripts/check",

@@ -37,6 +37,7 @@ from trapd.stages.desired import Desired, Eyes
 from trapd.stages.facts import Facts
 from trapd.stages.heartbeat import Heartbeat, Reading
 from trapd.stages.housekeep import Housekeep
+from trapd.stages.indicator import Indicator, Sight
 from trapd.stages.orders import Orders
 from trapd.stages.rare_reboot import RareReboot
 from trapd.stages.refusals import Refusals
@@ -182,6 +183,7 @@ class _Daemon:
             environment=vitals.environment,
             refusals=refusals,
             orders=self._orders,
+            judged=lambda: self._screen.judged,
             reboot=self._rare_reboot(),
         )
         self._screen = Screen(
@@ -235,12 +237,28 @@ class _Daemon:
         )
         timekeep = Timekeep(store=self._store, clock=self._clock, encode=codec.clock)
         control = () if self._control is None else (self._control,)
-        stages = (self._capture, self._screen, housekeep, timekeep, heartbeat, *control, self._deliver)
+        looking = (housekeep, timekeep, heartbeat, *self._indicator())
+        stages = (self._capture, self._screen, *looking, *control, self._deliver)
         with Supervisor(stages) as supervisor:
             log.info("%s is up; epoch %s", self._settings.unit.id, self._store.epoch)
             manager.ready("up")
             supervisor.watch(stop, manager.alive)
             manager.stopping()
+
+    def _indicator(self) -> tuple[Indicator, ...]:
+        """The LED's stage, where there is one."""
+        lamp = parts.build_lamp(self._settings)
+
+        def see() -> Sight:
+            return Sight(
+                taking=self._capture.taking,
+                bursts=self._capture.begun,
+                armed=self._orders.armed,
+                online=self._deliver.online,
+                alerts=self._alerts.names(),
+            )
+
+        return () if lamp is None else (Indicator(lamp=lamp, see=see, clock=self._clock),)
 
     def _build_control(self, restart: _Restart) -> Control:
         """What hears the operator."""

@@ -1,4 +1,4 @@
-"""What trapd asks of the outside: sensor, camera, classifier, uplink, clock.
+"""What trapd asks of the outside: sensor, lamp, camera, classifier, uplink, clock.
 
 Each Protocol is a contract that every backend keeps; `tests/contracts/` holds one suite per port and runs it
 over every backend. Backends raise the errors of `trapd.errors` and nothing else.
@@ -11,7 +11,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trapd.records import Considered, Frame, FrameScore, ModelInfo, Moment, Small, Trigger, TsQuality
+from trapd.records import (
+    Activity,
+    Considered,
+    Frame,
+    FrameScore,
+    ModelInfo,
+    Moment,
+    Small,
+    Trigger,
+    TsQuality,
+)
 
 
 class Clock(Protocol):
@@ -34,19 +44,30 @@ class Sensor(Protocol):
     """What notices an animal."""
 
     def start(self, sink: Callable[[Trigger], None]) -> None:
-        """Begin to watch. `sink` is called on the backend's own thread; it neither blocks nor raises.
+        """Begin to watch. `sink` is called on the backend's own thread, and within `start` for what is active
+        already; it neither blocks nor raises.
 
         Raises SensorUnavailable.
         """
 
-    def active(self) -> Trigger | None:
-        """The trigger that the level now amounts to, stamped with the present time; None when quiet."""
+    def active(self) -> tuple[Activity, ...]:
+        """What is active now, each with a trigger of the present time; empty when quiet. Cheap."""
 
     def check(self) -> None:
-        """Raise SensorUnavailable if the sensor can no longer notice anything."""
+        """Raise SensorUnavailable if the sensor can no longer notice anything, Broken if it never will."""
 
     def close(self) -> None:
         """Stop watching; may be called twice."""
+
+
+class Lamp(Protocol):
+    """One light that a person in front of the unit sees. One thread owns it."""
+
+    def light(self, on: bool) -> None:
+        """Raises Unavailable; a later call tries again."""
+
+    def close(self) -> None:
+        """Dark; may be called twice."""
 
 
 class Camera(Protocol):

@@ -90,6 +90,14 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """A sensor that is active now: the trigger it amounts to, and since when, short pauses included."""
+
+    trigger: Trigger
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Small:
     """A low-resolution frame for the filter: planar 4:2:0, full range (JPEG) colour.
 

@@ -60,7 +60,7 @@ def test_a_backend_that_is_not_written_yet(backends: Path) -> None:
             {"remote.trusted_keys": [ONE_KEY], "remote.confirm_s": 60},
             [],
         ),
-        ({"indicator.led_pin": 4}, ["indicator.led_pin"]),
+        ({"indicator.led_pin": 4}, []),
         ({"burst.pre_trigger": True}, []),
         (
             {"burst.pre_trigger": True, "camera.backend": "replay", "camera.path": "x"},

@@ -31,6 +31,7 @@ _VERBS = {
     "check": ("trapd.cli.config:check", "Validate a configuration: every error at once."),
     "schema": ("trapd.cli.config:schema", "JSON Schema of the configuration."),
     "doctor": ("trapd.cli.doctor:doctor", "What is missing on this unit, and what to do about it."),
+    "walktest": ("trapd.cli.walktest:walktest", "Every trigger with its verdict; nothing published or kept."),
     "status": ("trapd.cli.inspect:status", "Queue, last trigger, last delivery, disk."),
     "events": ("trapd.cli.inspect:events", "Recorded events."),
     "model": ("trapd.cli.model:model", "Installed models: list, install, test."),

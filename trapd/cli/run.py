@@ -30,7 +30,7 @@ def run(config: str | None) -> None:
     from trapd.host.memory import keep_small
 
     keep_small()
-    stop = _stop_on_signal()
+    stop = stop_on_signal()
     from trapd.config import find
     from trapd.remote import start as starting
 
@@ -66,7 +66,7 @@ def _begin_again() -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
 
 
-def _stop_on_signal() -> threading.Event:
+def stop_on_signal() -> threading.Event:
     """An event that SIGTERM and SIGINT set, from a thread of its own.
 
     A handler in Python runs on the main thread, between any two of its steps: also inside Event.wait, while

@@ -19,7 +19,6 @@ from trapd.errors import Fault
 NOT_YET = {
     "filter.auto_keep": "the unit does not estimate its miss rate yet",
     "filter.threshold_night": "one threshold serves day and night",
-    "indicator.led_pin": "no LED is driven",
 }
 
 

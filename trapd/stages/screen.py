@@ -17,6 +17,7 @@ from trapd.records import Event, FrameScore, ModelInfo, Small, State, Verdict
 from trapd.rules import NS_PER_S, audit_chosen, judge_burst, unjudged
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
+from trapd.stages.doubt import Judged
 from trapd.stages.waiting import WaitingFrames
 from trapd.store import Session, Store
 
@@ -81,6 +82,12 @@ class Screen(Stage):
         self._info: ModelInfo | None = None
         self._announced: tuple[ModelInfo | None] | None = None
         self._retry_ns = 0
+        self._judged = Judged()
+
+    @property
+    def judged(self) -> Judged:
+        """How far it has come. From any thread."""
+        return self._judged
 
     @property
     def model_ready(self) -> bool:
@@ -103,6 +110,8 @@ class Screen(Stage):
         # Cleared before the look: a burst recorded after it sets it again, and the wait ends at once.
         self._waiting.news.clear()
         event = session.events.oldest_captured()
+        if event is None:
+            self._judged = replace(self._judged, caught_up_ns=self._clock.boot_ns())
         try:
             self._tell_model()
             if event is not None:
@@ -215,6 +224,7 @@ class Screen(Stage):
             urgent=verdict.verdict in self._plan.alert_classes,
             media=self._plan.send_media,
         )
+        self._note_kept(event, verdict)
         if verdict.reason:
             session.counters.add("unjudged")
             log.warning("%s kept unjudged: %s", event.id, verdict.reason)
@@ -222,6 +232,12 @@ class Screen(Stage):
             log.info("%s %s %s", event.id, verdict.verdict, _words(settled, verdict))
         if settled.state is State.DISCARDED and self._plan.discard_at_once:
             self._store.space.drop(session, settled)
+
+    def _note_kept(self, event: Event, verdict: Verdict) -> None:
+        """A burst of this boot speaks for its sensor; one that nobody judged, or a sample, does not."""
+        kept = verdict.keep and not verdict.audit and verdict.score is not None
+        if kept and event.moment.boot_id == self._clock.now().boot_id:
+            self._judged = replace(self._judged, kept_ns=max(self._judged.kept_ns, event.moment.boot_ns))
 
     def _thumbnail(self, event: Event, verdict: Verdict) -> tuple[str, int] | None:
         """The best frame's thumbnail; an event without one is still an event."""
