@@ -121,7 +121,7 @@ def build(machine: str, folder: Path) -> Path:
         control(tree, machine)
         settle(tree, when)
         # Wheels are compressed already: gzip is as small as xz, and quick on a Pi.
-        words = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", str(tree), str(file)]
+        words = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(file)]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     return file
 
