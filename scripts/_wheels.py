@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "debian" / "wheels.lock"
 HEAD = """\
-# What the Debian packages carry, for CPython 3.11 and 3.13 on x86_64 and aarch64. Written by scripts/wheels lock.
+# What the Debian packages carry: CPython 3.11 and 3.13, x86_64 and aarch64. Written by scripts/wheels lock.
 # numpy is not here: it is the system's.
 """
 MACHINES = ("x86_64", "aarch64")
@@ -107,7 +107,9 @@ def check() -> None:
         for python in SYSTEM_NUMPY:
             wheels = resolved(machine, python, "--no-deps", "--require-hashes", "-r", str(LOCK))
             platform = sum(not wheel.file.endswith("-none-any.whl") for wheel in wheels)
-            sys.stdout.write(f"{machine} cp{python}: {len(wheels)} wheels, {platform} of them for this machine\n")
+            sys.stdout.write(
+                f"{machine} cp{python}: {len(wheels)} wheels, {platform} of them for this machine\n"
+            )
 
 
 def fetch(machine: str, folder: Path, pythons: tuple[str, ...] = tuple(SYSTEM_NUMPY)) -> None:

@@ -52,6 +52,8 @@ from trapd.wire.window import Backoff
 
 log = logging.getLogger("trapd")
 
+_STATUS_EVERY_NS = 60_000_000_000
+
 
 def run(start: Start, *, stop: threading.Event, manager: ServiceManager) -> bool:
     """The daemon, until `stop` is set; True where the process is to begin anew with another configuration.
@@ -225,6 +227,12 @@ class _Daemon:
             encode=lambda read: codec.state(self._clock.now(), read),
             each=lambda read: manager.status(_status_line(read, self._alerts.names())),
             online=lambda: self._deliver.online,
+            mark=lambda: (
+                self._deliver.online,
+                self._orders.armed,
+                self._alerts.names(),
+                self._clock.boot_ns() // _STATUS_EVERY_NS,
+            ),
         )
         housekeep = Housekeep(
             store=self._store, clock=self._clock, alerts=self._alerts, tombstone=codec.tombstone
@@ -234,7 +242,7 @@ class _Daemon:
         stages = (self._capture, self._screen, housekeep, timekeep, heartbeat, *control, self._deliver)
         with Supervisor(stages) as supervisor:
             log.info("%s is up; epoch %s", self._settings.unit.id, self._store.epoch)
-            manager.ready("up")
+            manager.ready("looking for camera, sensor and link")
             supervisor.watch(stop, manager.alive)
             manager.stopping()
 
@@ -337,6 +345,12 @@ class _Daemon:
 
 
 def _status_line(facts: Mapping[str, Reading], alerts: Collection[str]) -> str:
-    link = "online" if facts.get("online") else "offline"
+    """For a person who asks the service manager: does it watch, is there a link, what waits."""
+    missing = [part for part in ("camera", "sensor") if part in alerts]
+    watching = (
+        f"no {' and no '.join(missing)}" if missing else "armed" if facts.get("armed", 1) else "disarmed"
+    )
+    link = "link up" if facts.get("online") else "no link"
+    waiting = f"{facts.get('queue_event', 0)} events waiting"
     standing = f"; alerts: {', '.join(alerts)}" if alerts else ""
-    return f"{link}, {facts.get('bursts', 0)} bursts, {facts.get('queue_event', 0)} events waiting{standing}"
+    return f"{watching}, {link}, {waiting}, {facts.get('bursts', 0)} bursts{standing}"
