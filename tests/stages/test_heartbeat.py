@@ -79,8 +79,8 @@ def test_the_status_line_does_not_wait_for_a_heartbeat(bench: Bench) -> None:
     encode = codec.state
     beats.encode = lambda read: rows.append(read) or encode(bench.clock.now(), read)
     beats.run(250.0)
-    assert beats.at_s[0] == 0.0
-    assert len(beats.at_s) == 3
+    assert beats.at_s[:2] == [0.0, 1.0]
+    assert len(beats.at_s) in (4, 5)
     assert len(rows) == 1
 
 

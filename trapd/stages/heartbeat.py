@@ -70,8 +70,9 @@ class Heartbeat(Stage):
                     due_ns = self._clock.boot_ns() + int(self._every_s * NS_PER_S)
                     self._once(session)
                 elif mark != marked:
+                    marked = mark
                     self._tell(session)
-                was_online, marked = is_online, mark
+                was_online = is_online
                 self._clock.wait(self.stop, _TURN_S)
 
     def _once(self, session: Session) -> None:
