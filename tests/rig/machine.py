@@ -29,7 +29,9 @@ _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME=
 def missing_tools() -> list[str]:
     """What booting it needs and is not on this machine."""
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-    return [tool for tool in ("systemd-nspawn", "unshare", "nsenter") if shutil.which(tool, path=path) is None]
+    return [
+        tool for tool in ("systemd-nspawn", "unshare", "nsenter") if shutil.which(tool, path=path) is None
+    ]
 
 
 class Machine:
@@ -103,7 +105,17 @@ class Machine:
             time.sleep(_LOOK_S)  # another process works at its own pace
 
     def _inside(self, command: Sequence[str]) -> list[str]:
-        enter = ("nsenter", "--target", str(self._leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
+        enter = (
+            "nsenter",
+            "--target",
+            str(self._leader),
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--cgroup",
+        )
         return [*_as_root(), *enter, "env", "-i", *_ENVIRONMENT, *command]
 
     def _found(self, nspawn: subprocess.Popen[bytes]) -> bool:
@@ -129,7 +141,9 @@ class Machine:
 
     def _end(self, nspawn: subprocess.Popen[bytes]) -> None:
         if self._leader:
-            subprocess.run([*_as_root(), "kill", "-KILL", str(self._leader)], check=False, capture_output=True)
+            subprocess.run(
+                [*_as_root(), "kill", "-KILL", str(self._leader)], check=False, capture_output=True
+            )
         try:
             nspawn.wait(20)
         except subprocess.TimeoutExpired:

@@ -127,7 +127,9 @@ def test_it_stops_within_ten_seconds(running: Unit) -> None:
 def test_the_sandbox_holds(running: Unit) -> None:
     """A process with every line of the unit's but its command."""
     text = running.machine.told("cat", "/usr/lib/systemd/system/trapd.service")
-    lines = [line for line in text.splitlines() if not line.startswith(("ExecStart=", "Type=", "WatchdogSec="))]
+    lines = [
+        line for line in text.splitlines() if not line.startswith(("ExecStart=", "Type=", "WatchdogSec="))
+    ]
     lines = [line.replace("Restart=always", "Restart=no") for line in lines]
     at = lines.index("[Service]") + 1
     lines[at:at] = ["Type=oneshot", "ExecStart=/usr/lib/trapd/current/bin/python /shared/probe.py"]
