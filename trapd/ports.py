@@ -69,6 +69,12 @@ class Camera(Protocol):
     def probe(self) -> None:
         """Make sure, cheaply, that the camera still gives frames. Raises CameraUnavailable."""
 
+    def facts(self) -> Mapping[str, float]:
+        """What the heartbeat says of it, such as the time between frames; empty where nothing is known.
+
+        From any thread.
+        """
+
     def close(self) -> None:
         """Let go of the camera; may be called twice."""
 
