@@ -12,7 +12,7 @@ import pytest
 
 from tests.rig import root, unit
 from tests.rig.machine import Machine, missing_tools
-from tests.rig.unit import CONFIG, CREDENTIAL, PACKAGE, PASSWORD, STAND_INS, UNIT, Unit
+from tests.rig.unit import CONFIG, CREDENTIAL, MEMORY_OF_THE_CAMERA, PACKAGE, PASSWORD, STAND_INS, UNIT, Unit
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
@@ -54,7 +54,7 @@ def running(rig: Unit, installed: str) -> Unit:
     rig.begin_broker()
     rig.machine.write(CREDENTIAL, PASSWORD + "\n")
     rig.configure()
-    rig.drop_in("WatchdogSec=4", "RestartSec=1")
+    rig.drop_in("WatchdogSec=4", "RestartSec=1", MEMORY_OF_THE_CAMERA)
     rig.systemctl("restart", "trapd")
     return rig
 
@@ -79,7 +79,7 @@ def test_systemd_finds_no_fault_in_the_units(rig: Unit, installed: str) -> None:
     rig.machine.run("systemd-analyze", "security", f"--threshold={EXPOSURE}", "trapd.service")
 
 
-def test_a_photograph_goes_from_a_trigger_to_the_receiver_over_tls(running: Unit) -> None:
+def test_a_captured_photograph_goes_from_a_trigger_to_the_receiver_over_tls(running: Unit) -> None:
     running.machine.until(lambda: len(running.events_heard()) >= 2, "two events at the receiver")
     assert running.machine.property("trapd.service", "NotifyAccess") == "main"
     event = next(iter(running.events_heard().values()))
@@ -88,6 +88,7 @@ def test_a_photograph_goes_from_a_trigger_to_the_receiver_over_tls(running: Unit
     assert running.heard(f"thumb/{event['id']}")[0].startswith(b"\xff\xd8")
     sums = running.machine.told("sh", "-c", "sha256sum /var/lib/trapd/media/*/*.jpg")
     assert medium["sha256"] in sums
+    assert (medium["width"], medium["height"]) == (1280, 720)  # the real picamera2, on libcamera's own camera
     running.machine.until(lambda: running.status().startswith("armed, link up, "), "a line for people")
 
 

@@ -15,7 +15,6 @@ import yaml
 from tests.brokers import make_certificates
 from tests.rig.machine import Machine
 from tests.rig.root import CHECKOUT
-from trapd.demo.photographs import make_bursts
 
 UNIT = "ridge-07"
 BASE = f"trapd/v1/{UNIT}"
@@ -24,6 +23,7 @@ CONFIG = "/etc/trapd/config.yaml"
 CREDENTIAL = "/etc/credstore/trapd.mqtt-password"
 PACKAGE = "/shared/trapd.deb"
 STAND_INS = ("python3-picamera2", "python3-lgpio")  # Raspberry Pi's archive alone has them
+MEMORY_OF_THE_CAMERA = "Environment=LD_PRELOAD=/usr/local/lib/trapd-rig/dma_heap.so"
 _INSIDE_BROKER = f"""
 listener 8883
 cafile /shared/tls/ca.pem
@@ -54,7 +54,6 @@ def prepare(shared: Path) -> None:
     for file in tls.iterdir():
         file.chmod(0o644)  # Mosquitto gives up root before it reads
     (shared / "mosquitto.conf").write_text(_INSIDE_BROKER)
-    make_bursts(shared / "photographs")
     shutil.copy(Path(__file__).with_name("probe.py"), shared / "probe.py")
     shared.chmod(0o755)
 
@@ -76,7 +75,7 @@ def document(**sections: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         "unit": {"id": UNIT},
         "sensor": {"backend": "timer", "every_s": 1},
-        "camera": {"backend": "replay", "path": "/shared/photographs"},
+        "camera": {"backend": "picamera2", "size": [1280, 720], "filter_size": [640, 360]},
         "burst": {"frames": 1},
         "storage": {"min_free_bytes": 1_000_000},
         "filter": {"classes": ["animal", "person", "vehicle"], "backend": "tflite", "audit_fraction": 1.0},
