@@ -1,4 +1,4 @@
-"""What a process in the daemon's sandbox can and cannot do: one JSON object. Run as the service, by its Python."""
+"""What a process in the daemon's sandbox can do: one JSON object. Run as the service, by its Python."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def homes() -> list[str]:
     found = []
     for folder in ("/home", "/root"):
         try:
-            found += os.listdir(folder)
+            found += [path.name for path in Path(folder).iterdir()]
         except OSError:
             continue
     return found

