@@ -19,7 +19,7 @@ from pathlib import Path
 from trapd import __version__, parts
 from trapd.config import json_schema
 from trapd.errors import StageFailed, StoreCorrupt, StoreError
-from trapd.host import vitals
+from trapd.host import memory, vitals
 from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
 from trapd.host.power import Reboot
@@ -228,7 +228,7 @@ class _Daemon:
             clock=self._clock,
             read=self._facts.read,
             encode=lambda read: codec.state(self._clock.now(), read),
-            each=lambda read: manager.status(_status_line(read, self._alerts.names())),
+            each=lambda read: self._tell(manager, read),
             online=lambda: self._deliver.online,
             mark=lambda: (
                 self._deliver.online,
@@ -248,6 +248,11 @@ class _Daemon:
             manager.ready("looking for camera, sensor and link")
             supervisor.watch(stop, manager.alive)
             manager.stopping()
+
+    def _tell(self, manager: ServiceManager, facts: Mapping[str, Reading]) -> None:
+        """Once a minute, and whenever something has changed."""
+        manager.status(_status_line(facts, self._alerts.names()))
+        memory.give_back()
 
     def _build_control(self, restart: _Restart) -> Control:
         """What hears the operator."""
