@@ -165,6 +165,7 @@ class _Daemon:
             Surroundings(
                 cannot=lambda wanted: parts.cannot(settings, wanted),
                 used_bytes=lambda: store.space.disk().used_bytes,
+                free_bytes=lambda: store.space.disk().free_bytes,
             ),
             clock,
         )

@@ -56,6 +56,7 @@ def install(
     _check_name(name, models, replace)
     if _is_address(source) and sha256 is None:
         raise UsageError("a model from afar needs --sha256", "its publisher states it beside the file")
+    _check_address(source)
     try:
         models.mkdir(parents=True, exist_ok=True)
         return _install(source, models / f"{name}.tflite", sha256, labels, progress)
@@ -93,6 +94,13 @@ def _check_name(name: str, models: Path, replace: bool) -> None:
         raise UsageError(f"the model {name} comes with trapd", "choose another name")
     if (models / f"{name}.tflite").exists() and not replace:
         raise UsageError(f"a model {name} is installed already", "give --replace, or another name")
+
+
+def _check_address(source: str) -> None:
+    try:
+        urllib.parse.urlsplit(source)
+    except ValueError:  # its words would be those of the address
+        raise UsageError("this address cannot be one", "such as https://example.org/m.tflite") from None
 
 
 def _is_address(source: str) -> bool:

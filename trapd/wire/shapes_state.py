@@ -77,7 +77,7 @@ class State(Always, total=False):
     refused_stuck: Count
     evicted_discarded: Annotated[Count, "Discarded bursts whose files made room."]
     evicted_delivered: Annotated[Count, "Delivered bursts whose files made room."]
-    evicted_orphans: Annotated[Count, "Bursts that could not be read, and made room."]
+    evicted_orphans: Annotated[Count, "Files that start-up could not take up or read, and that made room."]
     evicted_undelivered: Annotated[Count, "Bursts whose full-size photographs went before they were fetched."]
     evicted_thumbs: Count
     evicted_audit: Count
