@@ -47,7 +47,7 @@ class Machine:
         console = self._closing.enter_context((self.shared / "console").open("wb"))
         nspawn = subprocess.Popen(
             [
-                *_as_root(), "unshare", "--mount", "sh", "-euc", _BOOT, "sh",
+                *as_root(), "unshare", "--mount", "sh", "-euc", _BOOT, "sh",
                 str(self._root), str(self.shared), str(LONGEST_S),
             ],
             stdin=subprocess.DEVNULL, stdout=console, stderr=console,
@@ -116,7 +116,7 @@ class Machine:
             "--pid",
             "--cgroup",
         )
-        return [*_as_root(), *enter, "env", "-i", *_ENVIRONMENT, *command]
+        return [*as_root(), *enter, "env", "-i", *_ENVIRONMENT, *command]
 
     def _found(self, nspawn: subprocess.Popen[bytes]) -> bool:
         """Find the machine's first process among the descendants of `nspawn`."""
@@ -141,9 +141,7 @@ class Machine:
 
     def _end(self, nspawn: subprocess.Popen[bytes]) -> None:
         if self._leader:
-            subprocess.run(
-                [*_as_root(), "kill", "-KILL", str(self._leader)], check=False, capture_output=True
-            )
+            subprocess.run([*as_root(), "kill", "-KILL", str(self._leader)], check=False, capture_output=True)
         try:
             nspawn.wait(20)
         except subprocess.TimeoutExpired:
@@ -158,5 +156,6 @@ class Machine:
         return f"{console}\n{self.run('journalctl', '--no-pager', '--lines=60', check=False).stdout}"
 
 
-def _as_root() -> tuple[str, ...]:
+def as_root() -> tuple[str, ...]:
+    """What goes before a command of root's."""
     return () if os.geteuid() == 0 else ("sudo", "-n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,8 +14,9 @@ from typing import Any
 import yaml
 
 from tests.brokers import make_certificates
-from tests.rig.machine import Machine
+from tests.rig.machine import Machine, as_root
 from tests.rig.root import CHECKOUT
+from trapd.demo.photographs import make_bursts
 
 UNIT = "ridge-07"
 BASE = f"trapd/v1/{UNIT}"
@@ -23,6 +25,12 @@ CONFIG = "/etc/trapd/config.yaml"
 CREDENTIAL = "/etc/credstore/trapd.mqtt-password"
 PACKAGE = "/shared/trapd.deb"
 STAND_INS = ("python3-picamera2", "python3-lgpio")  # Raspberry Pi's archive alone has them
+BOOKWORM = (
+    "systemd,systemd-sysv,dbus,procps,python3,python3-numpy,python3-pip-whl,python3-gpiozero,"
+    "mosquitto,mosquitto-clients"
+)
+REAL_CAMERA = {"backend": "picamera2", "size": [1280, 720], "filter_size": [640, 360]}
+PHOTOGRAPHS = {"backend": "replay", "path": "/shared/photographs"}
 MEMORY_OF_THE_CAMERA = "Environment=LD_PRELOAD=/usr/local/lib/trapd-rig/dma_heap.so"
 _INSIDE_BROKER = """
 listener 8883
@@ -53,9 +61,23 @@ def prepare(shared: Path) -> None:
         subprocess.run(words, check=True, capture_output=True)
     for file in tls.iterdir():
         file.chmod(0o644)  # Mosquitto gives up root before it reads
+    make_bursts(shared / "photographs")
     (shared / "mosquitto.conf").write_text(_INSIDE_BROKER)
     shutil.copy(Path(__file__).with_name("probe.py"), shared / "probe.py")
     shared.chmod(0o755)
+
+
+def bookworm() -> Path:
+    """A Debian 12, as this machine's mmdebstrap makes it; cached like the other root. It has no camera."""
+    cache = Path(os.environ.get("TRAPD_RIG_CACHE", "~/.cache/trapd")).expanduser()
+    made = cache / f"bookworm-{hashlib.sha256(BOOKWORM.encode()).hexdigest()[:12]}"
+    if not made.exists():
+        half = cache / "half-bookworm"
+        words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={BOOKWORM}", "bookworm", str(half)]
+        subprocess.run([*as_root(), "rm", "-rf", str(half)], check=True)
+        subprocess.run([*as_root(), *words], check=True, capture_output=True)
+        subprocess.run([*as_root(), "mv", str(half), str(made)], check=True)
+    return made
 
 
 def stand_in(folder: Path, name: str) -> None:
@@ -75,7 +97,6 @@ def document(**sections: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         "unit": {"id": UNIT},
         "sensor": {"backend": "timer", "every_s": 1},
-        "camera": {"backend": "picamera2", "size": [1280, 720], "filter_size": [640, 360]},
         "burst": {"frames": 1},
         "storage": {"min_free_bytes": 1_000_000},
         "filter": {"classes": ["animal", "person", "vehicle"], "backend": "tflite", "audit_fraction": 1.0},
@@ -89,12 +110,14 @@ def document(**sections: Any) -> dict[str, Any]:
 class Unit:
     """The machine with the package on it."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, camera: dict[str, Any]) -> None:
         self.machine = machine
+        self.camera = camera
         self.heard_in = machine.shared / "heard"
 
     def configure(self, **sections: Any) -> None:
         """Write the configuration file."""
+        sections["camera"] = self.camera | sections.get("camera", {})
         self.machine.write(CONFIG, yaml.safe_dump(document(**sections)))
 
     def drop_in(self, *lines: str, unit: str = "trapd.service", section: str = "Service") -> None:
@@ -109,6 +132,7 @@ class Unit:
 
     def begin_broker(self) -> None:
         """Mosquitto, and a subscriber of everything that this unit says."""
+        self.machine.write("/etc/hosts", "127.0.0.1 localhost\n")  # the smallest Debian has none
         log = self.machine.shared / "mosquitto.log"
         self.machine.begin("mosquitto", "-v", "-c", "/shared/mosquitto.conf", out=log)
         self.machine.until(lambda: "running" in log.read_text("utf-8", "replace"), "a broker")
