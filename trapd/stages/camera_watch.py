@@ -38,8 +38,10 @@ class CameraWatch:
         self._open = False
         self._seen = False
         self._failures = 0
-        self._on_trial = False  # it was opened anew after a failure, and has not proved itself yet
-        self._lost: CameraUnavailable | None = None
+        self._unproved: CameraUnavailable | None = (
+            None  # why it is opened anew; None once it has proved itself
+        )
+        self._lost: CameraLost | None = None
         self._due_ns = 0
 
     @property
@@ -55,9 +57,7 @@ class CameraWatch:
     def look(self, session: Session) -> None:
         """At every turn: open it, or see whether it still gives frames, when due. Raises CameraLost."""
         if self._lost is not None:
-            raise CameraLost(
-                f"the camera failed again after it was opened anew: {self._lost.message}", self._lost.hint
-            ) from self._lost
+            raise self._lost
         if self._reboot is not None:
             self._reboot.count_down(session)
         now_ns = self._clock.boot_ns()
@@ -77,21 +77,25 @@ class CameraWatch:
             self._seen = True
             self._failures = 0
             if proved:
-                self._on_trial = False
+                self._unproved = None
             self._due_ns = now_ns + int(self._probe_s * NS_PER_S)
             self._alerts.clear("camera")
 
     def worked(self) -> None:
         """It gave a whole burst."""
-        self._on_trial = False
+        self._unproved = None
 
     def failed(self, error: CameraUnavailable) -> None:
         """Let go of it, say so, and try again later. Where that was tried already, the next look ends all."""
         self._camera.close()
         self._open = False
-        if self._on_trial and error.restart_helps:
-            self._lost = error
-        self._on_trial = self._seen
+        first, self._unproved = self._unproved, error if self._seen else None
+        if first is not None and error.restart_helps:
+            # The first failure says more: the second may only be what it has left behind.
+            self._lost = CameraLost(
+                f"the camera failed: {first.message}; then, opened anew: {error.message}",
+                first.hint or error.hint,
+            )
         wait_s = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
         self._failures += 1
         self._due_ns = self._clock.boot_ns() + int(wait_s * NS_PER_S)

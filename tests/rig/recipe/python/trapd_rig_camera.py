@@ -77,8 +77,15 @@ def fit(camera_class):
         hand_on(self, flushid)
 
     sensor = Sensor()
-    libcamera.Camera.queue_request = lambda self, request: sensor.queue(self, request)
-    libcamera.Camera.stop = lambda self: sensor.stop(self)
+
+    def queue_request(camera, request):
+        sensor.queue(camera, request)
+
+    def stop(camera):
+        return sensor.stop(camera)
+
+    libcamera.Camera.queue_request = queue_request
+    libcamera.Camera.stop = stop
     libcamera.FrameMetadata.status = property(lambda self: libcamera.FrameMetadata.Status.Success)
     camera_class._get_raw_modes = lambda self: _sizes(self.camera)
     camera_class.__init__ = open_virtual
