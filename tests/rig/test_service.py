@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import figures
 from tests.rig import root, unit
 from tests.rig.machine import Machine, missing_tools
 from tests.rig.unit import (
@@ -61,7 +62,12 @@ def rig(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 def installed(rig: Unit) -> str:
     """What dpkg said."""
     rig.machine.run("dpkg", "--install", *(f"/shared/{name}.deb" for name in STAND_INS))
-    return rig.machine.told("dpkg", "--install", PACKAGE)
+    began_s = time.monotonic()
+    said = rig.machine.told("dpkg", "--install", PACKAGE)
+    took_s = time.monotonic() - began_s
+    version = rig.machine.told("systemctl", "--version").splitlines()[0]
+    figures.tell(f"package on a real Debian: installed in {took_s:.0f} s, {version}")
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +127,10 @@ def test_every_stack_is_in_the_journal_when_asked_for(running: Unit) -> None:
 def test_a_hang_is_ended_by_the_watchdog_and_nothing_is_lost(running: Unit) -> None:
     before = len(running.events())
     running.systemctl("kill", "--kill-whom=main", "--signal=SIGSTOP", "trapd")
+    began_s = time.monotonic()
     running.machine.until(lambda: running.restarts() == 1, "systemd starts it again")
     running.machine.until(lambda: len(running.events()) > before + 2, "bursts of the second life")
+    figures.tell(f"hang under systemd: bursts again after {time.monotonic() - began_s:.0f} s")
     told = running.machine.told("journalctl", "--no-pager", "--output", "cat", "--unit", "trapd")
     assert "Watchdog timeout" in told
     running.systemctl("stop", "trapd")
