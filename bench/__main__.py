@@ -16,7 +16,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench import capture, edge, memory, store_syncs
+from bench import capture, edge, imports, memory, store_syncs
 from bench import delivery as drain
 from bench import filter as filter_bench
 from bench import store as store_bench
@@ -59,7 +59,14 @@ def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
         Bar("sync calls per burst of 3", store["syncs_per_burst"], 5),
         Bar("sync calls per settled burst (event and thumbnail)", store["syncs_per_settle"], 2),
         Bar("sync calls per outbox row", store["syncs_per_row"], 1),
-        Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90),
+        Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90, reached=False),
+        Bar("memory grown over the soak, MB", figures["memory"]["grown_mb"], memory.GROWN_BAR_MB),
+        Bar(
+            "CPU time of the daemon's imports / of numpy and the runtime",
+            figures["imports"]["daemon_to_floor"],
+            imports.BAR,
+            reached=False,
+        ),
         Bar("put / append and fdatasync", outbox["put_to_append"], 2.0),
         Bar("put with many rows queued / with none", outbox["put_many_to_empty"], 1.1),
         Bar("next 20 of many rows / of 10,000", outbox["next_many_to_some"], 2.0),
@@ -111,6 +118,7 @@ def main() -> int:
         "outbox": store_bench.run(short),
         "delivery": drain.run(short),
         "memory": memory.run(short),
+        "imports": imports.run(short),
     }
     judged = bars(figures)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"

@@ -198,7 +198,7 @@ def test_a_daemon_from_trigger_to_outbox_and_a_clean_end(document: dict[str, Any
         heard = daemon.heard()
     assert heard[0].startswith("EXTEND_TIMEOUT_USEC=")
     assert ready < heard.index("WATCHDOG=1", ready) < heard.index("STOPPING=1")
-    assert any(line.startswith("STATUS=offline, ") for line in heard)
+    assert any(line.startswith("STATUS=armed, no link, ") for line in heard)
     with looking(config) as session:
         assert {"event", "thumb", "state", "control"} <= set(session.outbox.depth())
         rows = {row.leaf: row.payload for row in session.outbox.next(10_000, max_bytes=10**9)}
@@ -239,10 +239,12 @@ def test_missing_parts_are_alerts_and_the_unit_is_up(document: dict[str, Any]) -
 
 
 def test_the_status_line_names_what_is_missing_and_does_not_claim_to_be_armed() -> None:
-    facts = {"online": False, "bursts": 0, "queue_event": 2}
+    facts = {"online": False, "bursts": 0, "queue_event": 2, "armed": 1}
     told = app._status_line(facts, ("camera", "sensor"))
-    assert told == "offline, 0 bursts, 2 events waiting; alerts: camera, sensor"
-    assert app._status_line({"online": True, "bursts": 3}, ()) == "online, 3 bursts, 0 events waiting"
+    assert told == "no camera and no sensor, no link, 2 events waiting, 0 bursts; alerts: camera, sensor"
+    facts = {"online": True, "bursts": 3, "armed": 1}
+    assert app._status_line(facts, ()) == "armed, link up, 0 events waiting, 3 bursts"
+    assert app._status_line(facts | {"armed": 0}, ()).startswith("disarmed, link up")
 
 
 def _alerts(config: Loaded) -> set[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from trapd import __version__, parts
 from trapd.config import json_schema
 from trapd.errors import StageFailed, StoreCorrupt, StoreError
-from trapd.host import vitals
+from trapd.host import memory, vitals
 from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
 from trapd.host.power import Reboot
@@ -53,6 +53,8 @@ from trapd.wire.topics import CONFIG_DESIRED, Topics
 from trapd.wire.window import Backoff
 
 log = logging.getLogger("trapd")
+
+_STATUS_EVERY_NS = 60_000_000_000
 
 
 def run(start: Start, *, stop: threading.Event, manager: ServiceManager) -> bool:
@@ -229,8 +231,14 @@ class _Daemon:
             clock=self._clock,
             read=self._facts.read,
             encode=lambda read: codec.state(self._clock.now(), read),
-            each=lambda read: manager.status(_status_line(read, self._alerts.names())),
+            each=lambda read: self._tell(manager, read),
             online=lambda: self._deliver.online,
+            mark=lambda: (
+                self._deliver.online,
+                self._orders.armed,
+                self._alerts.names(),
+                self._clock.boot_ns() // _STATUS_EVERY_NS,
+            ),
         )
         housekeep = Housekeep(
             store=self._store, clock=self._clock, alerts=self._alerts, tombstone=codec.tombstone
@@ -241,7 +249,7 @@ class _Daemon:
         stages = (self._capture, self._screen, *looking, *control, self._deliver)
         with Supervisor(stages) as supervisor:
             log.info("%s is up; epoch %s", self._settings.unit.id, self._store.epoch)
-            manager.ready("up")
+            manager.ready("looking for camera, sensor and link")
             supervisor.watch(stop, manager.alive)
             manager.stopping()
 
@@ -259,6 +267,11 @@ class _Daemon:
             )
 
         return () if lamp is None else (Indicator(lamp=lamp, see=see, clock=self._clock),)
+
+    def _tell(self, manager: ServiceManager, facts: Mapping[str, Reading]) -> None:
+        """Once a minute, and whenever something has changed."""
+        manager.status(_status_line(facts, self._alerts.names()))
+        memory.give_back()
 
     def _build_control(self, restart: _Restart) -> Control:
         """What hears the operator."""
@@ -365,6 +378,12 @@ class _Daemon:
 
 
 def _status_line(facts: Mapping[str, Reading], alerts: Collection[str]) -> str:
-    link = "online" if facts.get("online") else "offline"
+    """For a person who asks the service manager: does it watch, is there a link, what waits."""
+    missing = [part for part in ("camera", "sensor") if part in alerts]
+    watching = (
+        f"no {' and no '.join(missing)}" if missing else "armed" if facts.get("armed", 1) else "disarmed"
+    )
+    link = "link up" if facts.get("online") else "no link"
+    waiting = f"{facts.get('queue_event', 0)} events waiting"
     standing = f"; alerts: {', '.join(alerts)}" if alerts else ""
-    return f"{link}, {facts.get('bursts', 0)} bursts, {facts.get('queue_event', 0)} events waiting{standing}"
+    return f"{watching}, {link}, {waiting}, {facts.get('bursts', 0)} bursts{standing}"

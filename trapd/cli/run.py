@@ -30,6 +30,7 @@ def run(config: str | None) -> None:
     from trapd.host.memory import keep_small
 
     keep_small()
+    _show_stacks_when_asked()
     stop = stop_on_signal()
     from trapd.config import find
     from trapd.remote import start as starting
@@ -41,8 +42,6 @@ def run(config: str | None) -> None:
     from trapd.host.notify import ServiceManager
 
     logs.set_up(start.loaded.settings.log_level, os.environ)
-    if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(signal.SIGUSR1, all_threads=True)
     manager = ServiceManager(os.environ)
     try:
         again = app.run(start, stop=stop, manager=manager)
@@ -55,6 +54,12 @@ def run(config: str | None) -> None:
     if again and not _told_to_end():
         manager.alive()
         _begin_again()
+
+
+def _show_stacks_when_asked() -> None:
+    """All threads' stacks on stderr: at SIGUSR1, and when the process dies, by the watchdog's SIGABRT too."""
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
 def _begin_again() -> None:
