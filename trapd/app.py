@@ -37,6 +37,7 @@ from trapd.stages.desired import Desired, Eyes
 from trapd.stages.facts import Facts
 from trapd.stages.heartbeat import Heartbeat, Reading
 from trapd.stages.housekeep import Housekeep
+from trapd.stages.missed import Missed
 from trapd.stages.orders import Orders
 from trapd.stages.refusals import Refusals
 from trapd.stages.scarcity import words_of
@@ -180,6 +181,9 @@ class _Daemon:
             refusals=refusals,
             orders=self._orders,
         )
+        self._missed = Missed(
+            self._alerts, classes=settings.filter.classes, auto_keep=settings.filter.auto_keep
+        )
         self._screen = Screen(
             parts.screen_plan(settings),
             classifier=parts.configured_classifier(settings),
@@ -188,6 +192,7 @@ class _Daemon:
             alerts=self._alerts,
             clock=clock,
             announce=self._announce,
+            keep_more=lambda: self._missed.keep_more,
         )
         self._deliver = Deliver(
             parts.deliver_plan(settings),
@@ -208,6 +213,7 @@ class _Daemon:
             held_back=lambda: self._deliver.held_back,
             version=__version__,
             more=self._what_it_is_told,
+            missed=self._missed,
         )
         self._control = self._build_control(restart) if settings.remote.enabled else None
 

@@ -51,6 +51,7 @@ def capture_plan(loaded: Loaded) -> CapturePlan:
 def screen_plan(settings: Settings) -> ScreenPlan:
     return ScreenPlan(
         threshold=settings.filter.threshold,
+        threshold_night=settings.filter.threshold_night,
         classes=tuple(settings.filter.classes),
         audit_fraction=settings.filter.audit_fraction,
         thumbnail_bytes=settings.publish.thumbnail_bytes,

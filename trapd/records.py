@@ -171,6 +171,7 @@ class Verdict:
     threshold: float | None = None
     ms: int | None = None
     reason: str = ""  # why unknown; for the log, never published
+    night: bool | None = None  # taken in the dark; None where nobody looked
 
 
 @dataclass(frozen=True, slots=True)

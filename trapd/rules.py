@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -63,15 +62,14 @@ def judge_burst(
     *,
     threshold: float | None,
     classes: Sequence[str],
-    audit: bool,
 ) -> Verdict:
     """The verdict of a burst: its best frame's. `threshold` None takes the model's own.
 
     `frames`: None for one that could not be judged, so that boxes keep their frame's number.
 
     A burst is discarded when no frame reaches the threshold, or when all that reaches it is of classes that
-    the model can tell and nobody asked for. `audit` keeps a discarded burst as a sample. A threshold or score
-    that is not a finite number judges nothing: it would compare as "below" with everything.
+    the model can tell and nobody asked for. A threshold or score that is not a finite number judges nothing:
+    it would compare as "below" with everything.
     """
     scores = [frame for frame in frames if frame is not None]
     if not scores:
@@ -90,14 +88,23 @@ def judge_burst(
     verdict, keep = _name_and_keep(score, limit, found, classes)
     return Verdict(
         verdict=verdict,
-        keep=keep or audit,
-        audit=audit and not keep,
+        keep=keep,
         score=score,
         detections=_strongest(frames),
         model=info.name,
         sha256=info.sha256,
         threshold=limit,
     )
+
+
+KEEP_MORE: float = 0.5
+"""What the threshold is multiplied by while more is kept."""
+
+
+def limit_of(configured: float | None, info: ModelInfo, *, keep_more: bool) -> float:
+    """The threshold in force. `configured` None takes the model's own."""
+    limit = info.threshold if configured is None else configured
+    return limit * KEEP_MORE if keep_more else limit
 
 
 def unjudged(reason: str, info: ModelInfo | None = None) -> Verdict:
@@ -139,15 +146,6 @@ def _strongest(frames: Sequence[FrameScore | None]) -> tuple[Detection, ...]:
     ]
     every.sort(key=lambda box: -box.conf)
     return tuple(sorted(every[:_MOST_DETECTIONS], key=lambda box: (box.frame, -box.conf)))
-
-
-def audit_chosen(event_id: str, fraction: float) -> bool:
-    """Whether this burst, should it be discarded, is delivered as a sample.
-
-    Drawn from the id, so that judging again after a crash chooses the same.
-    """
-    drawn = int.from_bytes(hashlib.sha256(f"audit:{event_id}".encode()).digest()[:8], "big") / 2**64
-    return drawn < fraction
 
 
 def round_location(latitude: float, longitude: float, precision_km: float) -> tuple[float, float]:

@@ -33,6 +33,7 @@ _VERBS = {
     "doctor": ("trapd.cli.doctor:doctor", "What is missing on this unit, and what to do about it."),
     "status": ("trapd.cli.inspect:status", "Queue, last trigger, last delivery, disk."),
     "events": ("trapd.cli.inspect:events", "Recorded events."),
+    "audit": ("trapd.cli.audit:audit", "Judge a sample of the bursts; the miss rate, with its interval."),
     "model": ("trapd.cli.model:model", "Installed models: list, install, test."),
     "keygen": ("trapd.cli.keys:keygen", "A key pair for signing what units are told."),
     "sign": ("trapd.cli.keys:sign", "Sign a document for a topic."),

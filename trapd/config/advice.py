@@ -17,8 +17,6 @@ from trapd.errors import Fault
 # Keys that are accepted and checked, and have no effect in this version, each with why. A line
 # goes when its function is built.
 NOT_YET = {
-    "filter.auto_keep": "the unit does not estimate its miss rate yet",
-    "filter.threshold_night": "one threshold serves day and night",
     "indicator.led_pin": "no LED is driven",
 }
 

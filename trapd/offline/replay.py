@@ -107,7 +107,7 @@ def _verdict(frames: Sequence[Judged], info: ModelInfo, threshold: float | None)
     failures = [frame.failure for frame in frames if frame.score is None]
     if len(failures) == len(frames):
         return unjudged("; ".join(failures), info)
-    verdict = judge_burst(scores, info, threshold=threshold, classes=CLASSES, audit=False)
+    verdict = judge_burst(scores, info, threshold=threshold, classes=CLASSES)
     if failures and not verdict.keep:
         return unjudged("; ".join(failures), info)
     return verdict

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from trapd.errors import BadInput, ModelUnavailable, StoreError, StoreFull
 from trapd.ports import Classifier, Clock
 from trapd.records import Event, FrameScore, ModelInfo, Small, State, Verdict
-from trapd.rules import NS_PER_S, audit_chosen, judge_burst, unjudged
+from trapd.rules import NS_PER_S, judge_burst, limit_of, unjudged
+from trapd.sampling import chosen, fraction_of, heap_of
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
 from trapd.stages.waiting import WaitingFrames
@@ -34,7 +35,8 @@ class _ToldToStop(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ScreenPlan:
-    """What the configuration says of the filter. `threshold` None: the model's own.
+    """What the configuration says of the filter. `threshold` None: the model's own;
+    `threshold_night` None: as by day.
 
     Events of the `alert_classes` go before everything else. `send_media`: photographs go without being asked
     for.
@@ -47,13 +49,14 @@ class ScreenPlan:
     discard_at_once: bool
     alert_classes: tuple[str, ...] = ()
     send_media: bool = False
+    threshold_night: float | None = None
 
 
 class Screen(Stage):
     """Captured events to kept or discarded ones. `classifier` None keeps everything unjudged.
 
     `announce` is told which model is at work: once at start, and whenever that changes. It may raise
-    StoreFull, and is then told again later.
+    StoreFull, and is then told again later. `keep_more`: whether the threshold is lowered now.
     """
 
     name = "screen"
@@ -69,10 +72,12 @@ class Screen(Stage):
         alerts: Alerts,
         clock: Clock,
         announce: Callable[[ModelInfo | None], None],
+        keep_more: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__()
         self._plan = plan
         self._announce = announce
+        self._keep_more = keep_more
         self._classifier = classifier
         self._store = store
         self._waiting = waiting
@@ -120,13 +125,14 @@ class Screen(Stage):
     def _screen(self, session: Session, event: Event) -> None:
         if event.id in self._store.recovered.give_up:
             # Its photographs have ended two processes: they are not looked at again, nor is a thumbnail made.
-            self._settle(session, event, unjudged("judging it has ended two processes", self._info), None)
+            verdict = unjudged("judging it has ended two processes", self._info)
+            self._settle(session, event, verdict, may_look=False)
             return
         if self._info is None:
             self._open_model()
             self._tell_model()
         verdict, damaged = self._judge(event)
-        self._settle(session, event, verdict, self._thumbnail(event, verdict) if verdict.keep else None)
+        self._settle(session, event, verdict)
         if damaged:
             # Counted once the burst is settled: one that waits for space is judged again.
             session.counters.add("photographs_bad", damaged)
@@ -161,7 +167,7 @@ class Screen(Stage):
             return unjudged(""), 0
         if self._info is None:
             return unjudged("the model is not available"), 0
-        info = self._info
+        info, night = self._info, None
         begin_s = time.monotonic()
         try:
             scores, damaged = self._scores(self._classifier, event, smalls)
@@ -171,11 +177,10 @@ class Screen(Stage):
         verdict = judge_burst(
             scores,
             info,
-            threshold=self._plan.threshold,
+            threshold=limit_of(self._configured(night), info, keep_more=self._keep_more()),
             classes=self._plan.classes,
-            audit=audit_chosen(event.id, self._plan.audit_fraction),
         )
-        if damaged and (verdict.audit or not verdict.keep):
+        if damaged and not verdict.keep:
             # The frame nobody could look at may be the one with the animal.
             verdict = unjudged(f"{damaged} of {len(event.media)} photographs cannot be decoded", info)
         return replace(verdict, ms=round((time.monotonic() - begin_s) * 1000)), damaged
@@ -205,15 +210,18 @@ class Screen(Stage):
         if left_s > _FINISH_WITHIN_S:
             raise _ToldToStop
 
-    def _settle(
-        self, session: Session, event: Event, verdict: Verdict, thumb: tuple[str, int] | None
-    ) -> None:
+    def _settle(self, session: Session, event: Event, verdict: Verdict, *, may_look: bool = True) -> None:
+        heap, is_drawn = self._sampled(session, verdict)
+        if is_drawn and not verdict.keep:
+            verdict = replace(verdict, keep=True, audit=True)
         settled = session.events.settle(
             event.id,
             verdict,
-            thumb=thumb,
+            thumb=self._thumbnail(event, verdict) if verdict.keep and may_look else None,
             urgent=verdict.verdict in self._plan.alert_classes,
             media=self._plan.send_media,
+            heap=heap,
+            is_drawn=is_drawn,
         )
         if verdict.reason:
             session.counters.add("unjudged")
@@ -222,6 +230,20 @@ class Screen(Stage):
             log.info("%s %s %s", event.id, verdict.verdict, _words(settled, verdict))
         if settled.state is State.DISCARDED and self._plan.discard_at_once:
             self._store.space.drop(session, settled)
+
+    def _sampled(self, session: Session, verdict: Verdict) -> tuple[str | None, bool]:
+        """The stratum of a burst of this verdict, and whether it is drawn for audit."""
+        if self._classifier is None:
+            return None, False
+        configured = self._configured(verdict.night)
+        fraction = fraction_of(verdict, self._plan.audit_fraction)
+        heap = heap_of(verdict, configured=configured, fraction=fraction).name
+        nth = session.audits.place(heap)
+        return heap, chosen(session.audits.seed(), heap, nth, fraction)
+
+    def _configured(self, night: bool | None) -> float | None:
+        at_night = self._plan.threshold_night
+        return at_night if night and at_night is not None else self._plan.threshold
 
     def _thumbnail(self, event: Event, verdict: Verdict) -> tuple[str, int] | None:
         """The best frame's thumbnail; an event without one is still an event."""
