@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trapd import rules
-from trapd.records import Detection, FrameScore, Kind, ModelInfo, Refusal, Verdict
+from trapd.records import Detection, FrameScore, Kind, Look, ModelInfo, Refusal, Verdict
 from trapd.rules import Budget, Turns, again_below
 
 S = rules.NS_PER_S
@@ -226,3 +226,31 @@ def test_boxes_keep_their_frames_number_where_another_could_not_be_judged() -> N
     info = ModelInfo("m", "0" * 64, 0.5, frozenset({"animal"}))
     verdict = rules.judge_burst(frames, info, threshold=None, classes=["animal"])
     assert [found.frame for found in verdict.detections] == [2]
+
+
+def test_change_adds_to_a_score_and_never_decides_alone() -> None:
+    moved, still = Look(change=5.0, shift=0.5), Look(change=0.0, shift=0.0)
+    assert rules.burst_score(0.2, Look()) == 0.2
+    assert rules.burst_score(0.2, moved) > 0.35 > rules.burst_score(0.2, still)
+    assert rules.burst_score(0.01, moved) < 0.1
+    assert rules.burst_score(0.5, still) > 0.35
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 100), st.floats(0, 2))
+def test_a_burst_s_score_rises_with_each_part_of_it(
+    low: float, high: float, change: float, shift: float
+) -> None:
+    low, high = min(low, high), max(low, high)
+    look = Look(change=change, shift=shift)
+    assert 0 <= rules.burst_score(low, look) <= rules.burst_score(high, look) <= 1
+    assert rules.burst_score(low, look) <= rules.burst_score(low, Look(change=change + 1, shift=shift))
+    assert rules.burst_score(low, look) <= rules.burst_score(low, look, second=high) + 1e-12
+
+
+def test_a_look_that_is_not_a_number_adds_nothing() -> None:
+    assert rules.burst_score(0.3, Look(change=math.nan, shift=math.inf)) == 0.3
+
+
+def test_a_second_look_is_for_what_is_nearly_kept() -> None:
+    near, far, kept = (judge([FrameScore(score)], BLIND) for score in (0.3, 0.05, 0.5))
+    assert [rules.is_uncertain(verdict) for verdict in (near, far, kept)] == [True, False, False]

@@ -193,6 +193,7 @@ class _Daemon:
             clock=clock,
             announce=self._announce,
             keep_more=lambda: self._missed.keep_more,
+            scene=None if settings.filter.backend == "none" else parts.build_scene(),
         )
         self._deliver = Deliver(
             parts.deliver_plan(settings),

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from trapd.config import Loaded, Settings, mqtt_password
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
-from trapd.ports import Camera, Classifier, Clock, Sensor, Uplink
+from trapd.ports import Camera, Classifier, Clock, Scene, Sensor, Uplink
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
@@ -30,6 +30,7 @@ BACKENDS = {
     "camera.picamera2": "trapd.backends.camera_picamera2:PicameraCamera",
     "sensor.timer": "trapd.backends.sensor_timer:TimerSensor",
     "sensor.gpiozero": "trapd.backends.sensor_gpiozero:GpioSensor",
+    "filter.scene": "trapd.backends.scene:Scene",
     "filter.tflite": "trapd.backends.classifier_tflite:TfliteClassifier",
     "uplink.paho": "trapd.backends.uplink_paho:PahoUplink",
 }
@@ -133,6 +134,11 @@ def build_classifier(
 
     path = model_files.find(name, models)
     return cast(Classifier, _backend("filter.tflite")(path, name=name, threads=threads, labels=labels))
+
+
+def build_scene() -> Scene:
+    """What looks at a burst beside the classifier."""
+    return cast(Scene, _backend("filter.scene")())
 
 
 def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:

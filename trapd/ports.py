@@ -7,11 +7,11 @@ over every backend. Backends raise the errors of `trapd.errors` and nothing else
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trapd.records import Considered, Frame, FrameScore, ModelInfo, Moment, Small, Trigger, TsQuality
+from trapd.records import Considered, Frame, FrameScore, Look, ModelInfo, Moment, Small, Trigger, TsQuality
 
 
 class Clock(Protocol):
@@ -88,6 +88,16 @@ class Classifier(Protocol):
 
     def close(self) -> None:
         """Free the model; may be called twice."""
+
+
+class Scene(Protocol):
+    """What a burst shows beside its scores. Used by the classifier's thread; raises nothing."""
+
+    def look(self, pictures: Iterable[Small | bytes], scores: Sequence[FrameScore | None]) -> Look:
+        """Light, change and whether anything can be seen; what cannot be told is left open."""
+
+    def tiles(self, photograph: bytes) -> list[Small]:
+        """Four overlapping parts of a photograph, finer than the frame that was judged; none if it is not."""
 
 
 @dataclass(frozen=True, slots=True)

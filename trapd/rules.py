@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from trapd.records import Detection, FrameScore, Kind, ModelInfo, Priority, Refusal, Verdict
+from trapd.records import Detection, FrameScore, Kind, Look, ModelInfo, Priority, Refusal, Verdict
 
 NS_PER_S = 1_000_000_000
 _HOUR_NS = 3600 * NS_PER_S
@@ -26,6 +26,9 @@ PRIORITY = {
     Kind.MEDIA_BULK: Priority.MEDIA_BULK,
 }
 """Which kind goes before which."""
+
+
+NO_LOOK = Look()
 
 
 @dataclass(slots=True)
@@ -62,8 +65,10 @@ def judge_burst(
     *,
     threshold: float | None,
     classes: Sequence[str],
+    look: Look = NO_LOOK,
+    second: float = 0.0,
 ) -> Verdict:
-    """The verdict of a burst: its best frame's. `threshold` None takes the model's own.
+    """The verdict of a burst: its best frame's, and what `look` adds. `threshold` None takes the model's own.
 
     `frames`: None for one that could not be judged, so that boxes keep their frame's number.
 
@@ -84,7 +89,7 @@ def judge_burst(
         for name in sorted(info.tells)
         if any(frame.by_class.get(name, 0.0) >= limit for frame in scores)
     }
-    score = max(frame.score for frame in scores)
+    score = burst_score(max(frame.score for frame in scores), look, second)
     verdict, keep = _name_and_keep(score, limit, found, classes)
     return Verdict(
         verdict=verdict,
@@ -94,7 +99,43 @@ def judge_burst(
         model=info.name,
         sha256=info.sha256,
         threshold=limit,
+        night=look.night,
     )
+
+
+_SHIFT = (0.5, 0.01, -0.3, 1.3)  # weight, what is neutral, least and most: of the embedding
+_CHANGE = (0.35, 0.12, -0.2, 0.7)  # and of the pixels; log-odds
+_SECOND_LOOK = 0.5  # log-odds that a tile's score is worth less than a frame's: there are four of them
+_UNCERTAIN = 0.6  # of the threshold
+
+
+def burst_score(best: float, look: Look, second: float = 0.0) -> float:
+    """The best frame's score, or the second look's, and what changed from frame to frame, in log-odds.
+
+    What moves is more likely an animal, what stands still a little less: that is added and never decides
+    alone, so its part is bounded. A burst of one frame has no such part.
+    """
+    odds = _log_odds(best)
+    if second > 0:
+        odds = max(odds, _log_odds(second) - _SECOND_LOOK)
+    found = ((look.shift, _SHIFT), (look.change, _CHANGE))
+    known = [(value, scale) for value, scale in found if value is not None and math.isfinite(value)]
+    if not known and second <= 0:
+        return best
+    for value, (weight, neutral, least, most) in known:
+        odds += min(most, max(least, weight * math.log(max(value, 1e-6) / neutral)))
+    return 1.0 / (1.0 + math.exp(-odds))
+
+
+def _log_odds(score: float) -> float:
+    bounded = min(1 - 1e-6, max(1e-6, score))
+    return math.log(bounded / (1 - bounded))
+
+
+def is_uncertain(verdict: Verdict) -> bool:
+    """Whether a second look may change this: a burst to be discarded with a score not far from keeping."""
+    score, limit = verdict.score, verdict.threshold
+    return not verdict.keep and score is not None and limit is not None and score >= _UNCERTAIN * limit
 
 
 KEEP_MORE: float = 0.5

@@ -74,6 +74,7 @@ def replay(
     from trapd.offline.gather import bursts, gather
     from trapd.offline.replay import replay as judge
     from trapd.offline.video import require_video
+    from trapd.parts import build_scene
 
     if burst is not None and by_folder:
         raise UsageError("--burst and --by-folder exclude each other")
@@ -91,14 +92,16 @@ def replay(
     begin_s = time.monotonic()
     with _opened(model, models, labels) as (classifier, info):
         limit = info.threshold if threshold is None else threshold
-        results = _shown(judge(groups, classifier, info, threshold=threshold), len(groups), "bursts")
+        results = _shown(
+            judge(groups, classifier, info, threshold=threshold, scene=build_scene()), len(groups), "bursts"
+        )
         with _output(out) as write:
             if form == "megadetector":
                 _write_batch(results, tally, info, limit, write)
             else:
                 _write_lines(results, tally, write)
     tally.tell(time.monotonic() - begin_s, out)
-    ctx.exit(0 if tally.judged else 1)
+    ctx.exit(0 if tally.scored else 1)
 
 
 @click.command()
@@ -158,10 +161,11 @@ def evaluate(
 
 
 class _Tally:
-    """What a replay came to. `unread` counts what could not be read, folders and photographs."""
+    """What a replay came to. `unread` counts what could not be read, folders and photographs; `scored`
+    photographs that have a score."""
 
     def __init__(self, unread: int) -> None:
-        self.kept = self.discarded = self.unknown = 0
+        self.kept = self.discarded = self.unknown = self.scored = 0
         self.unread = unread
 
     @property
@@ -171,6 +175,7 @@ class _Tally:
     def count(self, result: Result) -> None:
         """One burst more; photographs that could not be judged are named."""
         for frame in result.frames:
+            self.scored += frame.score is not None
             if frame.score is None:
                 self.unread += 1
                 click.echo(f"{frame.path}: {frame.failure}", err=True)

@@ -7,14 +7,15 @@ room. Whatever goes wrong here keeps the burst as `unknown`: the filter may fail
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from trapd.errors import BadInput, ModelUnavailable, StoreError, StoreFull
-from trapd.ports import Classifier, Clock
-from trapd.records import Event, FrameScore, ModelInfo, Small, State, Verdict
-from trapd.rules import NS_PER_S, judge_burst, limit_of, unjudged
+from trapd.ports import Classifier, Clock, Scene
+from trapd.records import Event, FrameScore, Look, ModelInfo, Small, State, Verdict
+from trapd.rules import NS_PER_S, is_uncertain, judge_burst, limit_of, unjudged
 from trapd.sampling import chosen, fraction_of, heap_of
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
@@ -26,6 +27,10 @@ log = logging.getLogger("trapd.screen")
 _TURN_S = 1.0
 _RETRY_MODEL_S = 60.0
 _RETRY_STORE_S = 5.0
+_SECOND_LOOK_S = 2.0  # for the tiles of one burst
+_BACKLOG = 10  # with more bursts waiting nobody looks twice
+_HIDDEN_ALERT = 5  # bursts in a row in which nothing can be seen
+_LOOKED_AT = 8  # frames of a burst that are held against each other
 _FINISH_WITHIN_S = 1.5  # what is left of a burst when the stop comes
 
 
@@ -57,6 +62,7 @@ class Screen(Stage):
 
     `announce` is told which model is at work: once at start, and whenever that changes. It may raise
     StoreFull, and is then told again later. `keep_more`: whether the threshold is lowered now.
+    `scene` adds what the whole burst shows; None: the scores alone.
     """
 
     name = "screen"
@@ -73,11 +79,15 @@ class Screen(Stage):
         clock: Clock,
         announce: Callable[[ModelInfo | None], None],
         keep_more: Callable[[], bool] = lambda: False,
+        scene: Scene | None = None,
     ) -> None:
         super().__init__()
         self._plan = plan
         self._announce = announce
         self._keep_more = keep_more
+        self._scene = scene
+        self._hidden = 0
+        self._backlog: Callable[[], int] = lambda: 0
         self._classifier = classifier
         self._store = store
         self._waiting = waiting
@@ -108,6 +118,7 @@ class Screen(Stage):
         # Cleared before the look: a burst recorded after it sets it again, and the wait ends at once.
         self._waiting.news.clear()
         event = session.events.oldest_captured()
+        self._backlog = session.events.captured_count
         try:
             self._tell_model()
             if event is not None:
@@ -167,23 +178,89 @@ class Screen(Stage):
             return unjudged(""), 0
         if self._info is None:
             return unjudged("the model is not available"), 0
-        info, night = self._info, None
+        info = self._info
         begin_s = time.monotonic()
         try:
             scores, damaged = self._scores(self._classifier, event, smalls)
+            verdict = self._weigh(self._classifier, info, event, scores, smalls)
         except ModelUnavailable as error:
             self._model_failed(error)
             return unjudged(error.message, info), 0
-        verdict = judge_burst(
-            scores,
-            info,
-            threshold=limit_of(self._configured(night), info, keep_more=self._keep_more()),
-            classes=self._plan.classes,
-        )
         if damaged and not verdict.keep:
             # The frame nobody could look at may be the one with the animal.
             verdict = unjudged(f"{damaged} of {len(event.media)} photographs cannot be decoded", info)
         return replace(verdict, ms=round((time.monotonic() - begin_s) * 1000)), damaged
+
+    def _weigh(
+        self,
+        classifier: Classifier,
+        info: ModelInfo,
+        event: Event,
+        scores: Sequence[FrameScore | None],
+        smalls: Sequence[Small] | None,
+    ) -> Verdict:
+        """The verdict by the whole burst: scores, change, light, and a second look where it is uncertain."""
+        look = Look() if self._scene is None else self._scene.look(self._pictures(event, smalls), scores)
+        limit = limit_of(self._configured(look.night), info, keep_more=self._keep_more())
+
+        def judged(second: float = 0.0) -> Verdict:
+            return judge_burst(
+                scores, info, threshold=limit, classes=self._plan.classes, look=look, second=second
+            )
+
+        verdict = judged()
+        if is_uncertain(verdict):
+            verdict = judged(self._second_look(classifier, event, scores))
+        return self._unless_hidden(verdict, look, info)
+
+    def _pictures(self, event: Event, smalls: Sequence[Small] | None) -> Iterator[Small | bytes]:
+        """Frames from all over the burst, one at a time: photographs of a long one do not fit into memory."""
+        step = max(1, -(-len(event.media) // _LOOKED_AT))
+        for index in range(0, len(event.media), step):
+            if smalls is not None:
+                yield smalls[index]
+                continue
+            try:
+                yield self._store.read(event.media[index])
+            except BadInput:
+                continue  # it is counted where it is judged
+
+    def _second_look(
+        self, classifier: Classifier, event: Event, scores: Sequence[FrameScore | None]
+    ) -> float:
+        """The best score of the best frame's tiles; 0 where there is no time, or nothing finer to see."""
+        if self._scene is None or self.stop.is_set() or self._backlog() > _BACKLOG:
+            return 0.0
+        best = max(range(len(scores)), key=lambda at: -1.0 if (one := scores[at]) is None else one.score)
+        until_ns = self._clock.boot_ns() + int(_SECOND_LOOK_S * NS_PER_S)
+        found = 0.0
+        try:
+            for tile in self._scene.tiles(self._store.read(event.media[best])):
+                self.beat()
+                score = classifier.judge(tile).score
+                found = max(found, score if math.isfinite(score) else 1.0)
+                if self._clock.boot_ns() >= until_ns:
+                    break
+        except BadInput as error:
+            log.warning("%s: no second look: %s", event.id, error)
+        return found
+
+    def _unless_hidden(self, verdict: Verdict, look: Look, info: ModelInfo) -> Verdict:
+        """What cannot be seen is not empty: kept as unknown, and reported when it goes on."""
+        if not look.hidden:
+            self._hidden = 0
+            self._alerts.clear("view")
+            return verdict
+        self._hidden += 1
+        if self._hidden >= _HIDDEN_ALERT:
+            self._alerts.raise_(
+                "view",
+                f"nothing can be seen in the newest bursts: {look.hidden}",
+                "clean the lens, look at what is before it and at the infrared light",
+            )
+        if verdict.keep:
+            return verdict
+        return replace(unjudged(f"nothing can be seen: {look.hidden}", info), night=look.night)
 
     def _scores(
         self, classifier: Classifier, event: Event, smalls: Sequence[Small] | None
