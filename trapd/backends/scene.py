@@ -44,7 +44,7 @@ class Scene:
             return Look()
         greys = [grey for grey, _ in seen]
         colour = max(colour for _, colour in seen)
-        mean = float(np.mean([grey.mean() for grey in greys]))
+        mean = sum(float(grey.mean()) for grey in greys) / len(greys)
         return Look(
             night=colour < _GREY or mean < _DARK,
             change=_change(greys),
@@ -89,25 +89,28 @@ def _of_small(small: Small) -> tuple[Grey, float]:
     size = (small.width, small.height)
     if min(size) < 8 or small.layout not in ("i420", "nv12") or small.stride < small.width:
         raise BadPicture(f"a frame of {size[0]} x {size[1]}, {small.layout}, is none")
-    luma = Image.frombuffer("L", size, small.data, "raw", "L", small.stride, 1)
-    grey = np.asarray(luma.resize(_SIZE, Image.Resampling.BOX), np.float32)
+    # Of 360 rows every fourth: a quarter of the work, and enough for 72.
+    step = max(1, size[1] // (_SIZE[1] + _BLOCK))
+    rows = (size[0], size[1] // step)
+    luma = Image.frombuffer("L", rows, small.data, "raw", "L", step * small.stride, 1)
+    grey = np.asarray(luma.resize(_SIZE, Image.Resampling.BILINEAR, reducing_gap=1.0), np.float32)
     start, half = small.stride * small.height, small.height // 2
     if small.layout == "nv12":
         both = np.frombuffer(small.data, np.uint8, half * small.stride, start).reshape(half, small.stride)
-        blue, red = both[::4, 0 : small.width : 8], both[::4, 1 : small.width : 8]
+        blue, red = both[::8, 0 : small.width : 32], both[::8, 1 : small.width : 32]
     else:
         stride = small.stride // 2
         planes = np.frombuffer(small.data, np.uint8, 2 * half * stride, start).reshape(2, half, stride)
-        blue, red = planes[:, ::4, : small.width // 2 : 4]
+        blue, red = planes[:, ::8, : small.width // 2 : 16]
     u, v = blue.astype(np.float32) - 128, red.astype(np.float32) - 128
     channels = np.stack((1.402 * v, -0.344 * u - 0.714 * v, 1.772 * u))
-    return grey, float(np.percentile(channels.max(0) - channels.min(0), 90))
+    return grey, _ninetieth(channels.max(0) - channels.min(0))
 
 
 def _of_photograph(data: bytes) -> tuple[Grey, float]:
     pixels = decode_rgb(data, _SIZE).astype(np.float32)
     grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    return grey, float(np.percentile(pixels.max(axis=2) - pixels.min(axis=2), 90))
+    return grey, _ninetieth(pixels.max(axis=2) - pixels.min(axis=2))
 
 
 def _change(greys: Sequence[Grey]) -> float | None:
@@ -118,19 +121,28 @@ def _change(greys: Sequence[Grey]) -> float | None:
     """
     if len(greys) < 2:
         return None
-    even = [
-        (grey - np.median(grey)) / max(_FLOOR, float(np.std(grey)))
-        for grey in (g[_STRIP:-_STRIP] for g in greys)
-    ]
+    even = []
+    for grey in greys:
+        inner = grey[_STRIP:-_STRIP]
+        inner = inner[: inner.shape[0] // _BLOCK * _BLOCK]
+        even.append((inner - inner.mean()) / max(_FLOOR, float(inner.std())))
     found = 0.0
     for at, frame in enumerate(even):
-        others = np.median([other for number, other in enumerate(even) if number != at], axis=0)
-        rows, columns = frame.shape[0] // _BLOCK * _BLOCK, frame.shape[1] // _BLOCK * _BLOCK
-        apart = np.abs(frame - others)[:rows, :columns]
-        blocks = apart.reshape(rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK).mean(axis=(1, 3)).ravel()
+        others = even[:at] + even[at + 1 :]
+        # The median of two is their mean, which is quicker.
+        middle = sum(others[1:], others[0]) / len(others) if len(others) < 3 else np.median(others, axis=0)
+        rows, columns = frame.shape[0] // _BLOCK, frame.shape[1] // _BLOCK
+        blocks = np.abs(frame - middle).reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3)).ravel()
         blocks.sort()
-        found = max(found, float(blocks[-_HOTTEST:].mean() - np.median(blocks)))
+        found = max(found, float(blocks[-_HOTTEST:].mean() - blocks[blocks.size // 2]))
     return found
+
+
+def _ninetieth(values: Grey) -> float:
+    """The 90th percentile, near enough and without numpy's general way."""
+    flat = values.ravel()
+    at = flat.size * 9 // 10
+    return float(np.partition(flat, at)[at])
 
 
 def _shift(embeddings: Sequence[bytes]) -> float | None:
@@ -155,9 +167,12 @@ def _hidden(greys: Sequence[Grey]) -> str:
 
 def _hidden_in(grey: Grey) -> str:
     inner = grey[_STRIP:-_STRIP]
+    # Near every frame ends here: the rest takes longer.
+    across, down = np.abs(inner[:, 1:] - inner[:, :-1]), np.abs(inner[1:] - inner[:-1])
+    if across.mean() + down.mean() >= _FAINT_EDGES:
+        return ""
     low, middle, high = np.percentile(inner, (2, 50, 98))
-    edges = np.abs(np.diff(inner, axis=1)).mean() + np.abs(np.diff(inner, axis=0)).mean()
-    if edges >= _FAINT_EDGES or high - low >= _FAINT_CONTRAST:
+    if high - low >= _FAINT_CONTRAST:
         return ""
     if middle < _BLACK:
         return "it is dark, or the lens is covered"
