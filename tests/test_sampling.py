@@ -64,7 +64,7 @@ def lived(seed: int, miss_rate: float, *, full: int, empty: int, audit_fraction:
 def test_the_interval_holds_the_true_miss_rate_in_95_of_100_units(miss_rate: float) -> None:
     runs, held = 1000, 0
     for seed in range(runs):
-        unit, truth = lived(seed, miss_rate, full=400, empty=1200, audit_fraction=0.1)
+        unit, truth = lived(seed, miss_rate, full=400, empty=600, audit_fraction=0.1)
         found = unit.figures().miss_rate
         held += found.low <= truth <= found.high
     assert held / runs >= (0.95 if miss_rate == 0 else 0.93)
