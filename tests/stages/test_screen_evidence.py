@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tests.fakes.camera import small
 from tests.fakes.classifier import FakeClassifier
 from tests.stages.driver import Bench
-from tests.stages.test_screen import EMPTY, ScreenDriver, screening
+from tests.stages.screen_driver import EMPTY, ScreenDriver, screening
 from trapd.records import FrameScore, Look, Small, State
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.figures import tell
 from tests.system.daemon import Daemon, Heard, until
 from trapd.records import State
 from trapd.store import Store
@@ -118,6 +119,7 @@ def assert_all_there(unit: Daemon, heard: Heard) -> None:
     arrived = {event["id"]: event for event in heard.take().events}
     assert {event.id for event in stored} <= set(arrived)
     assert sorted(event["n"] for event in arrived.values()) == list(range(1, len(arrived) + 1))
+    tell(f"a disk of 8 MiB, full or read-only: {len(stored)} events kept, 0 lost, {refused(unit)} refused")
 
 
 def test_filled_to_the_last_byte_it_stays_up_and_goes_on_when_there_is_room(

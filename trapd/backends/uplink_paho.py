@@ -20,6 +20,7 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,13 +129,17 @@ class PahoLink:
         self._unanswered += 1
         return info.mid
 
-    def subscribe(self, filters: tuple[str, ...]) -> None:
-        """Ask for these topics; the answer comes as Subscribed. Raises LinkUnavailable, BadInput."""
+    def subscribe(self, filters: tuple[str, ...], *, live: Collection[str] = ()) -> None:
+        """Ask for these topics; the answer comes as Subscribed. Raises LinkUnavailable, BadInput.
+
+        MQTT 3.1.1 has all of them as those in `live`.
+        """
         client, _ = self._usable()
-        options = SubscribeOptions(qos=1, retainAsPublished=True)
         try:
             if self._account.protocol == "5":
-                code, mid = client.subscribe([(name, options) for name in filters])
+                code, mid = client.subscribe(
+                    [(name, SubscribeOptions(qos=1, retainAsPublished=name not in live)) for name in filters]
+                )
             else:
                 code, mid = client.subscribe([(name, 1) for name in filters])
         except ValueError as error:
@@ -358,7 +363,12 @@ class _NoLink:
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:  # noqa: ARG002 - it sends nothing
         raise LinkUnavailable("the link is not connected")
 
-    def subscribe(self, filters: tuple[str, ...]) -> None:  # noqa: ARG002 - it asks nobody
+    def subscribe(
+        self,
+        filters: tuple[str, ...],  # noqa: ARG002 - it asks nobody
+        *,
+        live: Collection[str] = (),  # noqa: ARG002 - as above
+    ) -> None:
         raise LinkUnavailable("the link is not connected")
 
     def close(self) -> None:
