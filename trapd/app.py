@@ -38,6 +38,7 @@ from trapd.stages.facts import Facts
 from trapd.stages.heartbeat import Heartbeat, Reading
 from trapd.stages.housekeep import Housekeep
 from trapd.stages.indicator import Indicator, Sight
+from trapd.stages.missed import Missed
 from trapd.stages.orders import Orders
 from trapd.stages.rare_reboot import RareReboot
 from trapd.stages.refusals import Refusals
@@ -188,6 +189,9 @@ class _Daemon:
             judged=lambda: self._screen.judged,
             reboot=self._rare_reboot(),
         )
+        self._missed = Missed(
+            self._alerts, classes=settings.filter.classes, auto_keep=settings.filter.auto_keep
+        )
         self._screen = Screen(
             parts.screen_plan(settings),
             classifier=parts.configured_classifier(settings),
@@ -196,6 +200,8 @@ class _Daemon:
             alerts=self._alerts,
             clock=clock,
             announce=self._announce,
+            keep_more=lambda: self._missed.keep_more,
+            scene=None if settings.filter.backend == "none" else parts.build_scene(),
         )
         self._deliver = Deliver(
             parts.deliver_plan(settings),
@@ -216,6 +222,7 @@ class _Daemon:
             held_back=lambda: self._deliver.held_back,
             version=__version__,
             more=self._what_it_is_told,
+            missed=self._missed,
         )
         self._control = self._build_control(restart) if settings.remote.enabled else None
 

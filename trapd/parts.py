@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from trapd.config import Loaded, Settings, mqtt_password
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
-from trapd.ports import Camera, Classifier, Clock, Lamp, Sensor, Uplink
+from trapd.ports import Camera, Classifier, Clock, Lamp, Scene, Sensor, Uplink
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
@@ -31,6 +31,7 @@ BACKENDS = {
     "sensor.timer": "trapd.backends.sensor_timer:TimerSensor",
     "sensor.gpiozero": "trapd.backends.sensor_gpiozero:GpioSensor",
     "lamp.gpiozero": "trapd.backends.lamp_gpiozero:GpioLamp",
+    "filter.scene": "trapd.backends.scene:Scene",
     "filter.tflite": "trapd.backends.classifier_tflite:TfliteClassifier",
     "uplink.paho": "trapd.backends.uplink_paho:PahoUplink",
 }
@@ -55,6 +56,7 @@ def capture_plan(loaded: Loaded) -> CapturePlan:
 def screen_plan(settings: Settings) -> ScreenPlan:
     return ScreenPlan(
         threshold=settings.filter.threshold,
+        threshold_night=settings.filter.threshold_night,
         classes=tuple(settings.filter.classes),
         audit_fraction=settings.filter.audit_fraction,
         thumbnail_bytes=settings.publish.thumbnail_bytes,
@@ -141,6 +143,11 @@ def build_classifier(
 
     path = model_files.find(name, models)
     return cast(Classifier, _backend("filter.tflite")(path, name=name, threads=threads, labels=labels))
+
+
+def build_scene() -> Scene:
+    """What looks at a burst beside the classifier."""
+    return cast(Scene, _backend("filter.scene")())
 
 
 def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:

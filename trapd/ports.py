@@ -7,7 +7,7 @@ over every backend. Backends raise the errors of `trapd.errors` and nothing else
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from trapd.records import (
     Considered,
     Frame,
     FrameScore,
+    Look,
     ModelInfo,
     Moment,
     Small,
@@ -115,6 +116,16 @@ class Classifier(Protocol):
 
     def close(self) -> None:
         """Free the model; may be called twice."""
+
+
+class Scene(Protocol):
+    """What a burst shows beside its scores. Used by the classifier's thread; raises nothing."""
+
+    def look(self, pictures: Iterable[Small | bytes], scores: Sequence[FrameScore | None]) -> Look:
+        """Light, change and whether anything can be seen; what cannot be told is left open."""
+
+    def tiles(self, photograph: bytes) -> list[Small]:
+        """Four overlapping parts of a photograph, finer than the frame that was judged; none if it is not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Warnings: risks, contradictions, and keys without effect in this version; silent for the defaults."""
+"""Warnings: risks and contradictions; silent for the defaults."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 
 from tests.config.common import ONE_KEY, settings
 from trapd.config import warnings
-from trapd.config.advice import NOT_YET
-from trapd.config.schema import keys, sections
 
 ALL = frozenset({"animal", "person", "vehicle"})
 NONE: frozenset[str] = frozenset()
@@ -50,8 +48,8 @@ def test_a_backend_that_is_not_written_yet(backends: Path) -> None:
         ({"mqtt.tls.enabled": False}, ["mqtt.tls.enabled"]),
         ({"mqtt.protocol": "3.1.1"}, ["mqtt.protocol"]),
         ({"mqtt.protocol": "3.1.1", "mqtt.delivery": "receipt"}, []),
-        ({"filter.auto_keep": True}, ["filter.auto_keep"]),
-        ({"filter.threshold_night": 0.5}, ["filter.threshold_night"]),
+        ({"filter.auto_keep": True}, []),
+        ({"filter.threshold_night": 0.5}, []),
         ({"publish.media": "all"}, []),
         ({"publish.bytes_per_day": 1_000_000}, []),
         ({"publish.alert_classes": ["person"]}, []),
@@ -76,8 +74,6 @@ def test_a_warning_stands_at_its_key(changes: dict[str, Any], expected: list[str
 
 def test_every_warning_says_what_and_what_to_do() -> None:
     """A path, a message, a hint."""
-    for path in NOT_YET:
-        assert path in keys() or path in sections()
     value = settings(
         **{"mqtt.tls.enabled": False, "filter.classes": ["animal"], "publish.alert_classes": ["person"]}
     )

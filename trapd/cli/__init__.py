@@ -34,6 +34,7 @@ _VERBS = {
     "walktest": ("trapd.cli.walktest:walktest", "Every trigger with its verdict; nothing published or kept."),
     "status": ("trapd.cli.inspect:status", "Queue, last trigger, last delivery, disk."),
     "events": ("trapd.cli.inspect:events", "Recorded events."),
+    "audit": ("trapd.cli.audit:audit", "Judge a sample of the bursts; the miss rate, with its interval."),
     "model": ("trapd.cli.model:model", "Installed models: list, install, test."),
     "keygen": ("trapd.cli.keys:keygen", "A key pair for signing what units are told."),
     "sign": ("trapd.cli.keys:sign", "Sign a document for a topic."),
