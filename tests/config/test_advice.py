@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,22 +22,6 @@ def test_the_defaults_give_no_warning() -> None:
     assert paths() == []
     assert paths(NONE) == []
     assert paths(ALL) == []
-
-
-def test_a_backend_that_is_not_written_yet(backends: Path) -> None:
-    """Known by its module alone: the warning goes when that comes."""
-    (backends / "camera_picamera2.py").unlink()
-    (backends / "sensor_gpiozero.py").unlink()
-    importlib.invalidate_caches()
-    camera, sensor = warnings(settings())
-    assert (camera.path, camera.hint) == ("camera.backend", "use replay until it is")
-    assert camera.message.startswith("picamera2 is not part of this version: the unit stays up")
-    assert (sensor.path, sensor.hint) == ("sensor.backend", "use timer until it is")
-    replay = {"camera.backend": "replay", "camera.path": "x", "sensor.backend": "timer"}
-    assert paths(**replay) == []
-    (backends / "camera_picamera2.py").touch()
-    importlib.invalidate_caches()
-    assert paths() == ["sensor.backend"]
 
 
 @pytest.mark.parametrize(
