@@ -72,9 +72,9 @@ def judge_burst(
 
     `frames`: None for one that could not be judged, so that boxes keep their frame's number.
 
-    A burst is discarded when its score does not reach the threshold, or when all that reaches it is of classes
-    that the model can tell and nobody asked for. A threshold or score that is not a finite number judges nothing:
-    it would compare as "below" with everything.
+    A burst is discarded when its score does not reach the threshold, or when all that reaches it is of
+    classes that the model can tell and nobody asked for. A threshold or score that is not a finite number
+    judges nothing: it would compare as "below" with everything.
     """
     scores = [frame for frame in frames if frame is not None]
     if not scores:
