@@ -11,26 +11,23 @@ start. Nothing is read while something waits to be taken; nothing is dropped.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
-import select
 import socket
-import ssl
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
-from paho.mqtt.enums import LogLevel, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from trapd.backends import uplink_client, uplink_reasons
-from trapd.backends.uplink_client import Account
+from trapd.backends import uplink_reasons, uplink_socket, uplink_tls
+from trapd.backends.uplink_account import Account
+from trapd.backends.uplink_attempt import Attempt, NoLink
 from trapd.backends.uplink_tls import Tls
 from trapd.errors import BadInput, LinkUnavailable
 from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed
@@ -48,6 +45,7 @@ _SILENT_KEEPALIVES = 1.5  # paho asks after one, and would wait for the answer f
 _REFUSED = 0x80  # reason codes from here on
 _SILENT = Lost("the broker has gone silent: no answer within the keep-alive time")
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
+_LARGEST_INBOUND_BYTES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +60,31 @@ class _Made:
 class PahoUplink(Account):
     """The Uplink port over paho."""
 
-    _threads: list[threading.Thread] = field(default_factory=list, init=False, repr=False)
+    _attempts: list[Attempt[_Made]] = field(default_factory=list, init=False, repr=False)
 
     def connect(self, will: tuple[str, bytes] | None) -> Link:
         """Begin a connection; its first event tells how it went."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        if len(self._threads) >= _MOST_THREADS:
-            return _NoLink(
-                f"{len(self._threads)} earlier attempts to connect are still stuck (is DNS answering?)"
+        self._attempts = [attempt for attempt in self._attempts if attempt.is_alive()]
+        if len(self._attempts) >= _MOST_THREADS:
+            return NoLink(
+                f"{len(self._attempts)} earlier attempts to connect are still stuck (is DNS answering?)"
             )
-        link = PahoLink(self, will)
-        self._threads.append(link.thread)
-        link.thread.start()
-        return link
+        attempt = Attempt(
+            lambda: _make(self, will),
+            lambda made: _hang_up(made, orderly=False),
+            within_s=_ATTEMPT_IN_TIMEOUTS * self.connect_timeout_s,
+        )
+        self._attempts.append(attempt)
+        attempt.start()
+        return PahoLink(self, attempt)
 
 
 class PahoLink:
-    """One connection. Its methods belong to one thread; `thread` only makes the connection."""
+    """One connection. Its methods belong to one thread; `attempt` makes the connection on its own."""
 
-    def __init__(self, account: Account, will: tuple[str, bytes] | None) -> None:
+    def __init__(self, account: Account, attempt: Attempt[_Made]) -> None:
         self._account = account
-        self._will = will
-        self.thread = threading.Thread(target=self._make, name="uplink", daemon=True)
-        self._made: queue.SimpleQueue[_Made | Lost] = queue.SimpleQueue()
-        self._closing = threading.Event()
-        self._give_up_s = time.monotonic() + _ATTEMPT_IN_TIMEOUTS * account.connect_timeout_s
-        # Everything below is the owner's.
+        self._attempt = attempt
         self._line: _Made | None = None
         self._answer_by_s = 0.0
         self._misc_s = 0.0
@@ -145,14 +142,13 @@ class PahoLink:
 
     def close(self) -> None:
         """Disconnect after what was handed over, at most 3.5 s; what does not end by then is left alone."""
-        self._closing.set()
+        self._attempt.abandon()
         self._take_over(0.0)
         line, self._line = self._line, None
         if line is not None:
-            orderly = not self._lost and _say_goodbye(line.client)
-            uplink_client.hang_up(line.client, line.socket, orderly=orderly)
+            _hang_up(line, orderly=not self._lost and _say_goodbye(line.client))
         self._lose(Lost("closed"))
-        self.thread.join(_CUT_WITHIN_S)
+        self._attempt.join(_CUT_WITHIN_S)
 
     def _usable(self) -> tuple[Client, int]:
         if self._line is None or self._receive_maximum is None or self._lost:
@@ -174,17 +170,15 @@ class PahoLink:
             left_s = end_s - now_s
 
     def _take_over(self, timeout_s: float) -> None:
-        """The connection, as soon as it is made; or the attempt's end, also where the resolver has none."""
+        """The connection, as soon as it is made; or the attempt's end."""
         if self._line is not None or self._lost:
             return
-        try:
-            made = self._made.get(timeout=timeout_s) if timeout_s > 0 else self._made.get_nowait()
-        except queue.Empty:
-            if time.monotonic() > self._give_up_s and not self._closing.is_set():
-                self._lose(self._not_made(TimeoutError()))
+        made = self._attempt.result(timeout_s)
+        if made is None:
             return
-        if isinstance(made, Lost):
-            self._lose(made)
+        if isinstance(made, Exception):
+            reason = uplink_reasons.of_error(made, self._account.host, self._account.port)
+            self._lose(Lost(reason, unreachable=uplink_reasons.is_unreachable(made)))
             return
         self._line = made
         self._heard_s = time.monotonic()
@@ -292,24 +286,63 @@ class PahoLink:
         if level == LogLevel.MQTT_LOG_ERR and not self._trouble:
             self._trouble = text
 
-    def _not_made(self, error: Exception) -> Lost:
-        reason = uplink_reasons.of_error(error, self._account.host, self._account.port)
-        return Lost(reason, unreachable=uplink_reasons.is_unreachable(error))
 
-    # --- the link's own thread ----------------------------------------------------------------------------
+# --- one client, on the attempt's thread ------------------------------------------------------------------
 
-    def _make(self) -> None:
-        try:
-            client = uplink_client.new_client(self._account, self._will)
-            self._made.put(_Made(client, uplink_client.connect(client, self._account)))
-        except Exception as error:  # a thread has no caller: whatever it was, the link is lost
-            self._made.put(self._not_made(error))
-        if self._closing.is_set():
-            # close() may have come too early to see the connection; whoever takes it ends it.
-            with contextlib.suppress(queue.Empty):
-                left = self._made.get_nowait()
-                if isinstance(left, _Made):
-                    uplink_client.hang_up(left.client, left.socket, orderly=False)
+
+def _make(account: Account, will: tuple[str, bytes] | None) -> _Made:
+    """Name, TCP and TLS; CONNECT is left for the link to write. Raises what they raise."""
+    client = _new_client(account, will)
+    if account.protocol == "5":
+        client.connect(
+            account.host,
+            account.port,
+            account.keepalive_s,
+            clean_start=account.visitor,
+            properties=_connect_properties(account),
+        )
+    else:
+        client.connect(account.host, account.port, account.keepalive_s)
+    line = client.socket()
+    if line is None:
+        raise ConnectionResetError
+    return _Made(client, uplink_socket.second_handle(line))
+
+
+def _new_client(account: Account, will: tuple[str, bytes] | None) -> Client:
+    """A client that knows all but its callbacks. Raises LinkUnavailable for an unreadable file."""
+    five = account.protocol == "5"
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        account.client_id,
+        clean_session=None if five else account.visitor,
+        protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+        reconnect_on_failure=False,
+    )
+    client.connect_timeout = account.connect_timeout_s
+    client.max_inflight_messages_set(0)  # without a limit of its own paho keeps no queue of its own
+    client.on_socket_register_write = _leave_it  # nothing is written until whoever takes the client reads too
+    if will is not None:
+        client.will_set(will[0], will[1], qos=1, retain=True)
+    if account.username is not None:
+        client.username_pw_set(account.username, account.read_password())
+    if account.tls is not None:
+        client.tls_set_context(uplink_tls.context(account.tls))
+    return client
+
+
+def _connect_properties(account: Account) -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+    properties.SessionExpiryInterval = 0 if account.visitor else account.session_expiry_s
+    properties.MaximumPacketSize = _LARGEST_INBOUND_BYTES
+    return properties
+
+
+def _leave_it(_client: Client, _data: Any, _socket: Any) -> None:
+    """Nothing to do."""
+
+
+# --- on the link owner's thread ---------------------------------------------------------------------------
 
 
 def _exchange(client: Client, timeout_s: float) -> tuple[MQTTErrorCode, bool]:
@@ -321,11 +354,7 @@ def _exchange(client: Client, timeout_s: float) -> tuple[MQTTErrorCode, bool]:
     if line is None:
         return MQTTErrorCode.MQTT_ERR_NO_CONN, False
     code = MQTTErrorCode.MQTT_ERR_SUCCESS
-    # TLS may hold bytes that the socket no longer shows.
-    held = line.pending() if isinstance(line, ssl.SSLSocket) else 0
-    look = select.poll()
-    look.register(line, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
-    heard = held > 0 or any(what & ~select.POLLOUT for _, what in look.poll(timeout_s * 1000))
+    heard = uplink_socket.readable(line, timeout_s, writing=client.want_write())
     if heard:
         code = client.loop_read()
     if code == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
@@ -345,24 +374,11 @@ def _say_goodbye(client: Client) -> bool:
     return client.socket() is None
 
 
-class _NoLink:
-    """A connection that was never tried."""
-
-    def __init__(self, reason: str) -> None:
-        self._lost: Lost | None = Lost(reason)
-
-    def next(self, timeout_s: float) -> LinkEvent | None:  # noqa: ARG002 - what it has, it has at once
-        lost, self._lost = self._lost, None
-        return lost
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:  # noqa: ARG002 - it sends nothing
-        raise LinkUnavailable("the link is not connected")
-
-    def subscribe(self, filters: tuple[str, ...]) -> None:  # noqa: ARG002 - it asks nobody
-        raise LinkUnavailable("the link is not connected")
-
-    def close(self) -> None:
-        """Nothing is open."""
+def _hang_up(made: _Made, *, orderly: bool) -> None:
+    paho_has = made.client.socket()
+    if paho_has is not None:
+        paho_has.close()
+    uplink_socket.hang_up(made.socket, orderly=orderly)
 
 
 def _check(code: MQTTErrorCode) -> None:
