@@ -215,6 +215,7 @@ class FakeLink:
         self._closed = False
         self._token = 0
         self._unanswered = 0
+        self._unwritten: list[tuple[int, str, bytes, bool]] = []
 
     def give(self, event: LinkEvent) -> None:
         """What happens to this link next."""
@@ -223,6 +224,7 @@ class FakeLink:
     def next(self, timeout_s: float) -> LinkEvent | None:
         if self._ended:
             return None
+        self.flush()
         try:
             event = self._events.get(timeout=timeout_s)
         except queue.Empty:
@@ -244,14 +246,19 @@ class FakeLink:
             raise LinkUnavailable("the broker takes no more unanswered messages")
         self._token += 1
         self._unanswered += 1
-        self._broker.took(self, self._token, topic, payload, retain)
+        self._unwritten.append((self._token, topic, payload, retain))
         return self._token
+
+    def flush(self) -> None:
+        while self._unwritten and not (self._ended or self._closed):
+            self._broker.took(self, *self._unwritten.pop(0))
 
     def subscribe(self, filters: tuple[str, ...]) -> None:
         self._check_usable()
         self._broker.asked(self, filters)
 
     def close(self) -> None:
+        self.flush()
         self._closed = True
         self._broker.left(self)
 

@@ -86,6 +86,9 @@ class NoLink:
         """Raises LinkUnavailable."""
         raise LinkUnavailable("the link is not connected")
 
+    def flush(self) -> None:
+        """Nothing was handed over."""
+
     def subscribe(self, filters: tuple[str, ...]) -> None:  # noqa: ARG002 - it asks nobody
         """Raises LinkUnavailable."""
         raise LinkUnavailable("the link is not connected")

@@ -1,9 +1,10 @@
 """The Uplink over paho-mqtt 2: one new client for each connection, driven by the thread that owns the link.
 
 A thread of the link's own connects (name, TCP, TLS: whatever may block) and hands the connection over. Then
-all of it happens within the link's methods, on Deliver's thread: a publish is written at once, answers are
-read while Deliver waits for them, and nothing has to pass between threads. paho itself never queues, never
-reconnects and never repeats: what waits lies in the store, and a publish goes out once per connection.
+all of it happens within the link's methods, on Deliver's thread: what is published is written with the next
+flush, answers are read while Deliver waits for them, and nothing has to pass between threads. paho itself
+never waits, never reconnects and never repeats: what waits lies in the store, and a publish goes out once per
+connection.
 
 What comes in is acknowledged as it arrives: a command that crashed the daemon must not come back with every
 start. Nothing is read while something waits to be taken; nothing is dropped.
@@ -46,6 +47,7 @@ _REFUSED = 0x80  # reason codes from here on
 _SILENT = Lost("the broker has gone silent: no answer within the keep-alive time")
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
 _LARGEST_INBOUND_BYTES = 2_000_000
+_WRITE_BYTES = 32_768  # that much need not wait for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class PahoLink:
         self._asked: dict[int, tuple[str, ...]] = {}
         self._receive_maximum: int | None = None  # None until connected
         self._unanswered = 0
+        self._unwritten_bytes = 0
         self._ended = False
 
     def next(self, timeout_s: float) -> LinkEvent | None:
@@ -123,7 +126,23 @@ class PahoLink:
             raise BadInput(f"{topic[:200]!r} cannot be published: {error}") from error
         _check(info.rc)
         self._unanswered += 1
+        self._unwritten_bytes += len(payload)
+        if self._unwritten_bytes >= _WRITE_BYTES:
+            self.flush()
         return info.mid
+
+    def flush(self) -> None:
+        """Write what was handed over, as far as the socket takes it now; the rest follows with `next`."""
+        line = self._line
+        if line is None or self._lost or not line.client.want_write():
+            return
+        self._unwritten_bytes = 0
+        try:
+            uplink_socket.cork(line.socket, on=True)
+            line.client.loop_write()  # what it says of a broken link, the next read says too
+            uplink_socket.cork(line.socket, on=False)
+        except Exception as error:
+            self._failed_within(error)
 
     def subscribe(self, filters: tuple[str, ...]) -> None:
         """Ask for these topics; the answer comes as Subscribed. Raises LinkUnavailable, BadInput."""
@@ -163,7 +182,7 @@ class PahoLink:
             if self._line is None:
                 self._take_over(left_s)
             if self._line is not None and not self._lost:
-                self._serve(self._line.client, min(left_s, _TURN_S))
+                self._serve(self._line, min(left_s, _TURN_S))
             now_s = time.monotonic()
             if self._events or now_s >= end_s:
                 return
@@ -184,11 +203,13 @@ class PahoLink:
         self._heard_s = time.monotonic()
         self._answer_by_s = self._heard_s + self._account.connect_timeout_s
         self._give_callbacks(made.client)
-        made.client.on_socket_register_write = None  # from now on publish() writes at once
 
-    def _serve(self, client: Client, timeout_s: float) -> None:
+    def _serve(self, line: _Made, timeout_s: float) -> None:
         """Write what waits, read what comes within `timeout_s`; whatever goes wrong is a lost link."""
+        client = line.client
         try:
+            if timeout_s > 0 and self._unanswered > 1:
+                uplink_socket.confirm(line.socket)
             code, heard = _exchange(client, timeout_s)
             now_s = time.monotonic()
             if heard:
@@ -197,8 +218,7 @@ class PahoLink:
                 self._misc_s = now_s
                 client.loop_misc()  # keep-alive
         except Exception as error:
-            log.exception("the link failed")
-            self._lose(Lost(f"an error within: {type(error).__name__}: {error}"))
+            self._failed_within(error)
             return
         if code == MQTTErrorCode.MQTT_ERR_PROTOCOL:
             self._lose(
@@ -212,6 +232,10 @@ class PahoLink:
             )
         elif now_s - self._heard_s > _SILENT_KEEPALIVES * self._account.keepalive_s:
             self._lose(_SILENT)
+
+    def _failed_within(self, error: Exception) -> None:
+        log.error("the link failed", exc_info=error)
+        self._lose(Lost(f"an error within: {type(error).__name__}: {error}"))
 
     def _lose(self, lost: Lost) -> None:
         if not self._lost:
@@ -306,7 +330,9 @@ def _make(account: Account, will: tuple[str, bytes] | None) -> _Made:
     line = client.socket()
     if line is None:
         raise ConnectionResetError
-    return _Made(client, uplink_socket.second_handle(line))
+    made = _Made(client, uplink_socket.second_handle(line))
+    uplink_socket.no_delay(made.socket)
+    return made
 
 
 def _new_client(account: Account, will: tuple[str, bytes] | None) -> Client:
@@ -321,7 +347,7 @@ def _new_client(account: Account, will: tuple[str, bytes] | None) -> Client:
     )
     client.connect_timeout = account.connect_timeout_s
     client.max_inflight_messages_set(0)  # without a limit of its own paho keeps no queue of its own
-    client.on_socket_register_write = _leave_it  # nothing is written until whoever takes the client reads too
+    client.on_socket_register_write = _leave_it  # else each publish would write at once, and by itself
     if will is not None:
         client.will_set(will[0], will[1], qos=1, retain=True)
     if account.username is not None:

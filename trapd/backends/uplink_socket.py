@@ -11,6 +11,8 @@ import time
 from typing import Protocol
 
 _LINGER_S = 1.0
+_CORK = getattr(socket, "TCP_CORK", None)  # Linux's, both
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Line(Protocol):
@@ -23,6 +25,23 @@ class Line(Protocol):
 def second_handle(line: Line) -> socket.socket:
     """Another handle on the same connection, for `hang_up`: it outlives the first one's close."""
     return socket.socket(fileno=os.dup(line.fileno()))
+
+
+def no_delay(line: socket.socket) -> None:
+    """What is written leaves at once: an alert does not wait for the answer to what went before it."""
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def cork(line: socket.socket, *, on: bool) -> None:
+    """While `on`, many small writes gather in the kernel; then they leave together, in few packets."""
+    if _CORK is not None:
+        line.setsockopt(socket.IPPROTO_TCP, _CORK, int(on))
+
+
+def confirm(line: socket.socket) -> None:
+    """Tell the other end's kernel at once what has arrived: a broker may hold back answers until it knows."""
+    if _QUICK_ACK is not None:
+        line.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
 
 
 def readable(line: Line, timeout_s: float, *, writing: bool) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 _FIXED_HEADER_BYTES = 1
 _TOPIC_LENGTH_BYTES = 2
@@ -21,7 +22,8 @@ def publish_bytes(topic: str, payload_bytes: int) -> int:
 
     MQTT 5.0, section 3.3; one byte less on 3.1.1.
     """
-    rest = _TOPIC_LENGTH_BYTES + len(topic.encode()) + _PACKET_ID_BYTES + _NO_PROPERTIES_BYTES + payload_bytes
+    topic_bytes = len(topic) if topic.isascii() else len(topic.encode())
+    rest = _TOPIC_LENGTH_BYTES + topic_bytes + _PACKET_ID_BYTES + _NO_PROPERTIES_BYTES + payload_bytes
     return _FIXED_HEADER_BYTES + _length_bytes(rest) + rest
 
 
@@ -42,8 +44,7 @@ class Limit:
         return replace(self, messages=max(1, min(self.messages, receive_maximum)))
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """A message in flight. `behind_bytes`: what was in flight when it was sent, itself included."""
 
     size_bytes: int
