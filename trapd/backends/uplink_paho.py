@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -92,7 +92,7 @@ class PahoLink:
         self._misc_s = 0.0
         self._heard_s = 0.0
         self._events: deque[LinkEvent] = deque()
-        self._trouble = ""
+        self._complaints = _Complaints()
         self._lost = False
         self._asked: dict[int, tuple[str, ...]] = {}
         self._receive_maximum: int | None = None  # None until connected
@@ -244,8 +244,8 @@ class PahoLink:
 
     def _why_it_ended(self) -> str:
         if self._receive_maximum is not None:
-            return uplink_reasons.of_break(self._trouble)
-        return uplink_reasons.of_rejection(self._trouble, self._account.host, self._account.port)
+            return uplink_reasons.of_break(self._complaints.first)
+        return uplink_reasons.of_rejection(self._complaints.first, self._account.host, self._account.port)
 
     def _give_callbacks(self, client: Client) -> None:
         client.on_connect = self._on_connect
@@ -253,7 +253,8 @@ class PahoLink:
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
-        client.on_log = self._on_log
+        # Not on_log: paho would make a sentence of every packet.
+        client.enable_logger(self._complaints.logger)
 
     def _on_connect(
         self,
@@ -306,9 +307,19 @@ class PahoLink:
         elif reason.value == uplink_reasons.KEEP_ALIVE_TIMEOUT:
             self._lose(_SILENT)
 
-    def _on_log(self, _client: Client, _data: Any, level: int, text: str) -> None:
-        if level == LogLevel.MQTT_LOG_ERR and not self._trouble:
-            self._trouble = text
+
+class _Complaints(logging.Handler):
+    """The first error that paho has logged for one client; nothing else of what it logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = ""
+        self.logger = logging.Logger("paho", logging.ERROR)  # noqa: LOG001 - one for each client
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by paho's logging."""
+        self.first = self.first or record.getMessage()
 
 
 # --- one client, on the attempt's thread ------------------------------------------------------------------

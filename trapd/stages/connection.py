@@ -146,10 +146,8 @@ class Connection:
     @property
     def room(self) -> int:
         """How many more publishes may go: what a crash now would send twice is bounded."""
-        return min(
-            self.window.limit.messages - self.window.messages,
-            self.most_unnoted - self.window.messages - len(self._taken) - self.unsynced,
-        )
+        behind = len(self._taken) + self.unsynced
+        return min(self.window.limit.messages, self.most_unnoted - behind) - len(self.in_flight)
 
     @property
     def waits_for_disk(self) -> bool:

@@ -37,10 +37,10 @@ _ELSEWHERE = {Kind.EVENT: Priority.ALERT, Kind.THUMB: Priority.ALERT}  # those o
 class Choice:
     """Which rows may go now.
 
-    At most `max_bytes` of them, but always one. Not the rows `exclude` (in flight, held), no parts of
-    photographs that are in flight, by row, no kind that is `resting`, no priority that is `barred`. `below`:
-    only what is of lower priority than this, the oldest first whatever its priority. Rows that await their
-    receipt go again behind the others when their mark is less than `again_below`.
+    At most `max_bytes` of payload along with them, but always one row. Not the rows `exclude` (in flight,
+    held), no parts of photographs that are in flight, by row, no kind that is `resting`, no priority that is
+    `barred`. `below`: only what is of lower priority than this, the oldest first whatever its priority. Rows
+    that await their receipt go again behind the others when their mark is less than `again_below`.
     """
 
     _: KW_ONLY
@@ -81,7 +81,8 @@ def choose(connection: sqlite3.Connection, limit: int, choice: Choice) -> list[M
         if row[0] in left_out:
             continue
         for message in _publishes(connection, row, limit - len(chosen), choice):
-            total_bytes += message.bytes
+            if message.payload is not None:
+                total_bytes += message.bytes
             if len(chosen) == limit or (chosen and total_bytes > choice.max_bytes):
                 return chosen
             chosen.append(message)

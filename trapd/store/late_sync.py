@@ -36,7 +36,7 @@ class LateSync:
             self._thread.start()
         with self._news:
             self._begun += 1
-            self._news.notify()
+            self._news.notify_all()
 
     def ended(self) -> bool:
         """Whether all that was begun has ended. Raises what the disk said against it, once."""
@@ -46,11 +46,16 @@ class LateSync:
                 raise failed
             return self._ended == self._begun
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for what was begun to end, well or badly; False where it takes longer than `timeout_s`."""
+        with self._news:
+            return self._news.wait_for(lambda: self._ended == self._begun, timeout_s)
+
     def close(self) -> None:
         """What was begun still ends, within 5 s; may be called twice."""
         with self._news:
             self._closing = True
-            self._news.notify()
+            self._news.notify_all()
         if self._thread is not None:
             self._thread.join(_CLOSE_WITHIN_S)
 
@@ -71,5 +76,6 @@ class LateSync:
             with self._news:
                 self._ended = begun
                 self._failed = failed or self._failed
+                self._news.notify_all()
         if self._handle is not None:
             os.close(self._handle)
