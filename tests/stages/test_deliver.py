@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.stages.driver import BASE, DEAD_AFTER_S, LIMIT, Bench, DeliverDriver
+from trapd.errors import StoreUnwritable
 from trapd.ports import Lost
 from trapd.records import Kind, State
 from trapd.rules import NS_PER_S
@@ -212,6 +213,38 @@ def test_what_is_in_flight_is_bounded(
     assert set(states(bench)) == {State.DELIVERED}
     assert "waits" not in caplog.text  # the link was never asked for more
     link.close()
+
+
+def test_what_the_disk_has_not_confirmed_counts_as_in_flight(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut would send it again: with a disk that takes its time, the link waits."""
+    link = DeliverDriver(bench, limit=Limit(10, 500_000))
+    link.connect()
+    link.forget()
+    for number in range(50):
+        bench.session.outbox.put(Kind.TRAIL, "trail", b"%d" % number, retain=False)
+    with monkeypatch.context() as disk:
+        disk.setattr(link.session.late_sync, "ended", lambda: False)
+        for _ in range(50):
+            link.stage._turn(link.session, 0.0)
+        assert link.leaves() == ["trail"] * 10
+    link.turn(60)
+    assert [message.payload for message in link.broker.published] == [b"%d" % n for n in range(50)]
+    link.close()
+
+
+def test_a_sync_that_fails_ends_the_stage_as_a_commit_would(
+    bench: Bench, link: DeliverDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise StoreUnwritable("the disk failed", "")
+
+    link.connect()
+    monkeypatch.setattr(link.session.database.log, "sync", refuse)
+    bench.kept()
+    with pytest.raises(StoreUnwritable):
+        link.turn(3)
 
 
 def test_a_message_larger_than_the_window_goes_alone(bench: Bench) -> None:

@@ -44,6 +44,7 @@ _MOST_THREADS = 3  # of earlier connections that are still stuck, in DNS for ins
 _ATTEMPT_IN_TIMEOUTS = 4  # name, a few addresses and TLS, each with a time-out, make up one attempt
 _SILENT_KEEPALIVES = 1.5  # paho asks after one, and would wait for the answer for another
 _REFUSED = 0x80  # reason codes from here on
+_STRANGE = Lost("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
 _SILENT = Lost("the broker has gone silent: no answer within the keep-alive time")
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
 _LARGEST_INBOUND_BYTES = 2_000_000
@@ -92,7 +93,7 @@ class PahoLink:
         self._misc_s = 0.0
         self._heard_s = 0.0
         self._events: deque[LinkEvent] = deque()
-        self._complaints = _Complaints()
+        self._complaints = uplink_reasons.Complaints()
         self._lost = False
         self._asked: dict[int, tuple[str, ...]] = {}
         self._receive_maximum: int | None = None  # None until connected
@@ -147,12 +148,10 @@ class PahoLink:
     def subscribe(self, filters: tuple[str, ...]) -> None:
         """Ask for these topics; the answer comes as Subscribed. Raises LinkUnavailable, BadInput."""
         client, _ = self._usable()
-        options = SubscribeOptions(qos=1, retainAsPublished=True)
+        five = self._account.protocol == "5"
+        options: Any = SubscribeOptions(qos=1, retainAsPublished=True) if five else 1
         try:
-            if self._account.protocol == "5":
-                code, mid = client.subscribe([(name, options) for name in filters])
-            else:
-                code, mid = client.subscribe([(name, 1) for name in filters])
+            code, mid = client.subscribe([(name, options) for name in filters])
         except ValueError as error:
             raise BadInput(f"cannot subscribe to {filters}: {error}") from error
         _check(code)
@@ -221,9 +220,7 @@ class PahoLink:
             self._failed_within(error)
             return
         if code == MQTTErrorCode.MQTT_ERR_PROTOCOL:
-            self._lose(
-                Lost("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
-            )
+            self._lose(_STRANGE)
         elif client.socket() is None or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._lose(Lost(self._why_it_ended()))
         elif self._receive_maximum is None and now_s > self._answer_by_s:
@@ -308,20 +305,6 @@ class PahoLink:
             self._lose(_SILENT)
 
 
-class _Complaints(logging.Handler):
-    """The first error that paho has logged for one client; nothing else of what it logs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = ""
-        self.logger = logging.Logger("paho", logging.ERROR)  # noqa: LOG001 - one for each client
-        self.logger.addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Called by paho's logging."""
-        self.first = self.first or record.getMessage()
-
-
 # --- one client, on the attempt's thread ------------------------------------------------------------------
 
 
@@ -358,7 +341,7 @@ def _new_client(account: Account, will: tuple[str, bytes] | None) -> Client:
     )
     client.connect_timeout = account.connect_timeout_s
     client.max_inflight_messages_set(0)  # without a limit of its own paho keeps no queue of its own
-    client.on_socket_register_write = _leave_it  # else each publish would write at once, and by itself
+    client.on_socket_register_write = lambda *_: None  # else each publish would write at once, and by itself
     if will is not None:
         client.will_set(will[0], will[1], qos=1, retain=True)
     if account.username is not None:
@@ -373,13 +356,6 @@ def _connect_properties(account: Account) -> Properties:
     properties.SessionExpiryInterval = 0 if account.visitor else account.session_expiry_s
     properties.MaximumPacketSize = _LARGEST_INBOUND_BYTES
     return properties
-
-
-def _leave_it(_client: Client, _data: Any, _socket: Any) -> None:
-    """Nothing to do."""
-
-
-# --- on the link owner's thread ---------------------------------------------------------------------------
 
 
 def _exchange(client: Client, timeout_s: float) -> tuple[MQTTErrorCode, bool]:

@@ -39,7 +39,7 @@ def cork(line: socket.socket, *, on: bool) -> None:
 
 
 def confirm(line: socket.socket) -> None:
-    """Tell the other end's kernel at once what has arrived: a broker may hold back answers until it knows."""
+    """Tell the other end at once what has arrived: its kernel may hold back the next answers until it knows."""
     if _QUICK_ACK is not None:
         line.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
 

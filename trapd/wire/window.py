@@ -60,7 +60,8 @@ class Pace:
     Grows while the window is used and answers come within `quick_s`, or did not wait behind others for long:
     by what was answered until the first slow answer, by one step for each window after it; never so far that
     answers must be expected later than `late_s`. Halves when what was sent under the present room took more
-    than `slow_s`. So what an alert has to wait behind stays a second's worth or so, however far the broker is.
+    than `slow_s`. So what an alert has to wait behind stays a second's worth or so, however far the broker
+    is.
     """
 
     room_bytes: float = 4096.0
