@@ -39,7 +39,7 @@ def cork(line: socket.socket, *, on: bool) -> None:
 
 
 def confirm(line: socket.socket) -> None:
-    """Tell the other end at once what has arrived: its kernel may hold back the next answers until it knows."""
+    """Tell the other end at once what has arrived: until then it may hold back its next answers."""
     if _QUICK_ACK is not None:
         line.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
 

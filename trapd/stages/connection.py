@@ -150,6 +150,11 @@ class Connection:
         return min(self.window.limit.messages, self.most_unnoted - behind) - len(self.in_flight)
 
     @property
+    def unnoted(self) -> int:
+        """Answers that the store is yet to know."""
+        return len(self._taken)
+
+    @property
     def waits_for_disk(self) -> bool:
         """Whether the end of a sync lets something go on."""
         return self.unsynced > 0 and (bool(self._taken) or self.room <= 0)

@@ -348,6 +348,6 @@ class Deliver(Stage):
             self.beat()
             self._turn(session, 0.05)
             waits = connection.choice(self._clock.boot_ns())
-            left = connection.in_flight or session.outbox.next(1, max_bytes=1, **waits)
+            left = connection.in_flight or connection.unnoted or session.outbox.next(1, max_bytes=1, **waits)
             if not left or self._clock.boot_ns() >= end_ns:
                 return

@@ -13,7 +13,7 @@ import threading
 from trapd.errors import StoreError
 from trapd.store.log import Log
 
-_CLOSE_WITHIN_S = 5.0
+_CLOSE_WITHIN_S = 2.0
 
 
 class LateSync:
@@ -52,7 +52,7 @@ class LateSync:
             return self._news.wait_for(lambda: self._ended == self._begun, timeout_s)
 
     def close(self) -> None:
-        """What was begun still ends, within 5 s; may be called twice."""
+        """What was begun still ends, within 2 s; may be called twice."""
         with self._news:
             self._closing = True
             self._news.notify_all()
