@@ -152,10 +152,12 @@ class Sending:
         largest_bytes = connection.largest_bytes
         try:
             topic = self._topics.full(self._payloads.leaf(message))
-            room_bytes = (
-                None if largest_bytes is None else 2 * largest_bytes - publish_bytes(topic, largest_bytes)
-            )
-            payload = self._payloads.make(session, message, room_bytes)
+            payload = message.payload
+            if payload is None:
+                room_bytes = (
+                    None if largest_bytes is None else 2 * largest_bytes - publish_bytes(topic, largest_bytes)
+                )
+                payload = self._payloads.make(session, message, room_bytes)
         except StoreCorrupt:
             raise
         except (BadInput, StoreError, OSError) as error:

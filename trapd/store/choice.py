@@ -80,7 +80,8 @@ def choose(connection: sqlite3.Connection, limit: int, choice: Choice) -> list[M
     for row in _rows(connection, limit + len(left_out) + len(choice.parts_out), choice):
         if row[0] in left_out:
             continue
-        for message in _publishes(connection, row, limit - len(chosen), choice):
+        in_parts = row[9] and row[2] in transfer.KINDS
+        for message in _parts(connection, row, limit - len(chosen), choice) if in_parts else (_whole(row),):
             if message.payload is not None:
                 total_bytes += message.bytes
             if len(chosen) == limit or (chosen and total_bytes > choice.max_bytes):
@@ -142,14 +143,18 @@ def _look(connection: sqlite3.Connection, query: str, values: Sequence[object]) 
     return found
 
 
-def _publishes(connection: sqlite3.Connection, row: _Row, most: int, choice: Choice) -> list[Message]:
-    number, size_bytes, kind, priority, leaf, retain, payload, event_id, file, made = row
-    first = (number, _KINDS[kind], leaf, bool(retain), payload, event_id, file)
-    if not made or kind not in transfer.KINDS:
-        return [Message(*first, size_bytes, _PRIORITIES[priority])]
-    out = choice.parts_out.get(number, ())
-    parts, chunk_bytes = transfer.to_go(
-        connection, number, size_bytes, choice.chunk_bytes, out=out, most=max(1, most)
+def _whole(row: _Row) -> Message:
+    number, size_bytes, kind, priority, leaf, retain, payload, event_id, file, _ = row
+    return Message(
+        number, _KINDS[kind], leaf, retain == 1, payload, event_id, file, size_bytes, _PRIORITIES[priority]
     )
-    part_bytes = min(size_bytes, chunk_bytes)
-    return [Message(*first, part_bytes, _PRIORITIES[priority], part, chunk_bytes) for part in parts]
+
+
+def _parts(connection: sqlite3.Connection, row: _Row, most: int, choice: Choice) -> list[Message]:
+    whole = _whole(row)
+    out = choice.parts_out.get(whole.row, ())
+    parts, chunk_bytes = transfer.to_go(
+        connection, whole.row, whole.bytes, choice.chunk_bytes, out=out, most=max(1, most)
+    )
+    part_bytes = min(whole.bytes, chunk_bytes)
+    return [whole._replace(bytes=part_bytes, part=part, chunk_bytes=chunk_bytes) for part in parts]

@@ -30,7 +30,7 @@ def publish_bytes(topic: str, payload_bytes: int) -> int:
 
 def _length_bytes(length: int) -> int:
     """How many bytes MQTT takes to write this length, seven bits in each."""
-    return max(1, -(-length.bit_length() // 7))
+    return 1 if length < 1 << 7 else 2 if length < 1 << 14 else 3 if length < 1 << 21 else 4
 
 
 @dataclass(frozen=True, slots=True)
