@@ -217,10 +217,8 @@ def test_what_is_in_flight_is_bounded(
     link.close()
 
 
-def test_what_the_disk_has_not_confirmed_counts_as_in_flight(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A power cut would send it again: with a disk that takes its time, the link waits."""
+def test_what_a_power_cut_sends_again_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a disk that takes its time the link waits: one window is noted, one is not."""
     link = DeliverDriver(bench, limit=Limit(10, 500_000))
     link.connect()
     link.forget()
@@ -230,7 +228,7 @@ def test_what_the_disk_has_not_confirmed_counts_as_in_flight(
         disk.setattr(link.session.late_sync, "ended", lambda: False)
         for _ in range(50):
             link.stage._turn(link.session, 0.0)
-        assert link.leaves() == ["trail"] * 10
+        assert 10 < len(link.leaves()) <= 20
     link.turn(60)
     assert [message.payload for message in link.broker.published] == [b"%d" % n for n in range(50)]
     link.close()

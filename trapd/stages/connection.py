@@ -134,7 +134,7 @@ class Connection:
 
     def to_note(self, *, all_of_it: bool) -> list[Message]:
         """What the store should know now: all that was taken, or nothing while more may come at once."""
-        # In flight, taken, and noted but not yet synced: as much in each as keeps the others busy.
+        # Half of what may be taken: the other half comes while the disk is at work.
         enough = max(1, self.most_unnoted // 4, (self.most_unnoted - self.window.limit.messages) // 2)
         if not all_of_it and len(self._taken) < enough:
             return []
@@ -145,9 +145,11 @@ class Connection:
 
     @property
     def room(self) -> int:
-        """How many more publishes may go: what a crash now would send twice is bounded."""
-        behind = len(self._taken) + self.unsynced
-        return min(self.window.limit.messages, self.most_unnoted - behind) - len(self.in_flight)
+        """How many more publishes may go: what a kill now would send twice is bounded.
+
+        A power cut would send again what is `unsynced` too, which was as much at most when it was noted.
+        """
+        return min(self.window.limit.messages, self.most_unnoted - len(self._taken)) - len(self.in_flight)
 
     @property
     def unnoted(self) -> int:

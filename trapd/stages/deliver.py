@@ -168,6 +168,8 @@ class Deliver(Stage):
             self._lift_rests.clear()
             connection.rest_no_more()
         self._answers.ask_disk(session, connection)
+        if connection.room <= 0:
+            self._answers.tell_store(session, connection, all_of_it=quiet)  # nothing else makes room
         # Rows first, answers after: the broker is at work while the disk is.
         self._sending.pump(session, connection)
         self._note(session, connection)
