@@ -78,7 +78,7 @@ def test_hardware_that_is_not_here_is_said_when_it_is_used(document: dict[str, A
     settings = loaded(document, camera={"backend": "picamera2", "path": None}, sensor={"backend": "gpiozero"})
     settings = settings.settings
     camera, sensor = parts.build_camera(settings, FakeClock()), parts.build_sensor(settings, FakeClock())
-    with pytest.raises(CameraUnavailable, match="the camera backend picamera2 is not") as no_camera:
+    with pytest.raises(CameraUnavailable, match="picamera2 is not installed") as no_camera:
         camera.open()
     with pytest.raises(SensorUnavailable, match="the sensor backend gpiozero is not") as no_sensor:
         sensor.start(lambda trigger: None)

@@ -16,7 +16,15 @@ import pytest
 from trapd.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("scripts/demo", "scripts/test", "scripts/check", "scripts/prove", ".ci/run")
+COMMANDS = (
+    "scripts/rig-root",
+    "scripts/rig-run",
+    "scripts/demo",
+    "scripts/test",
+    "scripts/check",
+    "scripts/prove",
+    ".ci/run",
+)
 MODELS = {"trapd/data/trapd_lite0_256_i8.tflite", "trapd/data/trapd_lite0_320_i8.tflite"}
 # Written in pieces, so that this file does not hold what it forbids.
 MACHINE_PATHS = re.compile("/" + r"(?:work/(?:main|shared)|root/|home/\w|Users/\w)")
@@ -86,7 +94,7 @@ def test_commands_can_be_run(command: str) -> None:
 
 
 def test_every_command_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"(?:scripts|\.ci)/[a-z_]+", (ROOT / "README.md").read_text("utf-8")))
+    named = set(re.findall(r"(?:scripts|\.ci)/[a-z_-]+", (ROOT / "README.md").read_text("utf-8")))
     assert {"scripts/demo", "scripts/test"} <= named
     assert [command for command in named if not (ROOT / command).is_file()] == []
 

@@ -38,6 +38,7 @@ from trapd.stages.facts import Facts
 from trapd.stages.heartbeat import Heartbeat, Reading
 from trapd.stages.housekeep import Housekeep
 from trapd.stages.orders import Orders
+from trapd.stages.rare_reboot import RareReboot
 from trapd.stages.refusals import Refusals
 from trapd.stages.scarcity import words_of
 from trapd.stages.screen import Screen
@@ -162,10 +163,12 @@ class _Daemon:
             Surroundings(
                 cannot=lambda wanted: parts.cannot(settings, wanted),
                 used_bytes=lambda: store.space.disk().used_bytes,
+                free_bytes=lambda: store.space.disk().free_bytes,
             ),
             clock,
         )
         self._orders = Orders()
+        self._reboot = Reboot(os.environ)
         waiting = WaitingFrames()
         self._capture = Capture(
             parts.capture_plan(loaded),
@@ -179,6 +182,7 @@ class _Daemon:
             environment=vitals.environment,
             refusals=refusals,
             orders=self._orders,
+            reboot=self._rare_reboot(),
         )
         self._screen = Screen(
             parts.screen_plan(settings),
@@ -242,7 +246,6 @@ class _Daemon:
         """What hears the operator."""
         trail = Trail(self._clock)
         authority = parts.authority(self._settings)
-        reboot = Reboot(os.environ)
         desired = Desired(
             topic=self._topics.full(CONFIG_DESIRED),
             clock=self._clock,
@@ -263,8 +266,8 @@ class _Daemon:
             orders=self._orders,
             facts=self._facts.read,
             rebirth=self._deliver.lift_rests,
-            reboot=reboot.ask,
-            no_reboot=reboot.why_not,
+            reboot=self._reboot.ask,
+            no_reboot=self._reboot.why_not,
             chunk_bytes=lambda: self._deliver.chunk_bytes,
         )
         return Control(
@@ -279,11 +282,18 @@ class _Daemon:
             draw=random.Random(),  # noqa: S311 - jitter, no secret
         )
 
+    def _rare_reboot(self) -> RareReboot | None:
+        """For a camera that does not come back by itself; photographs in a folder are not helped by one."""
+        if self._settings.camera.backend == "replay":
+            return None
+        return RareReboot(self._clock, ask_for=self._reboot.ask, why_not=self._reboot.why_not)
+
     def _pass_on(self, message: Received) -> bool:
         return self._control is not None and self._control.offer(message)
 
-    def _what_it_is_told(self) -> Mapping[str, int | str]:
+    def _what_it_is_told(self) -> Mapping[str, int | float | str]:
         return {
+            **self._capture.facts(),
             "armed": int(self._orders.armed),
             "config_version": self._overlays.version,
             "config_phase": self._overlays.phase,

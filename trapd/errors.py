@@ -18,6 +18,7 @@ TrapdError
  |    +-- StoreUnwritable the disk is read-only or fails: wait, then open the store anew
  |    +-- StoreCorrupt    set it aside and rebuild
  +-- Broken               this process cannot go on: end it, start-up is recovery
+      +-- CameraLost
       +-- StageFailed
       +-- StageStuck
 
@@ -67,7 +68,11 @@ class Unavailable(TrapdError):
 
 
 class CameraUnavailable(Unavailable):
-    """No camera, or it gave no frame in time."""
+    """No camera, or no frame in time. `restart_helps`: a new process, or a reboot, may bring it back."""
+
+    def __init__(self, message: str, hint: str = "", *, restart_helps: bool = False) -> None:
+        super().__init__(message, hint)
+        self.restart_helps = restart_helps
 
 
 class SensorUnavailable(Unavailable):
@@ -120,6 +125,10 @@ class StoreCorrupt(StoreError):
 
 class Broken(TrapdError):
     """The process cannot go on."""
+
+
+class CameraLost(Broken):
+    """A camera that worked in this process does not work any more, opened anew or not."""
 
 
 class StageFailed(Broken):

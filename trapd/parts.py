@@ -69,6 +69,7 @@ def deliver_plan(settings: Settings) -> DeliverPlan:
         bytes_per_day=settings.publish.bytes_per_day,
         alert_reserve_bytes=settings.publish.alert_reserve_bytes,
         groups=tuple(settings.unit.groups),
+        limit_is_told=str(settings.mqtt.protocol) == "5",
     )
 
 

@@ -7,7 +7,7 @@ over every backend. Backends raise the errors of `trapd.errors` and nothing else
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,6 +69,12 @@ class Camera(Protocol):
     def probe(self) -> None:
         """Make sure, cheaply, that the camera still gives frames. Raises CameraUnavailable."""
 
+    def facts(self) -> Mapping[str, float]:
+        """What the heartbeat says of it, such as the time between frames; empty where nothing is known.
+
+        From any thread.
+        """
+
     def close(self) -> None:
         """Let go of the camera; may be called twice."""
 
@@ -109,7 +115,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message for us. `retained`: it lay at the broker before we came."""
+    """A message for us. `retained`: it lay at the broker before us, or is published as such just now."""
 
     topic: str
     payload: bytes
@@ -155,8 +161,11 @@ class Link(Protocol):
     def flush(self) -> None:
         """Send what was handed over, without waiting. `next` does so too; a broken link is told of there."""
 
-    def subscribe(self, filters: tuple[str, ...]) -> None:
-        """Ask for these topics at QoS 1, retain as published; the answer comes as Subscribed."""
+    def subscribe(self, filters: tuple[str, ...], *, live: Collection[str] = ()) -> None:
+        """Ask for these topics at QoS 1, retain as published; the answer comes as Subscribed.
+
+        On those in `live` only what lay there before is `retained`, however it was published.
+        """
 
     def close(self) -> None:
         """Disconnect cleanly (the will is not sent) and end the link's thread; may be called twice."""
@@ -168,10 +177,12 @@ class Overlays(Protocol):
     Everything here may raise StoreError where the disk refuses; nothing has changed then.
     """
 
-    def consider(self, document: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered | None:
+    def consider(
+        self, document: Mapping[str, Any], *, kid: str | None, ready: bool, retained: bool = False
+    ) -> Considered | None:
         """A whole document of `config/desired` whose signature was seen to; None where it changes nothing.
 
-        `ready`: the link has proved itself, and a trial may begin.
+        `ready`: the link has proved itself, and a trial may begin. `retained`: it lay at the broker before.
         """
 
     def patch(self, txn: str, args: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered:

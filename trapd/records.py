@@ -114,7 +114,7 @@ class Frame:
     height: int
     boot_ns: int  # exposure, on the trigger's clock
     small: Small | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)  # exposure_s, gain, focus_m where known
+    metadata: dict[str, Any] = field(default_factory=dict)  # exposure_s, gain, focus_m, model where known
 
 
 @dataclass(frozen=True, slots=True)

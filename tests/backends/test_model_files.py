@@ -123,6 +123,13 @@ def test_a_source_that_is_not_there_is_said(tmp_path: Path) -> None:
         model_install.install("https://example.org/m.tflite", "mine", tmp_path, sha256=None)
 
 
+@pytest.mark.parametrize("address", ["https://user:secret@[bad/m.tflite", "http://[::1"])
+def test_an_address_that_cannot_be_one_is_said(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UsageError, match="cannot be one") as caught:
+        model_install.install(address, "mine", tmp_path, sha256="0" * 64)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.slow
 def test_secrets_in_an_address_are_noted_nowhere(tmp_path: Path) -> None:
     address = "http://user:secret@127.0.0.1:9/m.tflite?token=secret"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +14,13 @@ import pytest
 from PIL import Image
 
 from tests.backends.pictures_made import jpeg_of, scene
-from trapd.backends import model_files
+from tests.fakes.tflite_file import Made, Value, write
+from trapd.backends import classifier_tflite, model_files
 from trapd.backends.classifier_tflite import TfliteClassifier
 from trapd.backends.model_probe import Probe, probe
 from trapd.backends.pictures import small_of
 from trapd.errors import BadPicture, ModelUnavailable
+from trapd.stages.screen import Screen
 
 DEFAULT = model_files.find("default", None)
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "models"
@@ -72,6 +78,50 @@ def test_models_cut_or_damaged_anywhere_never_harm_this_process(tmp_path: Path) 
             assert "\n" not in shown.reason
             with pytest.raises(ModelUnavailable):
                 TfliteClassifier(path, name="damaged", threads=1).open()
+
+
+def test_a_model_that_ends_its_process_ends_no_other(tmp_path: Path) -> None:
+    path = write(tmp_path / "made.tflite", Made(outputs=[Value([[0.5, 0.5]])], endless=True))
+    shown = probe(path)
+    assert (shown.ok, shown.reason) == (False, "the model ended the process that tried it (SIGSEGV)")
+    with pytest.raises(ModelUnavailable, match="ended the process"):
+        TfliteClassifier(path, name="made", threads=2).open()
+
+
+def test_a_model_that_hangs_is_given_up_well_before_the_stage_that_waits_for_it() -> None:
+    assert Screen.patience_s >= 2 * classifier_tflite._TRIAL_S
+
+
+def test_a_model_whose_answer_is_no_score_is_unavailable_and_the_next_picture_is_judged(
+    tmp_path: Path,
+) -> None:
+    files: dict[str, str | bytes] = {"labels.txt": "empty\nanimal\n"}
+    outputs = [Value([[0.5, 0.5]], gain=[[-1.0, 1.0]])]
+    path = write(tmp_path / "made.tflite", Made(outputs=outputs, files=files))
+    classifier = TfliteClassifier(path, name="made", threads=1)
+    # The self-test's own pictures are not white: what they did not show is refused when it comes.
+    path.with_suffix(".labels.json").write_text('{"pixels": {"mean": [0], "std": [600]}}', "utf-8")
+    classifier.open()
+    grey, white = (jpeg_of(Image.new("RGB", (32, 32), (shade,) * 3), quality=100) for shade in (120, 255))
+    assert 0 <= classifier.judge(grey).score <= 1
+    assert 0 <= classifier.judge(white).score <= 1
+
+
+@pytest.mark.slow
+def test_damaged_models_and_photographs_never_end_the_process_that_judges() -> None:
+    count = 400 if os.environ.get("TRAPD_PROVE") == "1" else 24
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.backends.fuzzing", str(count), "11"],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    tally = json.loads(done.stdout.splitlines()[-1])
+    assert tally["opened"] + tally["refused"] == count
+    assert tally["refused"] > 0
+    assert tally["judged"] > 0
 
 
 @needs_shared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trapd.backends.tflite_card import Card
+from trapd.backends.tflite_facts import ModelFacts
 from trapd.backends.tflite_interpreter import Array, Tensor
 from trapd.backends.tflite_labels import meaning, parse_labels, told
 from trapd.backends.tflite_layout_ssd import SsdLayout
 from trapd.backends.tflite_layout_trapd import hot_box
 from trapd.backends.tflite_layouts import Layout, recognise, require_picture_input
-from trapd.backends.tflite_metadata import Card, Metadata, ModelFacts
+from trapd.backends.tflite_metadata import Metadata
 from trapd.errors import ModelUnavailable
 
 COCO = ("person", "bicycle", "car", "???", "bird", "bench")
@@ -31,6 +34,7 @@ def facts(outputs: list[Array], metadata: Metadata, samples: list[list[Array]] |
         tuple(tensor(*output.shape) for output in outputs),
         metadata,
         samples or [outputs],
+        (320, 320),
     )
 
 
@@ -139,13 +143,38 @@ def test_ssd_labels_may_begin_with_the_background() -> None:
 def test_ssd_without_labels_is_recognised_and_tells_nothing() -> None:
     layout = ssd_layout(None)
     assert (layout.labels, layout.tells) == (None, frozenset())
-    assert layout.decode(ssd_outputs(SAMPLE)).score == 0.0
+    judged = layout.decode(ssd_outputs(SAMPLE))
+    assert (judged.score, judged.by_class) == (0.7, {})
 
 
 def test_ssd_whose_scores_cannot_be_told_from_classes_is_refused() -> None:
-    outputs = ssd_outputs([])
+    boxes, classes, scores, count = ssd_outputs([(1.0, 1.0, (0, 0, 1, 1))])
     with pytest.raises(ModelUnavailable, match="cannot be told"):
-        recognise(facts(outputs, Metadata(COCO)))
+        recognise(facts([boxes, classes, scores, count], Metadata(COCO)))
+
+
+def test_ssd_that_finds_nothing_is_told_by_the_names_of_its_outputs_or_the_usual_order() -> None:
+    wanted = ssd_layout().decode(ssd_outputs(SAMPLE))
+    assert recognise(facts(ssd_outputs([]), Metadata(COCO))).decode(ssd_outputs(SAMPLE)) == wanted
+    names = ("boxes", "category", "score", "count")
+    for order in permutations(range(4)):
+        empty = [ssd_outputs([])[place] for place in order]
+        found = facts(empty, Metadata(COCO))
+        found = replace(
+            found,
+            outputs=tuple(
+                replace(one, name=names[place]) for one, place in zip(found.outputs, order, strict=True)
+            ),
+        )
+        assert recognise(found).decode([ssd_outputs(SAMPLE)[place] for place in order]) == wanted
+
+
+@pytest.mark.parametrize("places", [1, 4, 100])
+def test_ssd_may_have_any_number_of_places(places: int) -> None:
+    boxes, classes, scores = np.zeros((1, places, 4)), np.full((1, places), 4.0), np.full((1, places), 0.25)
+    outputs = [boxes, classes, scores, np.array([float(places)])]
+    judged = recognise(facts(outputs, Metadata(COCO))).decode(outputs)
+    assert judged.by_class == {"animal": 0.25}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -0.5, 7.0])
@@ -182,7 +211,7 @@ def test_a_plain_classifier_scores_one_less_empty() -> None:
     assert (layout.name, layout.threshold, layout.tells) == ("classifier", 0.5, {"person", "animal"})
     judged = layout.decode([np.array([[0.1, 0.3, 0.2, 0.25, 0.15]])])
     assert judged.score == pytest.approx(0.7)
-    assert judged.by_class == pytest.approx({"animal": 0.4, "person": 0.2})
+    assert judged.by_class == pytest.approx({"animal": 0.5, "person": 0.2})
 
 
 def test_logits_are_known_by_the_self_test_and_made_probabilities() -> None:
@@ -197,16 +226,32 @@ def test_a_plain_classifier_without_labels_is_recognised_and_tells_nothing() -> 
     assert (layout.labels, layout.tells) == (None, frozenset())
 
 
+def test_a_classifier_without_an_empty_class_keeps_everything_and_says_so() -> None:
+    layout = classifier([0.2] * 5, ("a", "b", "fox", "d", "e"), [[0.2] * 5])
+    assert "keeps everything" in layout.note
+    judged = layout.decode([np.array([[0.1, 0.1, 0.6, 0.1, 0.1]])])
+    assert (judged.score, judged.by_class) == (1.0, {"animal": pytest.approx(0.6)})
+
+
+def test_probabilities_of_each_class_alone_are_not_added_up() -> None:
+    layout = classifier([0.2] * 5, LABELS, [[0.9, 0.1, 0.8, 0.9, 0.9]])
+    judged = layout.decode([np.array([[0.5, 0.3, 0.2, 0.4, 0.6]])])
+    assert judged.by_class == {"animal": 0.6, "person": 0.2}
+    assert judged.score == 0.7
+
+
 @pytest.mark.parametrize(
     ("labels", "words"),
-    [(LABELS[:4], "5 classes, but 4 labels"), (("a", "b", "c", "d", "e"), "empty picture")],
+    [(LABELS[:4], "5 classes, but 4 labels"), (("empty", "tree", "rock", "grass", "???"), "an animal")],
 )
 def test_labels_that_cannot_be_are_refused(labels: tuple[str, ...], words: str) -> None:
     with pytest.raises(ModelUnavailable, match=words):
         classifier([0.2] * 5, labels, [[0.2] * 5])
 
 
-@pytest.mark.parametrize("shape", [(1, 25200, 85), (1, 84, 8400), (1, 300, 6), (1, 1), (1000,), (1, 7, 7, 3)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1000,), (1, 7, 7, 3), (1, 0, 6), (1, 4, 100), (2, 84, 8400), (1,)]
+)
 def test_an_unknown_layout_is_named_by_its_shapes(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelUnavailable, match=r"layout that trapd does not know") as caught:
         recognise(facts([np.zeros(shape)], Metadata()))
@@ -216,7 +261,6 @@ def test_an_unknown_layout_is_named_by_its_shapes(shape: tuple[int, ...]) -> Non
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ((tensor(1, 3, 320, 320),), "NCHW"),
         ((tensor(1, 320, 320, 1),), "three colours"),
         ((tensor(1, 320, 320, 3), tensor(1, 4)), "not one picture"),
         ((tensor(2, 320, 320, 3),), "not one picture"),
@@ -232,6 +276,7 @@ def test_an_input_that_is_no_picture_is_refused(inputs: tuple[Tensor, ...], word
 
 def test_an_input_may_be_wider_than_high() -> None:
     assert require_picture_input((tensor(1, 240, 320, 3, dtype="uint8"),)) == (320, 240)
+    assert require_picture_input((tensor(1, 3, 240, 320, dtype="uint8"),)) == (320, 240)
 
 
 @pytest.mark.parametrize(
@@ -243,8 +288,9 @@ def test_an_input_may_be_wider_than_high() -> None:
         ("No animal", "empty"),
         ("blank", "empty"),
         ("truck", "vehicle"),
-        ("potted plant", None),
-        ("", None),
+        ("potted plant", "nothing"),
+        ("", "nothing"),
+        ("sea slug", None),
     ],
 )
 def test_what_a_label_means(label: str, wanted: str | None) -> None:

@@ -14,6 +14,9 @@ from PIL import Image
 from tests.backends.pictures_made import jpeg_of, scene
 from trapd.backends.pictures import decode_rgb, small_of
 from trapd.backends.tflite_input import PictureInput
+from trapd.backends.tflite_interpreter import Tensor
+from trapd.backends.tflite_pixels import normalisation
+from trapd.backends.tflite_sampling import SamplingPlan
 from trapd.backends.tflite_small import HalvingPlan, ResamplingPlan, geometry, plan_for
 from trapd.errors import BadPicture
 from trapd.records import Small
@@ -25,6 +28,14 @@ def pixels_of(small: Small, size: tuple[int, int]) -> np.ndarray:
     out = np.zeros((size[1], size[0], 3), np.uint8)
     plan_for(geometry(small), size, signed=False).write(small.data, out)
     return out
+
+
+def fed(size: tuple[int, int], dtype: str, pixels: str = "0..1", fit: str = "stretch") -> PictureInput:
+    tensor = Tensor(0, "", (1, size[1], size[0], 3), dtype, 0.0, 0)
+    norm = normalisation(tensor, pixels=pixels, mean=(), std=(), usual="0..1")
+    pictures = PictureInput(size, tensor, norm)
+    pictures.use(norm, fit)
+    return pictures
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> float:
@@ -58,26 +69,31 @@ def made(width: int, height: int, seed: int = 1) -> Small:
 
 
 @pytest.mark.parametrize(
-    ("frame", "size", "fast"),
+    ("frame", "size", "plan"),
     [
-        ((640, 360), (320, 320), True),
-        ((640, 480), (320, 320), True),
-        ((640, 640), (320, 320), True),
-        ((640, 120), (320, 320), True),
-        ((512, 288), (256, 256), True),
-        ((640, 360), (256, 256), False),
-        ((640, 360), (300, 300), False),
-        ((320, 240), (320, 320), False),
-        ((1920, 1080), (320, 320), False),
-        ((64, 36), (320, 320), False),
+        ((640, 360), (320, 320), HalvingPlan),
+        ((640, 480), (320, 320), HalvingPlan),
+        ((640, 640), (320, 320), HalvingPlan),
+        ((640, 120), (320, 320), HalvingPlan),
+        ((512, 288), (256, 256), HalvingPlan),
+        ((640, 360), (256, 256), SamplingPlan),
+        ((640, 360), (300, 300), SamplingPlan),
+        ((640, 360), (96, 96), SamplingPlan),
+        ((640, 360), (416, 234), SamplingPlan),
+        ((640, 360), (640, 360), SamplingPlan),
+        ((640, 480), (500, 480), SamplingPlan),
+        ((320, 240), (320, 320), SamplingPlan),
+        ((1920, 1080), (320, 320), SamplingPlan),
+        ((64, 36), (320, 320), SamplingPlan),
+        ((640, 480), (48, 48), ResamplingPlan),
     ],
 )
 def test_the_frame_looks_like_its_photograph(
-    frame: tuple[int, int], size: tuple[int, int], fast: bool
+    frame: tuple[int, int], size: tuple[int, int], plan: type
 ) -> None:
     image = scene(*frame)
     small = made(*frame)
-    assert isinstance(plan_for(geometry(small), size, signed=False), HalvingPlan) is fast
+    assert type(plan_for(geometry(small), size, signed=False)) is plan
     wanted = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
     # Colour has half the resolution, which shows where the frame itself has little.
     assert apart(pixels_of(small, size), wanted) < (3 if frame[1] >= 240 else 7)
@@ -98,14 +114,16 @@ def test_colours_come_back(colour: tuple[int, int, int], size: tuple[int, int]) 
     assert np.abs(pixels_of(small, size).astype(int) - colour).max() <= 5
 
 
-def test_extreme_values_are_clipped_and_do_not_wrap_round() -> None:
+@pytest.mark.parametrize("size", [(320, 320), (300, 300), (640, 360), (640, 400), (96, 96)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_extreme_values_are_clipped_and_do_not_wrap_round(size: tuple[int, int], signed: bool) -> None:
     for luma, blue, red in ((255, 255, 255), (0, 0, 0), (255, 0, 255), (0, 255, 0)):
         quarter = 320 * 180
-        small = Small(
-            bytes([luma]) * (640 * 360) + bytes([blue]) * quarter + bytes([red]) * quarter, 640, 360, 640
-        )
-        fast, exact = pixels_of(small, (320, 320)), np.zeros((320, 320, 3), np.uint8)
-        ResamplingPlan(geometry(small), (320, 320), signed=False).write(small.data, exact)
+        data = bytes([luma]) * (640 * 360) + bytes([blue]) * quarter + bytes([red]) * quarter
+        frame = ("i420", 640, 360, 640)
+        fast, exact = (np.zeros((size[1], size[0], 3), np.int8 if signed else np.uint8) for _ in range(2))
+        plan_for(frame, size, signed=signed).write(data, fast)
+        ResamplingPlan(frame, size, signed=signed).write(data, exact)
         assert np.abs(fast.astype(int) - exact).max() <= 3
 
 
@@ -121,23 +139,27 @@ def test_stride_and_layout_change_nothing(size: tuple[int, int]) -> None:
 def test_int8_is_the_byte_less_128_and_floats_are_its_share(size: tuple[int, int]) -> None:
     small = made(640, 360)
     plain = pixels_of(small, size).astype(int)
-    for dtype, signed_float, wanted in (
-        ("uint8", False, plain),
-        ("int8", False, plain - 128),
-        ("float32", False, plain / 255),
-        ("float32", True, plain / 127.5 - 1),
+    for dtype, range_, wanted in (
+        ("uint8", "0..1", plain),
+        ("int8", "0..1", plain - 128),
+        ("float32", "0..1", plain / 255),
+        ("float32", "-1..1", plain / 127.5 - 1),
+        ("float32", "0..255", plain),
     ):
-        pictures = PictureInput(size, dtype)
-        pictures.signed_float = signed_float
+        pictures = fed(size, dtype, range_)
         out = np.zeros((1, size[1], size[0], 3), dtype)
-        pictures.read(small)(out)
+        pictures.read(small).write(out)
         assert np.allclose(out[0], wanted, atol=1e-6)
         jpeg = jpeg_of(scene())
-        pictures.read(jpeg)(out)
+        pictures.read(jpeg).write(out)
         photograph = decode_rgb(jpeg, size).astype(int)
-        expected = {"uint8": photograph, "int8": photograph - 128}.get(
-            dtype, photograph / 127.5 - 1 if signed_float else photograph / 255
-        )
+        expected = {
+            "uint8": photograph,
+            "int8": photograph - 128,
+            "float32": {"0..1": photograph / 255, "-1..1": photograph / 127.5 - 1, "0..255": photograph}[
+                range_
+            ],
+        }[dtype]
         assert np.allclose(out[0], expected, atol=1e-6)
 
 
@@ -167,7 +189,7 @@ def test_a_frame_after_another_owes_it_nothing() -> None:
 )
 def test_a_frame_that_contradicts_itself_is_refused(fault: dict[str, object]) -> None:
     with pytest.raises(BadPicture):
-        PictureInput((320, 320), "int8").read(replace(made(640, 360), **fault))
+        fed((320, 320), "int8").read(replace(made(640, 360), **fault))
 
 
 @given(

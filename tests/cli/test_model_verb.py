@@ -134,18 +134,20 @@ def test_an_address_that_does_not_answer_is_said(tmp_path: Path, server: str) ->
 @pytest.mark.parametrize(
     ("file", "ok", "words"),
     [
-        ("coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite", True, ""),
-        ("formats/wildlife_classifier_quantized.tflite", True, ""),
+        ("coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite", True, "ssd"),
+        ("formats/wildlife_classifier_quantized.tflite", True, "classifier"),
         ("formats/yolov5n-int8_edgetpu.tflite", False, "Edge TPU"),
-        ("formats/yolov5n-int8.tflite", False, "layout"),
-        ("formats/yolo26n_nchw_end2end_random.tflite", False, "NCHW"),
+        ("formats/yolov5n-int8.tflite", True, "yolov5"),
+        ("formats/yolov8n_integer_quant_416.tflite", True, "yolov8"),
+        ("formats/yolo26n_nchw_w8a32_random.tflite", True, "yolov8"),
+        ("formats/yolo26n_nchw_end2end_random.tflite", True, "end-to-end"),
     ],
 )
 def test_real_exports_are_recognised_or_refused(file: str, ok: bool, words: str) -> None:
     result = run("test", SHARED / file, "--json")
     shown = json.loads(result.stdout)
     assert (shown["ok"], result.exit_code) == (ok, 0 if ok else 1)
-    assert words in shown["reason"]
+    assert words in (shown["layout"] if ok else shown["reason"])
 
 
 @needs_shared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,41 +12,61 @@ from PIL import Image
 
 from tests.fakes.camera import FakeCamera, jpeg
 from tests.fakes.clock import FakeClock
+from tests.fakes.picamera2 import CameraClock, StandIn
+from trapd.backends.camera_picamera2 import PicameraCamera
 from trapd.backends.camera_replay import ReplayCamera
 from trapd.errors import CameraUnavailable
-from trapd.ports import Camera
+from trapd.host.clock import SystemClock
+from trapd.ports import Camera, Clock
 from trapd.records import Trigger
+
+# The real library runs in the rig's root alone: tests/rig/test_camera.py runs this suite there, and counts.
+REAL = "picamera2"
+BACKENDS = ["fake", "replay", "picamera2 (stand-in)", *([REAL] if os.environ.get("TRAPD_RIG_CAMERA") else [])]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock(backend: str) -> Clock:
+    if backend == REAL:
+        return SystemClock()
+    return CameraClock() if backend.startswith("picamera2") else FakeClock()
 
 
-@pytest.fixture(params=["fake", "replay"])
-def camera(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> Iterator[Camera]:
-    if request.param == "fake":
+@pytest.fixture
+def camera(backend: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
+    if backend == "fake":
+        assert isinstance(clock, FakeClock)
         yield FakeCamera(clock)
         return
-    for index in range(4):
-        (tmp_path / f"{index}.jpg").write_bytes(jpeg(640, 480, 40 * index))
-    replay = ReplayCamera(tmp_path, filter_size=(320, 180), clock=clock)
-    yield replay
-    replay.close()
+    if backend == "replay":
+        for index in range(4):
+            (tmp_path / f"{index}.jpg").write_bytes(jpeg(640, 480, 40 * index))
+        made: Camera = ReplayCamera(tmp_path, filter_size=(320, 180), clock=clock)
+    else:
+        if isinstance(clock, CameraClock):
+            StandIn(clock).install(monkeypatch)
+        made = PicameraCamera(size=(1280, 720), filter_size=(640, 360), clock=clock)
+    yield made
+    made.close()
 
 
-def shoot(camera: Camera, clock: FakeClock, frames: int = 3) -> list[tuple[int, bytes]]:
+def shoot(camera: Camera, clock: Clock, frames: int = 3) -> list[tuple[int, bytes]]:
     trigger = Trigger("timer", "timer", clock.boot_ns())
     return [(frame.boot_ns, frame.jpeg) for frame in camera.shoot(trigger, frames, 0.3)]
 
 
-def test_a_burst_has_as_many_frames_as_asked_for(camera: Camera, clock: FakeClock) -> None:
+def test_a_burst_has_as_many_frames_as_asked_for(camera: Camera, clock: Clock) -> None:
     camera.open()
     assert len(shoot(camera, clock, 3)) == 3
     assert len(shoot(camera, clock, 1)) == 1
 
 
-def test_frames_are_newer_than_the_trigger_and_in_order(camera: Camera, clock: FakeClock) -> None:
+def test_frames_are_newer_than_the_trigger_and_in_order(camera: Camera, clock: Clock) -> None:
     camera.open()
     before_ns = clock.boot_ns()
     times = [at_ns for at_ns, _ in shoot(camera, clock)]
@@ -54,14 +75,14 @@ def test_frames_are_newer_than_the_trigger_and_in_order(camera: Camera, clock: F
     assert times[2] - times[0] >= 0.599e9
 
 
-def test_each_frame_is_a_jpeg_of_the_size_it_states(camera: Camera, clock: FakeClock) -> None:
+def test_each_frame_is_a_jpeg_of_the_size_it_states(camera: Camera, clock: Clock) -> None:
     camera.open()
     for frame in camera.shoot(Trigger("timer", "timer", clock.boot_ns()), 2, 0.1):
         with Image.open(io.BytesIO(frame.jpeg)) as picture:
             assert (picture.format, picture.size) == ("JPEG", (frame.width, frame.height))
 
 
-def test_small_frames_are_even_planar_and_whole(camera: Camera, clock: FakeClock) -> None:
+def test_small_frames_are_even_planar_and_whole(camera: Camera, clock: Clock) -> None:
     camera.open()
     for frame in camera.shoot(Trigger("timer", "timer", clock.boot_ns()), 2, 0.1):
         small = frame.small
@@ -75,7 +96,7 @@ def test_a_probe_of_an_open_camera_passes(camera: Camera) -> None:
     camera.probe()
 
 
-def test_it_can_be_closed_twice_and_opened_again(camera: Camera, clock: FakeClock) -> None:
+def test_it_can_be_closed_twice_and_opened_again(camera: Camera, clock: Clock) -> None:
     camera.open()
     camera.close()
     camera.close()
@@ -83,13 +104,14 @@ def test_it_can_be_closed_twice_and_opened_again(camera: Camera, clock: FakeCloc
     assert len(shoot(camera, clock)) == 3
 
 
-def test_nothing_is_passed_over_where_all_is_well(camera: Camera, clock: FakeClock) -> None:
+def test_nothing_is_passed_over_where_all_is_well(camera: Camera, clock: Clock) -> None:
     camera.open()
     shoot(camera, clock)
     assert camera.passed_over == 0
 
 
-def test_a_failing_camera_says_so_with_its_own_error(clock: FakeClock, tmp_path: Path) -> None:
+def test_a_failing_camera_says_so_with_its_own_error(tmp_path: Path) -> None:
+    clock = FakeClock()
     with pytest.raises(CameraUnavailable, match="no photograph"):
         ReplayCamera(tmp_path, filter_size=(320, 180), clock=clock).open()
     with pytest.raises(CameraUnavailable, match="cannot read"):

@@ -235,6 +235,15 @@ def test_commands_arrive_and_say_whether_they_were_retained(site: Site, link: Li
         assert first(link) == Received(f"{UNIT}/cmd/reboot", b"live", retained=True)
 
 
+def test_on_a_live_topic_only_what_lay_there_is_retained(site: Site, link: Link) -> None:
+    operator = site.listen(f"{UNIT}/none")
+    operator.say(f"{UNIT}/config/desired", b"old", retain=True)
+    link.subscribe((f"{UNIT}/config/desired", f"{UNIT}/cmd/+"), live=(f"{UNIT}/config/desired",))
+    assert Received(f"{UNIT}/config/desired", b"old", retained=True) in [first(link), first(link)]
+    operator.say(f"{UNIT}/config/desired", b"new", retain=True)
+    assert first(link) == Received(f"{UNIT}/config/desired", b"new", retained=False)
+
+
 def test_a_broker_that_ends_is_lost(site: Site, link: Link) -> None:
     site.stop()
     event = first(link)

@@ -27,8 +27,9 @@ def small(width: int = 64, height: int = 36, shade: int = 90) -> Small:
 
 
 class FakeCamera:
-    """The Camera port. Knobs: `fail_open`, `fail_shoot_at` (frame index), `fail_probe`, `frame_s`, `no_jpeg`
-    (frame indices), `passed_over`, `shooting` (called with each frame's index before it is taken).
+    """The Camera port. Knobs: `fail_open`, `open_error`, `fail_shoot_at` (frame index), `fail_probe`,
+    `restart_helps` (of what it raises), `frame_s`, `no_jpeg` (frame indices), `passed_over`, `shooting`
+    (called with each frame's index before it is taken).
 
     `tries` counts attempts to open, `opened` those that went well, `probed` probes, `shot` bursts begun.
     """
@@ -38,7 +39,9 @@ class FakeCamera:
         self.frame_s = frame_s
         self.with_small = with_small
         self.fail_open = False
+        self.open_error: CameraUnavailable | None = None
         self.fail_probe = False
+        self.restart_helps = False
         self.fail_shoot_at: int | None = None
         self.no_jpeg: frozenset[int] = frozenset()
         self.shooting: Callable[[int], None] = lambda index: None
@@ -52,8 +55,12 @@ class FakeCamera:
 
     def open(self) -> None:
         self.tries += 1
+        if self.open_error is not None:
+            raise self.open_error
         if self.fail_open:
-            raise CameraUnavailable("no camera answers", "look at the cable")
+            raise CameraUnavailable(
+                "no camera answers", "look at the cable", restart_helps=self.restart_helps
+            )
         self.opened += 1
         self.is_open = True
 
@@ -65,7 +72,11 @@ class FakeCamera:
         for index in range(frames):
             self.shooting(index)
             if self.fail_shoot_at == index:
-                raise CameraUnavailable("camera frontend has timed out", "cable, power, or time-out")
+                raise CameraUnavailable(
+                    "camera frontend has timed out",
+                    "cable, power, or time-out",
+                    restart_helps=self.restart_helps,
+                )
             self.clock.advance(self.frame_s)
             self.shade = (self.shade + 1) % 256
             at_ns = begin_ns + int(index * interval_s * NS_PER_S)
@@ -76,6 +87,9 @@ class FakeCamera:
         self.probed += 1
         if self.fail_probe:
             raise CameraUnavailable("no frame within 5 s", "")
+
+    def facts(self) -> dict[str, float]:
+        return {"camera_frame_ms": 33.3} if self.is_open else {}
 
     def close(self) -> None:
         self.is_open = False

@@ -12,7 +12,13 @@ NS_PER_S = 1_000_000_000
 class FakeClock:
     """The Clock port; starts at `wall_ms` and 1,000 s after boot."""
 
-    def __init__(self, wall_ms: int = 1_700_000_000_000, quality: TsQuality = TsQuality.SYNCED) -> None:
+    def __init__(
+        self,
+        wall_ms: int = 1_700_000_000_000,
+        quality: TsQuality = TsQuality.SYNCED,
+        boot_id: str = "fake-boot",
+    ) -> None:
+        self._boot_id = boot_id
         self._lock = threading.Lock()
         self._boot_ns = 1000 * NS_PER_S
         self._wall_ms = wall_ms
@@ -20,7 +26,7 @@ class FakeClock:
 
     def now(self) -> Moment:
         with self._lock:
-            return Moment(self._wall_ms, self._boot_ns, "fake-boot", self._quality)
+            return Moment(self._wall_ms, self._boot_ns, self._boot_id, self._quality)
 
     def boot_ns(self) -> int:
         with self._lock:

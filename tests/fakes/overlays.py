@@ -20,7 +20,9 @@ class FakeOverlays:
         self.asked: list[tuple[str, Mapping[str, Any], str | None, bool]] = []
         self.seen: frozenset[str] = frozenset()
 
-    def consider(self, document: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered | None:
+    def consider(
+        self, document: Mapping[str, Any], *, kid: str | None, ready: bool, retained: bool = False
+    ) -> Considered | None:
         self.asked.append(("document", document, kid, ready))
         return self.verdict
 

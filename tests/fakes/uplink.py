@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from trapd.errors import BadInput, LinkUnavailable
 from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed
@@ -31,8 +31,9 @@ class FakeBroker:
     Knobs: `refusal` (every connect ends in this Lost), `silent` (connects are never answered), `reason`
     (topic to reason code of its answer; what is refused is not passed on), `withhold` (no publish is
     answered until `release`), `slow` (nor one whose topic holds this), `forbidden` (filters it will not
-    subscribe), `receive_maximum`, `maximum_packet_bytes`. `published` lists what arrived, refused or not;
-    `answered` what was answered, with the reason, in that order.
+    subscribe), `receive_maximum`, `maximum_packet_bytes`, `ends_over_bytes` (a larger payload ends the
+    link, without a word). `published` lists what arrived, refused or not; `answered` what was answered, with
+    the reason, in that order.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class FakeBroker:
         self.forbidden: frozenset[str] = frozenset()
         self.receive_maximum = 65535
         self.maximum_packet_bytes: int | None = None
+        self.ends_over_bytes: int | None = None
         self.published: list[Published] = []
         self.answered: list[tuple[Published, int]] = []
         self.retained: dict[str, bytes] = {}
@@ -52,6 +54,7 @@ class FakeBroker:
         self._lock = threading.RLock()
         self._links: dict[str, FakeLink] = {}
         self._sessions: dict[str, list[str]] = {}
+        self._live: dict[str, frozenset[str]] = {}
         self._missed: dict[str, list[Received]] = {}
         self._held: list[tuple[FakeLink, Acknowledged, Published]] = []
         self._watchers: list[tuple[str, queue.SimpleQueue[Received]]] = []
@@ -116,10 +119,13 @@ class FakeBroker:
                 if not any(matches(pattern, topic) for pattern in filters):
                     continue
                 link = self._links.get(client_id)
+                theirs = (
+                    replace(message, retained=False) if topic in self._live.get(client_id, ()) else message
+                )
                 if link is not None:
-                    link.give(message)
+                    link.give(theirs)
                 else:
-                    self._missed.setdefault(client_id, []).append(message)
+                    self._missed.setdefault(client_id, []).append(theirs)
             for pattern, messages in self._watchers:
                 if matches(pattern, topic):
                     messages.put(message)
@@ -148,6 +154,9 @@ class FakeBroker:
         with self._lock:
             if self._links.get(link.client_id) is not link:
                 raise LinkUnavailable("the link is lost")
+            if self.ends_over_bytes is not None and len(payload) > self.ends_over_bytes:
+                self._break_links(Lost("the connection broke off"), wills=True)
+                return
             message = Published(link.client_id, topic, payload, retain)
             self.published.append(message)
             reason = self.reason(topic)
@@ -159,12 +168,13 @@ class FakeBroker:
             else:
                 self._answer(link, answer, message)
 
-    def asked(self, link: FakeLink, filters: tuple[str, ...]) -> None:
+    def asked(self, link: FakeLink, filters: tuple[str, ...], live: Collection[str]) -> None:
         with self._lock:
             if self._links.get(link.client_id) is not link:
                 raise LinkUnavailable("the link is lost")
             granted = [pattern for pattern in filters if pattern not in self.forbidden]
             self._sessions.setdefault(link.client_id, []).extend(granted)
+            self._live[link.client_id] = frozenset(live)
             link.give(Subscribed(tuple(pattern for pattern in filters if pattern in self.forbidden)))
             for topic, payload in self.retained.items():
                 if any(matches(pattern, topic) for pattern in granted):
@@ -253,9 +263,9 @@ class FakeLink:
         while self._unwritten and not (self._ended or self._closed):
             self._broker.took(self, *self._unwritten.pop(0))
 
-    def subscribe(self, filters: tuple[str, ...]) -> None:
+    def subscribe(self, filters: tuple[str, ...], *, live: Collection[str] = ()) -> None:
         self._check_usable()
-        self._broker.asked(self, filters)
+        self._broker.asked(self, filters, live)
 
     def close(self) -> None:
         self.flush()

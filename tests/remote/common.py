@@ -45,6 +45,7 @@ class Unit:
         self.path = folder / "config.yaml"
         self.clock = FakeClock()
         self.used_bytes = 0
+        self.free_bytes = 10**12
         self.cannot: Callable[[Settings], tuple[Fault, ...]] = lambda _: ()
         self.edit(local or LOCAL)
         self.start()
@@ -58,16 +59,23 @@ class Unit:
     def start(self) -> Start:
         """The next process; what the last one had in memory is gone."""
         self.began = begin(self.path)
-        around = Surroundings(self._cannot, lambda: self.used_bytes)
+        around = Surroundings(self._cannot, lambda: self.used_bytes, lambda: self.free_bytes)
         self.remote = RemoteConfiguration(self.began, around, self.clock)
         return self.began
 
     def _cannot(self, wanted: Settings) -> tuple[Fault, ...]:
         return self.cannot(wanted)  # the one that a test has put there since
 
-    def desire(self, document: dict[str, Any], *, kid: str | None = None, ready: bool = True) -> int | None:
+    def desire(
+        self,
+        document: dict[str, Any],
+        *,
+        kid: str | None = None,
+        ready: bool = True,
+        retained: bool = False,
+    ) -> int | None:
         """The code that the document gets; None where it changes nothing."""
-        considered = self.remote.consider(document, kid=kid, ready=ready)
+        considered = self.remote.consider(document, kid=kid, ready=ready, retained=retained)
         return None if considered is None else considered.code
 
     def commit(self, document: dict[str, Any], *, kid: str | None = None) -> None:

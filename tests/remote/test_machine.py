@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.machines import walk
 from tests.remote.common import ALL, CONFIRM_S, LOCAL, Unit, document
 from tests.remote.killing import killed_at
 from tests.remote.model import CLASHING, Model, breach
@@ -128,5 +128,5 @@ class RemoteMachine(RuleBasedStateMachine):
             assert began.loaded.hash == load(self.unit.path, doc).hash
 
 
-TestRemote = RemoteMachine.TestCase
-TestRemote.settings = settings(stateful_step_count=30)
+def test_whatever_is_asked_in_whatever_order() -> None:
+    walk(RemoteMachine, "remote configuration", steps=30)

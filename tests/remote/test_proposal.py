@@ -182,6 +182,16 @@ def test_a_store_that_is_too_large_already_bars_no_other_change(unit: Unit) -> N
     unit.commit(document(2))
 
 
+def test_a_floor_of_free_space_that_would_evict_everything_is_refused(unit: Unit) -> None:
+    """Which the link, the camera and the filter would not show: the trial would keep it."""
+    unit.free_bytes = 3_000_000_000
+    assert unit.desire(document(1, {"storage": {"min_free_bytes": 3_000_000_001}})) == 507
+    assert unit.report["last_attempt"]["errors"][0]["path"] == "storage.min_free_bytes"
+    unit.commit(document(1, {"storage": {"min_free_bytes": 2_000_000_000}}))
+    unit.free_bytes = 0  # it bars no other change
+    unit.commit(document(2, {"storage": {"min_free_bytes": 2_000_000_000}}))
+
+
 def test_all_faults_are_told_at_once_and_not_more_than_a_link_carries(unit: Unit) -> None:
     wrong = {f"brust{n}": 1 for n in range(300)} | {"burst": {"frames": 0}}
     assert unit.desire(document(1, wrong)) == 400

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
+from tests.machines import find
 from tests.remote.test_machine import RemoteMachine
 from trapd.errors import TrapdError
 from trapd.remote import start
@@ -84,16 +83,5 @@ def test_a_seeded_bug_is_found(
     seed: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed(monkeypatch)
-    with pytest.raises((AssertionError, TrapdError)):  # whichever promise it breaks first
-        run_state_machine_as_test(
-            RemoteMachine,
-            settings=settings(
-                max_examples=300,
-                stateful_step_count=30,
-                deadline=None,
-                database=None,
-                derandomize=True,
-                phases=[Phase.generate],
-                report_multiple_bugs=False,
-            ),
-        )
+    errors = (AssertionError, TrapdError)  # whichever promise it breaks first
+    find(RemoteMachine, seed.__name__.replace("_", " "), walks=300, steps=30, errors=errors)

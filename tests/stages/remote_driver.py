@@ -69,7 +69,7 @@ class RemoteDriver:
         clock, start = self.bench.clock, starting.begin(self.path)
         remote = start.loaded.settings.remote
         authority = Authority(Keyring(remote.trusted_keys), signed_only=remote.require_signature, open_=True)
-        around = Surroundings(cannot=lambda wanted: (), used_bytes=lambda: 0)
+        around = Surroundings(cannot=lambda wanted: (), used_bytes=lambda: 0, free_bytes=lambda: 10**12)
         self.overlays = RemoteConfiguration(start, around, clock)
         self.orders = Orders()
         self.orders.recall(self.session)

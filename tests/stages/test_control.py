@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.stages.control_driver import ControlDriver
-from tests.stages.driver import BASE, Bench
+from tests.stages.driver import BASE, UNIT, Bench
 from trapd.records import Considered, Kind, Refusal, TsQuality
 from trapd.stages.commands import COMMANDS
 from trapd.stages.orders import Orders, Taken
@@ -138,9 +138,11 @@ def test_without_a_clock_nothing_expires_and_a_reboot_must_be_signed(bench: Benc
 def test_what_may_be_forgotten_is_too_old(bench: Bench, control: ControlDriver) -> None:
     """Else a signed command could be said again once its name is forgotten."""
     bench.clock.set_quality(TsQuality.SYNCED)
+    now_ms = bench.clock.now().wall_ms
     with control.session.database.write() as connection:
-        connection.execute("INSERT INTO meta VALUES ('commands_forgotten_ms', ?)", (str(10**13),))
-    control.say("cmd/reboot", command(issued_at="2100-01-01T00:00:00Z", expires_at="2200-01-01T00:00:00Z"))
+        connection.execute("INSERT INTO meta VALUES ('commands_forgotten_ms', ?)", (str(now_ms),))
+    issued = codec.rfc3339(now_ms)
+    control.say("cmd/reboot", command(issued_at=issued, expires_at="2200-01-01T00:00:00Z"))
     assert answers(control, "reboot")[0]["code"] == 410
     assert control.reboots == 0
 
@@ -160,7 +162,7 @@ def signed(leaf: str, txn: str = "t1", topic: str = BASE, seed: bytes = SEED, **
     return json.dumps(signing.sign(f"{topic}/{leaf}", document, seed)).encode()
 
 
-PERIOD = {"issued_at": "2026-11-25T00:00:00Z", "expires_at": "2126-11-25T00:00:00Z"}
+PERIOD = {"issued_at": "2023-11-01T00:00:00Z", "expires_at": "2126-11-25T00:00:00Z"}
 
 
 @pytest.mark.parametrize(("signed_only", "open_"), [(True, True), (False, False), (True, False)])
@@ -213,6 +215,20 @@ def test_a_groups_units_answer_within_half_a_minute_and_not_at_once(control: Con
     control.turn(31, after_s=1.0)
     assert answers(control)[0]["txn"] == "t1"
     assert trail(control)[0]["leaf"] == "_group/valley/cmd/ping"
+
+
+def test_a_groups_command_that_came_in_time_is_not_late_for_having_waited(
+    bench: Bench, control: ControlDriver
+) -> None:
+    """Half a minute of waiting is the unit's own doing."""
+    for number in range(10):
+        made = command(f"t{number}", expires_at=at(bench.clock, 1.0))
+        control.say("cmd/ping", made, base=GROUP)
+    control.turn(31, after_s=1.0)
+    assert [answer["code"] for answer in answers(control)] == [200] * 10
+    control.say("cmd/ping", command("late", expires_at=at(bench.clock, -1.0)), base=GROUP)
+    control.turn(31, after_s=1.0)
+    assert answers(control)[-1]["code"] == 410
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"ping", "rebirth", "capture"}))
@@ -310,6 +326,16 @@ def test_an_answer_goes_where_it_may(control: ControlDriver, topic: str, honoure
     control.say("cmd/ping", command(), response_topic=topic)
     assert len(answers(control)) == 1
     assert len(control.bench.leaf(f"@{topic}")) == int(honoured)
+
+
+@pytest.mark.parametrize("name", ["ping", "no_such"])
+def test_every_answer_says_whose_it_is(control: ControlDriver, name: str) -> None:
+    """Those of a group's units come to one topic."""
+    control.say(f"cmd/{name}", command(), base=GROUP, response_topic="trapd/v1/_reply/desk")
+    control.turn(31, after_s=1.0)
+    (shared,) = control.bench.leaf("@trapd/v1/_reply/desk")
+    assert json.loads(shared)["unit"] == UNIT
+    assert answers(control, name)[0]["unit"] == UNIT
 
 
 def test_a_flood_is_bounded(control: ControlDriver) -> None:

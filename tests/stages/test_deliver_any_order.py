@@ -8,12 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.fakes.store import FULL
 from tests.fakes.uplink import FakeBroker
+from tests.machines import walk
 from tests.stages.driver import BASE, DEAD_AFTER_S, Bench, DeliverDriver, bench
 from trapd.records import Kind, State
 from trapd.stages.deliver import DeliverPlan
@@ -220,26 +221,15 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.broker.retained[f"{BASE}/availability"] == b"online"
 
 
-_SETTINGS = settings(
-    stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
-AnyOrder.TestCase.settings = _SETTINGS
-
-
 class AnyOrderWithReceipts(AnyOrder):
     """The same, where only a receipt frees an event."""
 
     receipts = True
 
 
-AnyOrderWithReceipts.TestCase.settings = _SETTINGS
-
-
 @pytest.mark.slow
-class TestAnyOrder(AnyOrder.TestCase):
-    """As pytest finds it."""
-
-
-@pytest.mark.slow
-class TestAnyOrderWithReceipts(AnyOrderWithReceipts.TestCase):
-    """As pytest finds it."""
+@pytest.mark.parametrize("machine", [AnyOrder, AnyOrderWithReceipts])
+def test_whatever_happens_in_whatever_order(machine: type[AnyOrder]) -> None:
+    name = "delivery, receipts" if machine.receipts else "delivery, PUBACK"
+    unhurried = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    walk(machine, name, steps=40, suppress_health_check=unhurried)

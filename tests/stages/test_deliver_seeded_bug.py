@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import HealthCheck
 
+from tests.machines import find
 from tests.stages import test_deliver, test_deliver_troubles, test_receipts
 from tests.stages.driver import DeliverDriver
 from tests.stages.driver import bench as make_bench
@@ -72,18 +72,13 @@ def test_an_event_deleted_before_its_receipt_is_found(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("deleted_before_puback")
 def test_the_state_machine_finds_it_too() -> None:
-    few = settings(
-        max_examples=300,
-        stateful_step_count=50,
-        phases=[Phase.generate],
-        database=None,
-        deadline=None,
-        derandomize=True,
-        report_multiple_bugs=False,
+    find(
+        AnyOrder,
+        "a row is deleted before its PUBACK",
+        walks=300,
+        steps=50,
         suppress_health_check=list(HealthCheck),
     )
-    with pytest.raises(AssertionError):
-        run_state_machine_as_test(AnyOrder, settings=few)
 
 
 @pytest.mark.usefixtures("refusals_taken_for_success")

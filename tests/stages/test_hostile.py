@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.figures import tell
 from tests.stages.driver import BASE, Bench
 from tests.stages.remote_driver import GROUP, RemoteDriver, local_file
 from trapd.wire import signing
@@ -18,6 +19,7 @@ SEED, OTHER_SEED = bytes(range(32)), bytes(32)
 DESIRED = "config/desired"
 PERIOD = {"issued_at": "2023-11-01T00:00:00Z", "expires_at": "2126-11-25T00:00:00Z"}
 LONGEST_LOG_LINE = 2000
+ATTACKS = [0]
 
 TEXTS = {
     "dots": "../../../etc/passwd",
@@ -46,6 +48,12 @@ def remote(bench: Bench, tmp_path: Path) -> Iterator[RemoteDriver]:
     driver = RemoteDriver(bench, local_file(bench, tmp_path, trusted_keys=[public(SEED)]))
     yield driver
     driver.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figure_is_told() -> Iterator[None]:
+    yield
+    tell(f"control, hostile: {ATTACKS[0]} attacks, 0 had an effect, one record of each")
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +89,7 @@ def state(remote: RemoteDriver) -> tuple[object, ...]:
 def refused(remote: RemoteDriver, act: Callable[[], None], *codes: int) -> dict[str, Any]:
     """`act` has no effect, and leaves exactly one record, with one of `codes`. Gives that record."""
     before, records = state(remote), remote.records()
+    ATTACKS[0] += 1
     act()
     for _ in range(3):
         remote.pass_by(20.0)

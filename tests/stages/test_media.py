@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.stages.control_driver import OPEN, ControlDriver
-from tests.stages.driver import BASE, DEAD_AFTER_S, LIMIT, Bench, DeliverDriver
+from tests.stages.driver import BASE, DEAD_AFTER_S, LIMIT, UNIT, Bench, DeliverDriver
 from trapd.records import Event, State
 from trapd.stages.deliver import DeliverPlan
 from trapd.wire.authority import Authority
@@ -93,6 +93,7 @@ def test_a_photograph_comes_whole_and_once(bench: Bench, unit: DeliverDriver) ->
     unit.connect()
     answer = ask(unit, event.media[0].id)
     assert answer == {
+        "unit": UNIT,
         "txn": "t1",
         "status": "ok",
         "code": 200,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from tests.stages.driver import Bench
+import pytest
+
+from tests.stages.driver import UNIT, Bench
+from tests.stages.driver import bench as make_bench
 from trapd.stages.alerts import Alerts
 from trapd.stages.scarcity import Scarcity, words_of
-from trapd.store import Rebuilt
+from trapd.store import LOSSES, Rebuilt
 from trapd.wire import codec
 
 
@@ -44,6 +48,27 @@ def test_something_undelivered_that_went_is_told_once_until_an_hour_has_passed(b
     scarcity.look(bench.session)
     assert bench.alerts.names() == ()
     assert bench.leaf("alert/evicted") == [b""]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_told(bench: Bench, name: str) -> None:
+    bench.session.counters.add(name)
+    Scarcity(bench.alerts, bench.clock).look(bench.session)
+    assert bench.alerts.names() == ("evicted",)
+
+
+def test_a_photograph_that_nobody_could_take_up_is_a_loss_when_it_makes_room(tmp_path: Path) -> None:
+    """Nobody has sent it, and nobody will."""
+    folder = tmp_path / "store" / "orphans"
+    folder.mkdir(parents=True)
+    (folder / f"{UNIT}__2023-11-15__06-13-21__3f9a-000041_0.jpg").write_bytes(bytes(500_000))
+    with make_bench(tmp_path / "store") as bench:
+        bench.store.space.admit(1)
+        bench.store.space._max_bytes = 1
+        bench.store.space.tidy(bench.session, 100, codec.tombstone)
+        assert bench.session.counters.all()["evicted.orphans"] == 1
+        Scarcity(bench.alerts, bench.clock).look(bench.session)
+        assert bench.alerts.names() == ("evicted",)
 
 
 def test_it_stands_until_it_was_delivered_however_long_that_takes(bench: Bench) -> None:

@@ -94,6 +94,7 @@ def test_the_order_in_which_things_go(tmp_path: Path, monkeypatch: pytest.Monkey
             "evicted.thumbs": 2,
             "evicted.audit": 1,
             "evicted.events": 2,
+            "evicted.orphans": 0,
         }
         assert (counts["evicted.discarded"], counts["evicted.delivered"], counts["evicted.rows"]) == (1, 1, 3)
         stones = [json.loads(m.payload or b"") for m in session.outbox.next(99, max_bytes=10**9)]

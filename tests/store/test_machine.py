@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.fakes.clock import FakeClock
+from tests.machines import walk
 from tests.store.common import ANIMAL, CONFIG, CONTEXT, EMPTY, capture, files_below, frame, open_store
 from trapd.records import Event, Kind, Message, State, Trigger
 
@@ -233,6 +233,6 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.session.counters.all().get("refused.rate", 0) == self.counted
 
 
-TestStore = StoreMachine.TestCase
-TestStore.settings = settings(stateful_step_count=25)
-TestStore.pytestmark = [pytest.mark.slow]
+@pytest.mark.slow
+def test_whatever_is_done_in_whatever_order() -> None:
+    walk(StoreMachine, "store", steps=25)

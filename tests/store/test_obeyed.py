@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.fakes.clock import FakeClock
 from tests.store.common import open_store, running
 from trapd.errors import StoreError
-from trapd.records import Kind, TsQuality
+from trapd.records import Kind
+from trapd.rules import NS_PER_S
 from trapd.store import Session, Store, obeyed
 from trapd.store.obeyed import Known, Outgoing
 
@@ -78,40 +79,51 @@ def test_a_retained_leaf_takes_the_place_of_the_one_that_waits(tmp_path: Path) -
         assert sorted(waiting(session)) == [("config/reported", b"3", True), ("trail", b"line", False)]
 
 
-@given(st.lists(st.sampled_from("abcdefgh"), max_size=40), st.integers(1, 6))
-def test_of_commands_the_newest_are_known_and_of_the_others_how_far_they_reached(
-    tmp_path_factory: pytest.TempPathFactory, told: list[str], kept: int
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.none() | st.integers(1, 9)), max_size=40),
+    st.integers(1, 4),
+)
+def test_what_is_not_known_any_more_is_known_by_its_time(
+    tmp_path_factory: pytest.TempPathFactory, told: list[tuple[str, int | None]], kept: int
 ) -> None:
-    """A name that comes again moves nothing."""
+    """However it is dated: a command that was here is known, or issued no later than what is forgotten."""
     with running(tmp_path_factory.mktemp("store")) as (_, session), pytest.MonkeyPatch.context() as patch:
         patch.setattr(obeyed, "_COMMANDS_KEPT", kept)
-        model: dict[str, int | None] = {}
-        forgotten = 0
-        for number, txn in enumerate(told, 1):
-            issued = None if number % 3 == 0 else number
-            assert session.obeyed.begin(txn, "ping", issued) == (txn not in model)
-            if txn not in model:
-                model[txn] = issued
-                while len(model) > kept:
-                    forgotten = max(forgotten, model.pop(next(iter(model))) or 0)
-            assert {name for name in "abcdefgh" if session.obeyed.known(name)} == set(model)
-            assert session.obeyed.forgotten_ms() == forgotten
+        patch.setattr(obeyed, "_FORGETS_EVERY", 1)
+        timed: dict[str, int] = {}
+        untimed: list[str] = []
+        for txn, issued in told:
+            was_known = session.obeyed.known(txn) is not None
+            assert session.obeyed.begin(txn, "ping", issued) == (not was_known)
+            if was_known:
+                continue
+            if issued is None:
+                untimed.append(txn)
+                assert all(session.obeyed.known(name) for name in untimed[-kept:])
+            else:
+                timed[txn] = issued
+                untimed = [name for name in untimed if name != txn]
+            forgotten_ms = session.obeyed.forgotten_ms()
+            assert all(session.obeyed.known(name) or at <= forgotten_ms for name, at in timed.items())
+            known = [name for name in "abcdefgh" if session.obeyed.known(name)]
+            assert len(known) <= 2 * kept
 
 
-@pytest.mark.parametrize(
-    ("quality", "far"), [(TsQuality.SYNCED, False), (TsQuality.RTC, False), (TsQuality.UNSET, True)]
-)
-def test_a_command_of_the_far_future_closes_nothing_when_it_is_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quality: TsQuality, far: bool
+def test_a_command_of_the_far_future_is_known_as_long_as_it_could_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else every later one would count as forgotten. Only a unit that knows the time can tell."""
-    monkeypatch.setattr(obeyed, "_COMMANDS_KEPT", 1)
-    clock = FakeClock(quality=quality)
+    """Any number of later ones does not push it out, nor does it bar their way."""
+    monkeypatch.setattr(obeyed, "_COMMANDS_KEPT", 5)
+    monkeypatch.setattr(obeyed, "_FORGETS_EVERY", 1)
+    clock = FakeClock()
     now_ms = clock.now().wall_ms
     with running(tmp_path, clock) as (_, session):
-        session.obeyed.begin("t1", "ping", now_ms + 1000 * DAY_MS)
-        session.obeyed.begin("t2", "ping", now_ms)
-        assert session.obeyed.forgotten_ms() == now_ms + (1000 if far else 1) * DAY_MS
+        session.obeyed.begin("far", "reboot", now_ms + 1000 * DAY_MS)
+        for number in range(30):
+            session.obeyed.begin(f"t{number}", "ping", now_ms + number)
+            session.obeyed.begin(f"u{number}", "ping", None)
+        assert session.obeyed.known("far") is not None
+        assert session.obeyed.forgotten_ms() == now_ms + 25
 
 
 def test_of_the_trail_the_newest_lines_are_kept_the_oldest_of_them_first(
@@ -124,6 +136,34 @@ def test_of_the_trail_the_newest_lines_are_kept_the_oldest_of_them_first(
         assert session.obeyed.trail(100) == [b"7", b"8", b"9", b"10", b"11"]
         assert session.obeyed.trail(2) == [b"10", b"11"]
         assert len(waiting(session)) == 12
+
+
+def test_an_hour_of_the_trail_holds_sixty_lines_through_a_reboot(tmp_path: Path) -> None:
+    """Time before the boot counts as far as it was noted."""
+    clock = FakeClock()
+    with running(tmp_path, clock) as (_, session):
+        for _ in range(50):
+            session.obeyed.tell([], b"line")
+        clock.advance(3000.0)
+        session.obeyed.tell([], b"line")
+    again = FakeClock(boot_id="next-boot")
+    with running(tmp_path, again) as (_, session):
+        for _ in range(50):
+            session.obeyed.tell([], b"line")
+        assert len(session.obeyed.trail(100)) == 60
+        ends_ns = session.obeyed.trail_hour_ends_ns()
+        assert ends_ns == 600 * NS_PER_S
+        session.obeyed.end_trail_hour(lambda more: b"%d more" % more)
+        assert session.obeyed.trail_hour_ends_ns() is None
+        session.obeyed.tell([], b"next")
+        assert session.obeyed.trail(2) == [b"41 more", b"next"]
+
+
+def test_an_hour_without_too_many_ends_in_silence(tmp_path: Path) -> None:
+    with running(tmp_path) as (_, session):
+        session.obeyed.tell([], b"line")
+        session.obeyed.end_trail_hour(lambda more: b"%d more" % more)
+        assert session.obeyed.trail(2) == [b"line"]
 
 
 def test_who_only_looks_sees_the_trail_and_writes_nothing(tmp_path: Path) -> None:

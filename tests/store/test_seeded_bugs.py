@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
+from tests.machines import find
 from tests.store.test_machine import StoreMachine
 from trapd.errors import StoreError
 from trapd.records import State
@@ -51,16 +50,5 @@ def test_a_seeded_bug_is_found(
     seed: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed(monkeypatch)
-    with pytest.raises((AssertionError, StoreError)):  # whichever promise it breaks first
-        run_state_machine_as_test(
-            StoreMachine,
-            settings=settings(
-                max_examples=200,
-                stateful_step_count=25,
-                deadline=None,
-                database=None,
-                derandomize=True,
-                phases=[Phase.generate],
-                report_multiple_bugs=False,
-            ),
-        )
+    errors = (AssertionError, StoreError)  # whichever promise it breaks first
+    find(StoreMachine, seed.__name__.replace("_", " "), walks=200, steps=25, errors=errors)

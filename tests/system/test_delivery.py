@@ -162,11 +162,19 @@ def test_what_an_access_rule_refuses_waits_and_is_told(rig: Rig) -> None:
     assert heard.leaves["alert/refused"][-1] == b""
 
 
-def test_packets_of_4_kb_carry_events_and_photographs(tmp_path: Path, photographs: Path) -> None:
-    rig = Rig(tmp_path, photographs, "allow_anonymous true", "max_packet_size 4000")
+@pytest.mark.parametrize("protocol", [5, "3.1.1"])
+def test_packets_of_4_kb_carry_events_and_photographs(
+    tmp_path: Path, photographs: Path, protocol: int | str
+) -> None:
+    """With 3.1.1 the broker does not tell the limit: it ends the link over what is larger, without a word."""
+    rig = Rig(tmp_path, photographs, "allow_anonymous true", "max_packet_size 4096")
     try:
         heard = rig.listen()
-        daemon = rig.unit(remote={"allow_plaintext": True}, sensor={"backend": "timer", "every_s": 2})
+        daemon = rig.unit(
+            mqtt={"protocol": protocol},
+            remote={"allow_plaintext": True},
+            sensor={"backend": "timer", "every_s": 2},
+        )
         assert rig.listener is not None
         daemon.start()
         until(lambda: len(heard.take().events) >= 2 and "alert/too_large" in heard.leaves, "two events")
@@ -180,6 +188,10 @@ def test_packets_of_4_kb_carry_events_and_photographs(tmp_path: Path, photograph
         assert data is not None
         assert len(data) == medium["bytes"] > 8000
         assert hashlib.sha256(data).hexdigest() == medium["sha256"]
+        links = daemon.log.read_text().count(": connected")
+        events = len(heard.events)
+        until(lambda: len(heard.take().events) >= events + 3, "more events")
+        assert daemon.log.read_text().count(": connected") == links  # it has learnt: the link stays
         assert daemon.stop() == 0
     finally:
         rig.close()

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
 CAMPAIGNS, KILLS = (100, 100) if PROVE else (2, 50)
 AT_ONCE = 2
-# The full count takes hours. `TRAPD_PROVE_SEEDS=20-39` runs these campaigns of it: several machines, or nights.
+# The full count takes hours: `TRAPD_PROVE_SEEDS=20-39` runs these campaigns of it, on one of several nights.
 SEEDS = os.environ.get("TRAPD_PROVE_SEEDS", f"0-{CAMPAIGNS - 1}").split("-")
 
 

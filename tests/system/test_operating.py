@@ -80,7 +80,7 @@ def test_the_page_from_top_to_bottom(desk: Desk, photographs: Path, protocol: st
         if _LEAVES in step.script:
             assert daemon.stop() == 0
             until(lambda: said_last(desk, "availability") == b"stopped", "the goodbye")
-        _run(desk, step)
+        _run(desk, step, protocol)
         if _RECEIPT in step.script:
             wanted = desk.here("ridge-07-3f9a-000123")
             until(lambda: _delivered(desk, wanted), "the receipt noted")  # noqa: B023 - used at once
@@ -91,7 +91,7 @@ def test_the_page_from_top_to_bottom(desk: Desk, photographs: Path, protocol: st
     _all_has_its_shape(heard)
 
 
-def _run(desk: Desk, step: page.Step) -> None:
+def _run(desk: Desk, step: page.Step, protocol: str) -> None:
     before = len(desk.shown())
     done = desk.run(step.script)
     if _LEAVES not in step.script:
@@ -100,6 +100,8 @@ def _run(desk: Desk, step: page.Step) -> None:
         answer = json.loads(done.stdout)
         assert (answer["txn"], answer["code"]) == ("ping-2", 200)
     for topic, promised in step.promised:
+        if "/_reply/" in topic and protocol != "5":
+            continue  # 3.1.1 has no response topic
         until(lambda: _was_shown(desk, before, topic, promised), f"{topic} {promised}")  # noqa: B023
 
 
@@ -157,7 +159,7 @@ def _wrong(leaf: str, payload: bytes) -> list[str]:
             if payload:
                 jsonschema.Draft202012Validator.check_schema(json.loads(payload))
             return []
-        case ["desk-1"]:
+        case ["desk-1"] | ["desk-2"]:
             return _faults("res-ping", payload)
     name = schemas.name_of(leaf)
     if not payload:

@@ -49,9 +49,15 @@ def test_a_good_document_is_tried_kept_patched_and_taken_back(make: Make, protoc
     assert patched["code"] == 202
     site.told(2, 200)
     # The retained document of version 1 comes again with the connection: it is old, and that is all.
+    site.told(1, 409)
+    assert site.ask("ping", "and then")["code"] == 200
+    report = site.on("config/reported")[-1].document
+    assert (report["phase"], report["version"], report["last_attempt"]["txn"]) == ("committed", 2, "p2")
+    assert report["doc"] == {"heartbeat_s": 2, "mqtt": {"delivery": "receipt"}}
+    # Somebody who publishes it now is told.
+    site.desire(1, {"heartbeat_s": 2})
     report = site.reported("rejected", 2).document
     assert (report["last_attempt"]["version"], report["last_attempt"]["code"]) == (1, 409)
-    assert report["doc"] == {"heartbeat_s": 2, "mqtt": {"delivery": "receipt"}}
 
     before = len(site.on("config/reported"))
     assert site.ask("config_rollback", "r1")["code"] == 202

@@ -24,6 +24,7 @@ jsonschema = pytest.importorskip("jsonschema")
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "schemas"
 DOCUMENTS = schemas.documents()
+UNIT = "ridge-07"
 CODES = [200, 202, 400, 401, 403, 404, 409, 410, 413, 422, 423, 500, 507]
 
 
@@ -101,9 +102,10 @@ def test_trail_and_answers(at: Any, code: int, txn: str, message: str, there: bo
     )
     assert faults("trail", one) == []
     assert faults("trail", codec.trail_more(at, 3)) == []
-    assert faults("answer", codec.answer(txn if there else None, code, data={"x": 1}, error=message)) == []
+    one = codec.answer(UNIT, txn if there else None, code, data={"x": 1}, error=message)
+    assert faults("answer", one) == []
     for name in schemas.COMMANDS:
-        assert faults(f"res-{name}", codec.answer(txn, code, error=message)) == []
+        assert faults(f"res-{name}", codec.answer(UNIT, txn, code, error=message)) == []
 
 
 @given(made.reports)

@@ -15,7 +15,7 @@ import io
 import logging
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from PIL import JpegImagePlugin
@@ -86,6 +86,10 @@ class ReplayCamera:
         """Raises CameraUnavailable when the folder has gone."""
         if not self._path.is_dir():
             raise CameraUnavailable(f"the folder {self._path} has gone", "set camera.path")
+
+    def facts(self) -> Mapping[str, float]:
+        """None: a folder has no pace of its own."""
+        return {}
 
     def close(self) -> None:
         """Nothing is held open."""

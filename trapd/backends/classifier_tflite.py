@@ -8,12 +8,16 @@ damaged model can end its process.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from trapd.backends import model_files
 from trapd.backends.model_probe import probe
 from trapd.backends.tflite_model import Model
 from trapd.errors import ModelUnavailable
 from trapd.records import FrameScore, ModelInfo, Small
+
+_TRIAL_S: Final = 60.0
+"""Half of Screen's patience: a model that hangs must not end the daemon, and its own load comes after."""
 
 
 class TfliteClassifier:
@@ -46,7 +50,7 @@ class TfliteClassifier:
         return ModelInfo(
             name=self._name,
             sha256=sha256,
-            threshold=layout.threshold,
+            threshold=model.threshold,
             tells=layout.tells,
             layout=layout.name,
             input=model.input,
@@ -67,7 +71,14 @@ class TfliteClassifier:
     def _require_trust(self, sha256: str, labels: Path | None) -> None:
         vouched = model_files.vouched_sha256(self._path)
         if vouched is None:
-            shown = probe(self._path, labels=labels, processes=1, runtime=self._runtime)
+            shown = probe(
+                self._path,
+                labels=labels,
+                processes=1,
+                timeout_s=_TRIAL_S,
+                threads=self._threads,
+                runtime=self._runtime,
+            )
             if not shown.ok:
                 raise ModelUnavailable(shown.reason, shown.hint)
         elif vouched != sha256:

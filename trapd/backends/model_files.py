@@ -1,7 +1,7 @@
 """Where models lie: those that come with trapd, and those installed below storage.path.
 
 `<models>/NAME.tflite`, beside it `NAME.json` (a note: sha256, source, when installed) and, where the model
-carries no labels, `NAME.labels.txt`. model_install puts them there. Called by `trapd model`, by the
+needs it, `NAME.labels.txt` or `.json`. model_install puts them there. Called by `trapd model`, by the
 composition root to find a model, and by the classifier to learn whether somebody vouches for its bytes.
 """
 
@@ -85,13 +85,26 @@ def listing(models: Path | None) -> list[Installed]:
 
 def labels_of(path: Path) -> Path | None:
     """The label file installed beside a model, if there is one."""
-    beside = labels_path(path)
-    return beside if beside.is_file() else None
+    return next((file for file in labels_paths(path) if file.is_file()), None)
 
 
-def labels_path(path: Path) -> Path:
-    """Where the labels of a model are kept."""
-    return path.with_name(path.stem + ".labels.txt")
+def labels_paths(path: Path) -> tuple[Path, Path]:
+    """Where the labels of a model are kept, as a list and as a card (JSON)."""
+    return path.with_name(path.stem + ".labels.txt"), path.with_name(path.stem + ".labels.json")
+
+
+def beside(path: Path) -> Path | None:
+    """A label file that belongs to a model by its place: `NAME.txt`, or labels.txt beside it alone."""
+    try:
+        named = path.with_suffix(".txt")
+        if named != path and named.is_file():
+            return named
+        common = [path.with_name(name) for name in ("labels.txt", "labelmap.txt")]
+        found = next((file for file in common if file.is_file()), None)
+        alone = found is not None and len(list(path.parent.glob("*.tflite"))) <= 1
+    except (OSError, ValueError):
+        return None
+    return found if alone else None
 
 
 def note_path(path: Path) -> Path:

@@ -56,6 +56,7 @@ def install(
     _check_name(name, models, replace)
     if _is_address(source) and sha256 is None:
         raise UsageError("a model from afar needs --sha256", "its publisher states it beside the file")
+    _check_address(source)
     try:
         models.mkdir(parents=True, exist_ok=True)
         return _install(source, models / f"{name}.tflite", sha256, labels, progress)
@@ -77,6 +78,9 @@ def _install(source: str, final: Path, sha256: str | None, labels: Path | None, 
                 "fetch it again, or compare the sha256 with its publisher's",
             )
         shown = probe(part, labels=labels)
+        if shown.ok and shown.labels is None and (loose := _loose(source)) is not None:
+            labels = loose
+            shown = probe(part, labels=labels)
         if shown.ok:
             note = model_files.Note(found, _public(source), datetime.now(UTC).isoformat(timespec="seconds"))
             _put_in_place(part, final, note, labels)
@@ -86,6 +90,13 @@ def _install(source: str, final: Path, sha256: str | None, labels: Path | None, 
         part.unlink(missing_ok=True)
 
 
+def _loose(source: str) -> Path | None:
+    """Labels that lie beside a model that carries none."""
+    if _is_address(source):
+        return None
+    return model_files.labels_of(Path(source)) or model_files.beside(Path(source))
+
+
 def _check_name(name: str, models: Path, replace: bool) -> None:
     if not model_files.NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a model", f"allowed is {model_files.NAME.pattern}")
@@ -93,6 +104,13 @@ def _check_name(name: str, models: Path, replace: bool) -> None:
         raise UsageError(f"the model {name} comes with trapd", "choose another name")
     if (models / f"{name}.tflite").exists() and not replace:
         raise UsageError(f"a model {name} is installed already", "give --replace, or another name")
+
+
+def _check_address(source: str) -> None:
+    try:
+        urllib.parse.urlsplit(source)
+    except ValueError:  # its words would be those of the address
+        raise UsageError("this address cannot be one", "such as https://example.org/m.tflite") from None
 
 
 def _is_address(source: str) -> bool:
@@ -165,10 +183,12 @@ def _why(error: Exception) -> str:
 def _put_in_place(part: Path, final: Path, note: model_files.Note, labels: Path | None) -> None:
     """In the order that the module promises."""
     model_files.note_path(final).unlink(missing_ok=True)
-    model_files.labels_path(final).unlink(missing_ok=True)
+    for old in model_files.labels_paths(final):
+        old.unlink(missing_ok=True)
     _sync_folder(final.parent)
     if labels is not None:
-        _write(model_files.labels_path(final), labels.read_bytes())
+        data = labels.read_bytes()
+        _write(model_files.labels_paths(final)[data.lstrip().startswith(b"{")], data)
     part.replace(final)
     _sync_folder(final.parent)
     _write(model_files.note_path(final), json.dumps(asdict(note)).encode() + b"\n")

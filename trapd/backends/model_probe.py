@@ -15,7 +15,7 @@ import signal
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,9 @@ _MOST_OUTPUT: Final = 1_000_000
 class Probe:
     """What trying a model showed. `reason` and `hint` are empty when it is sound.
 
-    `labels` None: the model has none, and cannot judge until it is given some. `ms`: one picture, one thread.
+    `labels` None: the model has none, and cannot judge until it is given some. `means`: how many
+    stand for what. `pixels` and `fit`: how a picture is fed. `note`: what a person should know. `ms`: of one
+    picture.
     `values`: what the self-test's pictures gave, to be compared between processes.
     """
 
@@ -44,6 +46,10 @@ class Probe:
     ms: float | None = None
     threshold: float | None = None
     tells: tuple[str, ...] = ()
+    means: dict[str, int] = field(default_factory=dict)
+    pixels: str | None = None
+    fit: str | None = None
+    note: str = ""
     reason: str = ""
     hint: str = ""
     values: tuple[float, ...] = ()
@@ -55,12 +61,13 @@ def probe(
     labels: Path | None = None,
     processes: int = PROCESSES,
     timeout_s: float = TIMEOUT_S,
+    threads: int = 1,
     runtime: str | None = None,
 ) -> Probe:
     """Load and self-test the model in `processes` children, one after the other. Raises nothing."""
     answers: list[Probe] = []
     for _ in range(processes):
-        answer = _one(path, labels, timeout_s, runtime)
+        answer = _one(path, labels, timeout_s, threads, runtime)
         if not answer.ok:
             return answer
         answers.append(answer)
@@ -79,10 +86,12 @@ def _alike(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=_AGREE, abs_tol=_AGREE)
 
 
-def _one(path: Path, labels: Path | None, timeout_s: float, runtime: str | None) -> Probe:
+def _one(path: Path, labels: Path | None, timeout_s: float, threads: int, runtime: str | None) -> Probe:
     command = [sys.executable, "-P", "-m", "trapd.backends.model_probe", str(path.absolute())]
     if labels is not None:
         command += ["--labels", str(labels.absolute())]
+    if threads != 1:
+        command += ["--threads", str(threads)]
     if runtime is not None:
         command += ["--runtime", runtime]
     try:
@@ -132,6 +141,10 @@ def _parsed(document: dict[str, Any]) -> Probe:
         ms=document.get("ms"),
         threshold=document.get("threshold"),
         tells=tuple(document.get("tells", ())),
+        means=dict(document.get("means", {})),
+        pixels=document.get("pixels"),
+        fit=document.get("fit"),
+        note=str(document.get("note", "")),
         reason=str(document.get("reason", "")),
         hint=str(document.get("hint", "")),
         values=tuple(document.get("values", ())),
@@ -144,19 +157,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--runtime")
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     try:
-        document = _examine(options.file, options.labels, options.runtime)
+        document = _examine(options.file, options.labels, options.threads, options.runtime)
     except ModelUnavailable as error:
         document = {"ok": False, "reason": error.message, "hint": error.hint}
     sys.stdout.write(json.dumps(document) + "\n")
     return 0 if document["ok"] else 1
 
 
-def _examine(path: Path, labels: Path | None, runtime: str | None) -> dict[str, Any]:
+def _examine(path: Path, labels: Path | None, threads: int, runtime: str | None) -> dict[str, Any]:
     from trapd.backends.tflite_model import Model
 
-    model = Model(path, threads=1, labels=labels, runtime=runtime)
+    model = Model(path, threads=threads, labels=labels, runtime=runtime)
     layout = model.layout
     return {
         "ok": True,
@@ -164,7 +178,11 @@ def _examine(path: Path, labels: Path | None, runtime: str | None) -> dict[str, 
         "input": model.input,
         "labels": layout.labels,
         "ms": round(statistics.median(model.time_ms() for _ in range(_TRIALS)), 2),
-        "threshold": layout.threshold,
+        "threshold": model.threshold,
+        "pixels": model.pixels,
+        "fit": model.fit,
+        "note": layout.note,
+        "means": model.means,
         "tells": sorted(layout.tells),
         "values": [*model.tested.scores, *model.tested.spreads],
     }

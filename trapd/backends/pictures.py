@@ -12,6 +12,7 @@ IN_MEMORY_PIXELS. EXIF orientation is honoured: boxes are relative to the uprigh
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -45,12 +46,21 @@ def decode_rgb(data: bytes, size: tuple[int, int]) -> Pixels:
 
     Returns uint8 [height, width, 3], upright. Raises BadPicture.
     """
+    return decode_fitted(data, lambda _: size)[0]
+
+
+def decode_fitted(
+    data: bytes, sized: Callable[[tuple[int, int]], tuple[int, int]]
+) -> tuple[Pixels, tuple[int, int]]:
+    """The same in the size that `sized` gives for the upright picture's own; and this."""
     image = _opened(data)
     turns = _quarter_turns(image)
-    wanted = size if turns % 2 == 0 else (size[1], size[0])
-    small = _scaled(image, None, wanted)
+    turned = turns % 2 == 1
+    upright = (image.size[1], image.size[0]) if turned else (image.size[0], image.size[1])
+    size = sized(upright)
+    small = _scaled(image, None, (size[1], size[0]) if turned else size)
     pixels = np.asarray(small if small.mode == "RGB" else small.convert("RGB"))
-    return np.rot90(pixels, turns) if turns else pixels
+    return np.rot90(pixels, turns) if turns else pixels, upright
 
 
 def small_of(jpeg: bytes, size: tuple[int, int]) -> tuple[Small, int, int]:

@@ -69,11 +69,11 @@ class Interpreter:
         return view
 
     def run(self) -> list[Array]:
-        """All outputs for what the input holds, dequantised to float32. Raises ModelUnavailable."""
+        """All outputs for what the input holds, as the model has them (`real`). Raises ModelUnavailable."""
         native = self._native
         try:
             native.invoke()
-            return [_real(native.get_tensor(tensor.index), tensor) for tensor in self.outputs]
+            return [native.get_tensor(tensor.index) for tensor in self.outputs]
         except _RUNTIME_ERRORS as error:
             raise ModelUnavailable(f"the model fails when it is run: {_first_line(error)}") from error
 
@@ -103,7 +103,8 @@ def _tensor(details: dict[str, Any]) -> Tensor:
     )
 
 
-def _real(raw: Array, tensor: Tensor) -> Array:
+def real(raw: Array, tensor: Tensor) -> Array:
+    """What the numbers in a tensor stand for."""
     if tensor.scale and raw.dtype != np.float32:
         return (raw.astype(np.float32) - tensor.zero_point) * np.float32(tensor.scale)
     return raw

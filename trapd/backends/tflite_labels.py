@@ -1,39 +1,110 @@
-"""What a model's labels mean to a camera trap: animal, person, vehicle, empty, or nothing of these."""
+"""What a model's labels mean to a camera trap: animal, person, vehicle, empty, or nothing of interest.
+
+Pure, on any thread. The user's word goes first, then sets known by their labels (ImageNet, iNaturalist), then
+single names (MegaDetector, COCO, common animals). A label that none of these knows is `unclassified`: it
+counts as something, for what trapd cannot name it must not throw away.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
+
+from trapd.backends import tflite_label_sets as sets
 
 ANIMAL: Final = "animal"
 PERSON: Final = "person"
 VEHICLE: Final = "vehicle"
 EMPTY: Final = "empty"
-
-_NAMES: Final = {
-    ANIMAL: (
-        # MegaDetector, then COCO
-        "animal animals wildlife bird cat dog horse sheep cow elephant bear zebra giraffe"
-    ),
-    PERSON: "person persons people human humans homo_sapiens",
-    VEHICLE: "vehicle vehicles bicycle car motorcycle airplane bus train truck boat motorbike aeroplane",
-    EMPTY: "empty blank background nothing none no_animal no_animals non_animal false_positive ???",
-}
-
-_MEANING: Final = {name: meaning for meaning, names in _NAMES.items() for name in names.split()}
+NOTHING: Final = "nothing"
+UNCLASSIFIED: Final = "unclassified"
 
 CLASSES: Final = (ANIMAL, PERSON, VEHICLE)
+MEANINGS: Final = (*CLASSES, UNCLASSIFIED, EMPTY, NOTHING)
+"""What a label file may say of a label."""
+
+EVERY_OTHER: Final = "*"
+"""In a label file: all labels that neither it nor trapd knows."""
+
+_MEANING: Final = {
+    name.replace("-", "_"): meaning
+    for meaning, names in (
+        (NOTHING, sets.THINGS),
+        (EMPTY, sets.EMPTIES),
+        (VEHICLE, sets.VEHICLES),
+        (ANIMAL, sets.ANIMALS),
+        (PERSON, sets.PERSONS),
+    )
+    for name in names
+}
+_MOST_LABELS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A model's labels by class number, and what each means (one of MEANINGS)."""
+
+    names: tuple[str, ...]
+    meanings: tuple[str, ...]
+
+    @staticmethod
+    def of(names: Sequence[str], given: Mapping[str, str] | None = None) -> Labels:
+        """`given`: what the user says of labels, by name; `*` for all that are not known."""
+        said = {_plain(name): meaning for name, meaning in (given or {}).items()}
+        unknown = said.get(EVERY_OTHER, UNCLASSIFIED)
+        known = _recognised(names)
+        meanings = tuple(
+            said.get(_plain(name), found or unknown) for name, found in zip(names, known, strict=True)
+        )
+        return Labels(tuple(names), meanings)
+
+    def without_first(self) -> Labels:
+        """All but class 0."""
+        return Labels(self.names[1:], self.meanings[1:])
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The classes that at least one label stands for."""
+        return frozenset(self.meanings) & frozenset(CLASSES)
 
 
 def meaning(label: str) -> str | None:
-    """`animal`, `person`, `vehicle` or `empty`; None for a label that means none of them for certain."""
-    plain = label.strip().lower().replace(" ", "_").replace("-", "_")
-    return _MEANING.get(plain)
+    """One of MEANINGS for a single label; None for one that is not known."""
+    if not label.strip():
+        return NOTHING  # a number that is not used
+    return (
+        _MEANING.get(_plain(label))
+        or _MEANING.get(_plain(label.split(",", maxsplit=1)[0]))
+        or _lineage(label)
+    )
+
+
+def _lineage(label: str) -> str | None:
+    """Of `uuid;class;order;...;common name`, by its last part where the lineage itself is empty."""
+    last = _plain(label.rpartition(";")[2])
+    return _MEANING.get(last) if ";" in label and last in _MEANING else sets.lineage_class(label)
 
 
 def told(labels: Sequence[str]) -> frozenset[str]:
     """The classes that at least one label stands for."""
-    return frozenset(found for label in labels if (found := meaning(label)) in CLASSES)
+    return Labels.of(labels).told
+
+
+def _recognised(names: Sequence[str]) -> Sequence[str | None]:
+    base = sets.imagenet_base(names)
+    if base is not None:
+        return [EMPTY for _ in range(base)] + [
+            sets.imagenet_class(number) for number in range(len(names) - base)
+        ]
+    species = sets.are_species(names)
+    if sets.KEYBOARD in map(_plain, names):
+        names = ["" if _plain(name) == sets.MOUSE else name for name in names]  # COCO's is no animal
+    return [meaning(name) or (sets.species_class(name) if species else None) for name in names]
+
+
+def _plain(label: str) -> str:
+    return label.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def parse_labels(text: str) -> tuple[str, ...]:
@@ -41,15 +112,31 @@ def parse_labels(text: str) -> tuple[str, ...]:
 
     Raises ValueError, with a sentence, for what is no list of labels.
     """
+    return parse_label_file(text)[0]
+
+
+def parse_label_file(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The labels, and what lines of the form `label = animal` say of them. Raises ValueError."""
     lines = [line.strip() for line in text.splitlines()]
+    given: dict[str, str] = {}
+    plain = []
+    for line in lines:
+        label, _, said = (part.strip() for part in line.rpartition("="))
+        explained = bool(label) and said in MEANINGS
+        if explained:
+            given[_unnumbered(label)] = said
+        if not (explained and label == EVERY_OTHER):
+            plain.append(label if explained else line)
+    return _listed(plain), given
+
+
+def _listed(lines: list[str]) -> tuple[str, ...]:
     while lines and not lines[-1]:
         lines.pop()
     if not lines:
         raise ValueError("the label file is empty")
     numbered = [line.split(maxsplit=1) for line in lines if line]
-    if not all(len(parts) == 2 and parts[0].rstrip(":").isascii() for parts in numbered) or not all(
-        parts[0].rstrip(":").isdigit() for parts in numbered
-    ):
+    if not all(len(parts) == 2 and _is_number(parts[0]) for parts in numbered):
         return tuple(lines)
     places = {int(parts[0].rstrip(":")): parts[1] for parts in numbered}
     if len(places) != len(numbered) or max(places) > _MOST_LABELS:
@@ -57,4 +144,11 @@ def parse_labels(text: str) -> tuple[str, ...]:
     return tuple(places.get(place, "") for place in range(max(places) + 1))
 
 
-_MOST_LABELS: Final = 100_000
+def _is_number(word: str) -> bool:
+    digits = word.rstrip(":")
+    return digits.isascii() and digits.isdigit() and len(digits) <= 9
+
+
+def _unnumbered(label: str) -> str:
+    number, _, rest = label.partition(" ")
+    return rest.strip() if rest and _is_number(number) else label

@@ -1,22 +1,28 @@
 """Plain classifiers: one output [1, C], one value a class, no boxes.
 
-The values are probabilities (softmax or sigmoid, quantised or not) or logits; which, the self-test's
-pictures tell: a value outside 0..1 on any of them makes them logits. A frame's score is 1 - p(empty), so a
-label has to say which class is the empty one; without labels the model can be loaded and tested, but judges
-nothing.
+The values are probabilities that add up to one (softmax), a probability for each class, or logits;
+which, the self-test's pictures tell. Quantised ones may add up to less: what was rounded away is given back
+in proportion.
+
+A frame's score is what does not go to `empty` or to things of no interest. A model that has no such class
+keeps everything, and `trapd model test` says so; without labels it can be loaded and tested, but judges
+nothing. Other outputs (embeddings) are passed over where the labels tell which one holds the classes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from trapd.backends.tflite_facts import ModelFacts
+from trapd.backends.tflite_fit import STRETCH
 from trapd.backends.tflite_interpreter import Array
-from trapd.backends.tflite_labels import CLASSES, EMPTY, meaning, told
-from trapd.backends.tflite_metadata import ModelFacts
+from trapd.backends.tflite_labels import CLASSES, EMPTY, NOTHING
+from trapd.backends.tflite_pixels import UNIT
 from trapd.errors import ModelUnavailable
 from trapd.records import FrameScore
 
@@ -24,55 +30,104 @@ THRESHOLD: Final = 0.5
 """More likely not empty than empty."""
 
 _TOLERANCE: Final = 0.02
+_SUM_TOLERANCE: Final = 0.1
+
+SOFTMAX: Final = "softmax"
+SIGMOID: Final = "sigmoid"
+LOGITS: Final = "logits"
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierLayout:
-    """Layout of a plain classifier."""
+    """Layout of a plain classifier. `means` holds, for each meaning, the classes that have it."""
 
     labels: tuple[str, ...] | None
     tells: frozenset[str]
-    logits: bool
+    means: dict[str, list[int]]
+    values: str
+    output_at: int = 0
+    note: str = ""
     name: str = "classifier"
     threshold: float = THRESHOLD
-    signed_float: bool = False
+    pixels: str = UNIT
+    fit: str = STRETCH
+    raw: bool = False
 
     def decode(self, outputs: Sequence[Array]) -> FrameScore:
         """See Layout."""
-        values = outputs[0][0].astype(np.float64)
-        if not np.isfinite(values).all():
+        # Plain numbers: a frame's few classes are summed before numpy has begun to look at them.
+        values: list[float] = outputs[self.output_at].reshape(-1).tolist()
+        total = sum(values)
+        if not math.isfinite(total):
             raise ValueError("a value that is not a number")
-        if self.logits:
-            powers = np.exp(values - values.max())
-            values = powers / powers.sum()
-        if not (values.min() >= -_TOLERANCE and values.max() <= 1 + _TOLERANCE):
+        low, high = min(values), max(values)
+        if self.values == LOGITS:
+            values = [math.exp(value - high) for value in values]
+            total = sum(values)
+        elif not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
             raise ValueError("probabilities outside 0 to 1")
-        by_meaning: dict[str, float] = {}
-        for label, value in zip(self.labels or (), values.tolist(), strict=False):
-            if (found := meaning(label)) is not None:
-                by_meaning[found] = min(1.0, by_meaning.get(found, 0.0) + max(0.0, value))
-        score = 1.0 - by_meaning[EMPTY] if EMPTY in by_meaning else 0.0
-        return FrameScore(score, {name: by_meaning[name] for name in CLASSES if name in self.tells})
+        if self.labels is None:
+            return FrameScore(0.0)
+        if self.values == SIGMOID:
+            found = {name: max([values[at] for at in places]) for name, places in self.means.items()}
+        elif total > 0:
+            found = {name: sum([values[at] for at in places]) / total for name, places in self.means.items()}
+        else:
+            found = {name: len(places) / len(values) for name, places in self.means.items()}
+        found = {name: min(1.0, max(0.0, value)) for name, value in found.items()}
+        return FrameScore(self._score(found), {name: found[name] for name in CLASSES if name in self.tells})
+
+    def _score(self, found: dict[str, float]) -> float:
+        uninteresting = [found[name] for name in (EMPTY, NOTHING) if name in found]
+        if self.values != SIGMOID:
+            return min(1.0, max(0.0, 1.0 - sum(uninteresting)))
+        best = max((found[name] for name in found if name not in (EMPTY, NOTHING)), default=0.0)
+        return max(best, 1.0 - found[EMPTY]) if EMPTY in found else best
 
 
 def recognise(facts: ModelFacts) -> ClassifierLayout | None:
-    """The layout, if there is one row of values and nothing else. Raises ModelUnavailable for odd labels."""
-    if len(facts.outputs) != 1 or len(facts.outputs[0].shape) != 2 or facts.outputs[0].shape[1] < 2:
+    """The layout, if one output is a row of values. Raises ModelUnavailable for odd labels."""
+    labels = facts.labels()
+    rows = [at for at, tensor in enumerate(facts.outputs) if _is_row(tensor.shape)]
+    if len(facts.outputs) > 1 and labels is not None:
+        rows = [at for at in rows if int(np.prod(facts.outputs[at].shape)) == len(labels.names)]
+    if len(rows) != 1 or (len(facts.outputs) > 1 and labels is None):
         return None
-    labels = facts.metadata.labels
-    if labels is not None:
-        if len(labels) != facts.outputs[0].shape[1]:
-            raise ModelUnavailable(
-                f"the model has {facts.outputs[0].shape[1]} classes, but {len(labels)} labels",
-                "check filter.labels",
-            )
-        if not any(meaning(label) == EMPTY for label in labels):
-            raise ModelUnavailable(
-                "none of the model's labels means an empty picture",
-                "name that class `empty` in filter.labels, or take another model",
-            )
-    logits = any(
-        bool(np.any(sample[0] < -_TOLERANCE) or np.any(sample[0] > 1 + _TOLERANCE))
-        for sample in facts.samples
+    at = rows[0]
+    classes = int(np.prod(facts.outputs[at].shape))
+    if labels is not None and len(labels.names) != classes:
+        raise ModelUnavailable(
+            f"the model has {classes} classes, but {len(labels.names)} labels", "check filter.labels"
+        )
+    means: dict[str, list[int]] = {}
+    for number, name in enumerate(labels.meanings if labels else ()):
+        means.setdefault(name, []).append(number)
+    note = ""
+    if means and not means.keys() & {EMPTY, NOTHING}:
+        note = "no label means an empty picture: it keeps everything"
+    elif means and not means.keys() - {EMPTY, NOTHING}:
+        raise ModelUnavailable(
+            "none of the model's labels means an animal, a person or a vehicle",
+            "say in filter.labels what they mean, or take another model",
+        )
+    return ClassifierLayout(
+        labels.names if labels else None,
+        labels.told if labels else frozenset(),
+        means,
+        _kind(facts.real(at), quantised=facts.outputs[at].dtype != "float32"),
+        at,
+        note,
     )
-    return ClassifierLayout(labels, told(labels) if labels else frozenset(), logits)
+
+
+def _is_row(shape: tuple[int, ...]) -> bool:
+    """[1, C], with further axes of length 1 anywhere but at the end."""
+    return len(shape) >= 2 and shape[-1] >= 2 and all(length == 1 for length in shape[:-1])
+
+
+def _kind(samples: Sequence[Array], *, quantised: bool) -> str:
+    if any(bool(np.any(sample < -_TOLERANCE) or np.any(sample > 1 + _TOLERANCE)) for sample in samples):
+        return LOGITS
+    sums = [float(sample.sum()) for sample in samples]
+    most = max(sums) <= 1 + _SUM_TOLERANCE
+    return SOFTMAX if most and (quantised or min(sums) >= 1 - _SUM_TOLERANCE) else SIGMOID

@@ -1,30 +1,35 @@
-"""SSD detectors that end in TFLite's detection post-processing: four outputs.
+"""Detectors that end in TFLite's detection post-processing, SSD and EfficientDet-Lite: four outputs.
 
 Boxes [1,N,4] (top, left, bottom, right, relative, at times a little outside 0..1), scores [1,N], classes
 [1,N], their number [1]. TensorFlow 1 and 2 export them in different orders: boxes and number are told by
-shape, scores and classes by their values, which for classes are whole numbers.
+shape, scores and classes by their values, which for classes are whole numbers. Where the self-test's pictures
+do not tell (nothing was found in them), the outputs' names do, then the two usual orders.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from trapd.backends.tflite_boxes import Categories, frame_score, require_confidence
+from trapd.backends.tflite_facts import ModelFacts
+from trapd.backends.tflite_fit import STRETCH
 from trapd.backends.tflite_interpreter import Array
-from trapd.backends.tflite_labels import meaning, told
-from trapd.backends.tflite_metadata import ModelFacts
+from trapd.backends.tflite_pixels import SIGNED
 from trapd.errors import ModelUnavailable
-from trapd.records import Detection, FrameScore
+from trapd.records import FrameScore
 
 THRESHOLD: Final = 0.35
 """COCO SSD MobileNet v1, highest score of an animal, person or vehicle, on 183 real camera-trap photographs:
 recall .86 with .10 of the empties kept; at .30 it is .95 with .27."""
 
-BOX_FLOOR: Final = 0.05
-"""Boxes below this confidence are not given."""
+_NAMED_SCORES: Final = re.compile(r"score|PostProcess:2$|Call:1$|output_1$", re.IGNORECASE)
+_NAMED_CLASSES: Final = re.compile(r"class|categor|PostProcess:1$|Call:2$|output_2$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,89 +37,103 @@ class SsdLayout:
     """Layout of SSD with post-processing. `*_at` are places among the outputs."""
 
     labels: tuple[str, ...] | None
-    tells: frozenset[str]
+    categories: Categories
     boxes_at: int
     scores_at: int
     classes_at: int
     count_at: int
     name: str = "ssd"
     threshold: float = THRESHOLD
-    signed_float: bool = True
+    pixels: str = SIGNED
+    fit: str = STRETCH
+    raw: bool = False
+    note: str = ""
+
+    @property
+    def tells(self) -> frozenset[str]:
+        """See Layout."""
+        return self.categories.told if self.labels else frozenset()
 
     def decode(self, outputs: Sequence[Array]) -> FrameScore:
         """See Layout."""
-        if not all(np.isfinite(output).all() for output in outputs):
+        # Plain numbers: for ten boxes numpy's calls would cost more than the sums.
+        scores = outputs[self.scores_at].reshape(-1).tolist()
+        classes = outputs[self.classes_at].reshape(-1).tolist()
+        boxes = outputs[self.boxes_at].reshape(-1, 4).tolist()
+        number_of = outputs[self.count_at].item()
+        if not math.isfinite(sum(scores) + sum(classes) + sum(map(sum, boxes)) + number_of):
             raise ValueError("a value that is not a number")
-        count = int(outputs[self.count_at][0])
-        scores = outputs[self.scores_at][0].tolist()
-        classes = outputs[self.classes_at][0].tolist()
-        boxes = outputs[self.boxes_at][0].tolist()
+        count = round(number_of)
         if not 0 <= count <= len(scores):
             raise ValueError(f"{count} boxes where at most {len(scores)} can be")
-        best: dict[str, float] = {}
         found = []
         for score, number, corners in list(zip(scores, classes, boxes, strict=True))[:count]:
-            if not -1e-3 <= score <= 1 + 1e-3:
-                raise ValueError(f"a confidence of {score}")
-            category = self._category(number)
-            if category is None:
-                continue
-            conf = min(1.0, max(0.0, score))
-            best[category] = max(best.get(category, 0.0), conf)
-            box = _clipped(corners)
-            if conf >= BOX_FLOOR and box is not None:
-                found.append(Detection(0, category, conf, box))
-        return FrameScore(max(best.values(), default=0.0), best, tuple(found))
-
-    def _category(self, number: float) -> str | None:
-        if self.labels is None or not 0 <= number < len(self.labels):
-            return None
-        category = meaning(self.labels[round(number)]) if round(number) < len(self.labels) else None
-        return category if category in self.tells else None
+            require_confidence(score)
+            category = self.categories.of_number(round(number))
+            if category is not None:
+                top, left, bottom, right = corners
+                found.append((category, score, (left, top, right, bottom)))
+        return frame_score(found)
 
 
 def recognise(facts: ModelFacts) -> SsdLayout | None:
     """The layout, if the four outputs are there. Raises ModelUnavailable if they cannot be told apart."""
     if len(facts.outputs) != 4:
         return None
-    boxes = [at for at, tensor in enumerate(facts.outputs) if len(tensor.shape) == 3 and tensor.shape[2] == 4]
-    count = [at for at, tensor in enumerate(facts.outputs) if int(np.prod(tensor.shape)) == 1]
-    rest = [at for at in range(4) if at not in boxes + count]
-    if len(boxes) != 1 or len(count) != 1 or len(rest) != 2:
+    shapes = [tensor.shape for tensor in facts.outputs]
+    boxes = [at for at, shape in enumerate(shapes) if len(shape) in (2, 3) and shape[-1] == 4]
+    boxes = [at for at in boxes if len(shapes[at]) == 3] or boxes
+    if len(boxes) != 1 or shapes[boxes[0]][:-2] not in ((), (1,)):
         return None
-    if any(facts.outputs[at].shape != facts.outputs[boxes[0]].shape[:2] for at in rest):
+    places = shapes[boxes[0]][-2]
+    row = shapes[boxes[0]][:-1]
+    rest = [at for at in range(4) if at != boxes[0] and shapes[at] == row]
+    count = [at for at in range(4) if at != boxes[0] and int(np.prod(shapes[at])) == 1]
+    if places == 1:  # all three hold one number: the count has the fewest axes
+        count = sorted(count, key=lambda at: len(shapes[at]))[:1]
+    rest = [at for at in rest if at not in count]
+    if len(count) != 1 or len(rest) != 2 or places < 1:
         return None
-    whole = [at for at in rest if all(_whole_numbers(sample[at]) for sample in facts.samples)]
-    if len(whole) != 1:
-        raise ModelUnavailable(
-            "the model's scores cannot be told from its classes by any picture of the self-test",
-            "it may be damaged, or have random weights",
-        )
-    scores = rest[0] if rest[1] == whole[0] else rest[1]
-    labels = _zero_based(facts.metadata.labels)
-    tells = told(labels) if labels else frozenset()
-    if labels and not tells:
-        raise ModelUnavailable(
-            "none of the model's labels means an animal, a person or a vehicle",
-            "give another filter.labels, or another model",
-        )
-    return SsdLayout(labels, tells, boxes[0], scores, whole[0], count[0])
+    scores, classes = _told_apart(facts, rest, boxes[0], count[0])
+    labels = facts.labels()
+    if labels and (labels.meanings[0] == "empty" or labels.names[0].strip() == "???"):
+        # Class 0 is the first object. A list that begins with the background begins one too early.
+        labels = labels.without_first()
+    return SsdLayout(
+        labels.names if labels else None, Categories.of(labels), boxes[0], scores, classes, count[0]
+    )
 
 
-def _zero_based(labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Class 0 is the first object. A list that begins with the background begins one too early."""
-    if labels and meaning(labels[0]) == "empty":
-        return labels[1:]
-    return labels
+def _told_apart(facts: ModelFacts, rest: Sequence[int], boxes_at: int, count_at: int) -> tuple[int, int]:
+    """Scores and classes among the two outputs `rest`."""
+    values = {at: facts.real(at) for at in rest}
+    for first, second in (rest, rest[::-1]):
+        if all(map(_confidences, values[first])) and not all(map(_confidences, values[second])):
+            if all(map(_whole_numbers, values[second])):
+                return first, second
+        elif all(map(_whole_numbers, values[second])) and not all(map(_whole_numbers, values[first])):
+            return first, second
+    for first, second in (rest, rest[::-1]):
+        names = facts.outputs[first].name, facts.outputs[second].name
+        if _NAMED_SCORES.search(names[0]) and _NAMED_CLASSES.search(names[1]):
+            return first, second
+    usual = {(0, 3): (2, 1), (1, 2): (0, 3), (3, 0): (1, 2)}
+    if (found := usual.get((boxes_at, count_at))) is not None and _nothing_found(facts, rest):
+        return found
+    raise ModelUnavailable(
+        "the model's scores cannot be told from its classes by any picture of the self-test",
+        "it may be damaged, or have random weights",
+    )
+
+
+def _nothing_found(facts: ModelFacts, rest: Sequence[int]) -> bool:
+    """Whether the usual order is all there is to go by: both are zero for every picture."""
+    return all(not values.any() for at in rest for values in facts.real(at))
+
+
+def _confidences(values: Array) -> bool:
+    return bool(values.min() >= -0.02 and values.max() <= 1.02)
 
 
 def _whole_numbers(values: Array) -> bool:
-    return bool(np.all(values == np.rint(values)))
-
-
-def _clipped(corners: Sequence[float]) -> tuple[float, float, float, float] | None:
-    """[x, y, width, height] within the picture; None for a box without area."""
-    top, left, bottom, right = (min(1.0, max(0.0, value)) for value in corners)
-    if right <= left or bottom <= top:
-        return None
-    return left, top, right - left, bottom - top
+    return bool(np.all(np.abs(values - np.rint(values)) < 1e-3))

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from trapd.backends.tflite_facts import ModelFacts
+from trapd.backends.tflite_fit import STRETCH
 from trapd.backends.tflite_interpreter import Array
-from trapd.backends.tflite_metadata import ModelFacts
+from trapd.backends.tflite_pixels import UNIT
 from trapd.errors import ModelUnavailable
 from trapd.records import Detection, FrameScore
 
@@ -33,7 +35,10 @@ class TrapdLayout:
     heat_at: int
     name: str = "trapd"
     tells: frozenset[str] = frozenset()
-    signed_float: bool = False
+    pixels: str = UNIT
+    fit: str = STRETCH
+    raw: bool = False
+    note: str = ""
 
     def decode(self, outputs: Sequence[Array]) -> FrameScore:
         """See Layout."""

@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from trapd.backends import tflite_layout_classifier, tflite_layout_ssd, tflite_layout_trapd
+from trapd.backends import (
+    tflite_layout_classifier,
+    tflite_layout_efficientdet,
+    tflite_layout_end2end,
+    tflite_layout_ssd,
+    tflite_layout_trapd,
+    tflite_layout_yolo,
+)
+from trapd.backends.tflite_facts import ModelFacts
 from trapd.backends.tflite_interpreter import Array, Tensor
-from trapd.backends.tflite_metadata import ModelFacts
 from trapd.errors import ModelUnavailable
 from trapd.records import FrameScore
 
@@ -36,11 +43,23 @@ class Layout(Protocol):
         """What its classes are called; None: unknown, and then nothing can be judged."""
 
     @property
-    def signed_float(self) -> bool:
-        """Whether an input of floats runs from -1 to 1 rather than from 0 to 1."""
+    def pixels(self) -> str:
+        """The range that an input of floats has where nobody says another: see tflite_pixels."""
+
+    @property
+    def fit(self) -> str:
+        """How such models are given a picture where nobody says otherwise: see tflite_fit."""
+
+    @property
+    def raw(self) -> bool:
+        """Whether `decode` takes the outputs as the model has them, not in real numbers."""
+
+    @property
+    def note(self) -> str:
+        """What a person who tests the model should know; mostly empty."""
 
     def decode(self, outputs: Sequence[Array]) -> FrameScore:
-        """One frame's score from all outputs, real-valued, in the model's order.
+        """One frame's score from all outputs, in the model's order. Boxes are relative to the input.
 
         Raises ValueError, with a sentence, for values that are no score: NaN and infinity above all.
         """
@@ -49,7 +68,10 @@ class Layout(Protocol):
 _LAYOUTS: Final[tuple[Callable[[ModelFacts], Layout | None], ...]] = (
     tflite_layout_trapd.recognise,
     tflite_layout_ssd.recognise,
+    tflite_layout_efficientdet.recognise,
     tflite_layout_classifier.recognise,
+    tflite_layout_end2end.recognise,
+    tflite_layout_yolo.recognise,
 )
 
 
@@ -59,28 +81,30 @@ def recognise(facts: ModelFacts) -> Layout:
         found = candidate(facts)
         if found is not None:
             return found
-    shapes = ", ".join(str(tensor) for tensor in facts.outputs)
+    shapes = ", ".join(str(tensor) for tensor in facts.outputs[:_SHAPES_NAMED])
     raise ModelUnavailable(
         f"the model's outputs ({shapes}) are of a layout that trapd does not know",
-        "known are trapd's own, SSD with post-processing, and plain classifiers",
+        "known are SSD, EfficientDet-Lite, YOLO and plain classifiers: see docs/models.md",
     )
+
+
+_SHAPES_NAMED: Final = 6
 
 
 def require_picture_input(inputs: Sequence[Tensor]) -> tuple[int, int]:
     """Width and height of the one picture that the model takes. Raises ModelUnavailable for anything else."""
-    shapes = ", ".join(str(tensor) for tensor in inputs)
+    shapes = ", ".join(str(tensor) for tensor in inputs[:_SHAPES_NAMED]) or "nothing"
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
         raise ModelUnavailable(f"the model takes {shapes}, not one picture")
     _, first, second, last = inputs[0].shape
-    if last != 3:
-        if first == 3:
-            raise ModelUnavailable(
-                f"the model takes its colours as planes (NCHW, {shapes}), which trapd does not feed yet",
-                "export it channels last (NHWC)",
-            )
+    if last == 3:
+        height, width = first, second
+    elif first == 3:
+        height, width = second, last
+    else:
         raise ModelUnavailable(f"the model takes {shapes}, not a picture in three colours")
-    if not (16 <= first <= 4096 and 16 <= second <= 4096):
-        raise ModelUnavailable(f"the model takes pictures of {second} x {first}: its size is not fixed")
+    if not (16 <= height <= 4096 and 16 <= width <= 4096):
+        raise ModelUnavailable(f"the model takes pictures of {width} x {height}: its size is not fixed")
     if inputs[0].dtype not in ("uint8", "int8", "float32"):
         raise ModelUnavailable(f"the model takes {shapes}: only uint8, int8 and float32 are fed")
-    return second, first
+    return width, height

@@ -1,79 +1,110 @@
-"""What a model says of itself: the zip at the end of its file, and a label file beside it.
+"""What a model says of itself: the zip at the end of its file, TFLite metadata in it, and files beside it.
 
 Read once, when the model is loaded. Every part may be hostile: sizes are bounded, and nothing is unpacked.
+
+Labels are those of the user's label file if given, else those in the model file (`labelmap.txt`,
+`labels.txt`, what TFLite metadata names, or the names that YOLO's exporters write), else those of `NAME.txt`
+beside it, or of `labels.txt` or `labelmap.txt` in a folder with no other model.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from trapd.backends.tflite_interpreter import Array, Tensor
-from trapd.backends.tflite_labels import parse_labels
+from trapd.backends.model_files import beside
+from trapd.backends.tflite_card import Card, Side, card_of, side_of
+from trapd.backends.tflite_flatbuffer import Described, described
+from trapd.backends.tflite_labels import parse_label_file
+from trapd.backends.tflite_pixels import UNIT
 from trapd.errors import ModelUnavailable
 
 _CARD: Final = "trapd.json"
 _LABEL_FILES: Final = ("labelmap.txt", "labels.txt")
+_NAMES_FILES: Final = ("metadata.json", "temp_meta.txt", "meta.txt")
 _MOST_BYTES: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """trapd.json: how trapd's own models are to be read. Keep a frame when 1 - p(empty) >= threshold."""
-
-    name: str
-    labels: tuple[str, ...]
-    threshold: float
+_MOST_ENTRIES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """`labels` are those of the user's label file if given, else those in the model file; None without."""
+    """`labels` None: it has none. `classes`: what the user says of labels, `*` for every other.
+
+    `pixels`, `mean` and `std`: how its input is normalised, `fit`: how a picture is laid into it,
+    `threshold`: from where to keep; empty or None where nobody says. `task`: its exporter's word.
+    """
 
     labels: tuple[str, ...] | None = None
     card: Card | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """All that a layout can be recognised by.
-
-    `samples` holds the outputs for each picture of the self-test, real-valued: where shapes are alike, ranges
-    tell.
-    """
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    metadata: Metadata
-    samples: Sequence[Sequence[Array]]
+    classes: Mapping[str, str] = field(default_factory=dict)
+    pixels: str | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    fit: str | None = None
+    threshold: float | None = None
+    task: str = ""
 
 
 def read_metadata(path: Path, labels: Path | None) -> Metadata:
     """Raises ModelUnavailable for a label file or card that cannot be read."""
-    inside = _zipped(path)
-    card = _card(path, inside[_CARD]) if _CARD in inside else None
+    try:
+        facts = described(path)
+    except OSError as error:
+        raise ModelUnavailable(f"the model {path} cannot be read: {error.strerror}") from error
+    inside = _zipped(path, facts)
+    found = _named(path, inside, facts)
+    if _CARD in inside:
+        found = replace(found, card=_card(path, inside[_CARD]))
     if labels is not None:
-        return Metadata(_labels_from(labels), card)
-    for name in _LABEL_FILES:
-        if name in inside:
-            return Metadata(_parsed(inside[name], f"{name} in {path.name}"), card)
-    return Metadata(None, card)
+        return _with_side(found, labels)
+    if found.labels is None and (loose := beside(path)) is not None:
+        return _with_side(found, loose)
+    return found
 
 
-def _zipped(path: Path) -> dict[str, bytes]:
-    """The files trapd knows of in the zip at the end of a model; none if there is no zip."""
+def _named(path: Path, inside: Mapping[str, bytes], facts: Described) -> Metadata:
+    """What the model file itself says."""
+    found = Metadata(mean=facts.mean, std=facts.std)
+    for name in (*_NAMES_FILES, *facts.label_files):
+        if name in inside and (document := _literal(inside[name])) is not None:
+            found = _of_ultralytics(found, document)
+            break
+    for name in (*_LABEL_FILES, *facts.label_files):
+        if name in inside and _literal(inside[name]) is None:
+            names, classes = _parsed(inside[name], f"{name} in {path.name}")
+            return replace(found, labels=names, classes=classes)
+    return found
+
+
+def _of_ultralytics(found: Metadata, document: Mapping[str, Any]) -> Metadata:
+    """What the dictionary says that YOLO's exporters write."""
+    task = document.get("task")
+    theirs = isinstance(task, str) or "stride" in document
+    return replace(
+        found,
+        labels=_names_of(document),
+        task=task if isinstance(task, str) else "",
+        pixels=UNIT if theirs and not found.mean else None,
+    )
+
+
+def _zipped(path: Path, facts: Described) -> dict[str, bytes]:
+    """The files trapd knows of in the zip at the end of a model, by their last names; none without a zip."""
+    known = {_CARD, *_LABEL_FILES, *_NAMES_FILES, *facts.label_files}
     try:
         with zipfile.ZipFile(path) as archive:
             found = {}
-            for entry in archive.infolist():
-                if entry.filename in (_CARD, *_LABEL_FILES) and entry.file_size <= _MOST_BYTES:
+            for entry in archive.infolist()[:_MOST_ENTRIES]:
+                name = PurePosixPath(entry.filename).name
+                if (entry.filename in known or name in known) and entry.file_size <= _MOST_BYTES:
                     with archive.open(entry) as file:
-                        found[entry.filename] = file.read(_MOST_BYTES)
+                        found[entry.filename if entry.filename in known else name] = file.read(_MOST_BYTES)
             return found
     except zipfile.BadZipFile:
         return {}
@@ -81,33 +112,70 @@ def _zipped(path: Path) -> dict[str, bytes]:
         raise ModelUnavailable(f"the metadata in {path.name} cannot be read: {error}") from error
 
 
+def _literal(data: bytes) -> dict[str, Any] | None:
+    """A dictionary in JSON or as Python writes one; None for anything else."""
+    try:
+        text = data.decode("utf-8-sig")
+        document = json.loads(text) if text.lstrip().startswith('{"') else ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _names_of(document: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Ultralytics' `names`: a list, or a dictionary by class number."""
+    names = document.get("names")
+    if isinstance(names, dict) and names:
+        try:
+            numbered = {int(number): str(name) for number, name in names.items()}
+        except (ValueError, TypeError):
+            return None
+        if sorted(numbered) != list(range(len(numbered))):
+            return None
+        return tuple(numbered[number] for number in range(len(numbered)))
+    if isinstance(names, list | tuple) and names:
+        return tuple(map(str, names))
+    return None
+
+
 def _card(path: Path, data: bytes) -> Card:
     try:
-        return _card_of(json.loads(data))
+        return card_of(json.loads(data))
     except (ValueError, RecursionError) as error:
         raise ModelUnavailable(
             f"{_CARD} in {path.name} cannot be used: {error}", "a newer trapd may know this model"
         ) from error
 
 
-def _card_of(document: Any) -> Card:
-    match document:
-        case {
-            "format": 1,
-            "task": "camera-trap-filter",
-            "name": str(name),
-            "labels": [*labels],
-            "threshold": float(threshold),
-        }:
-            if "empty" not in labels or not all(isinstance(label, str) for label in labels):
-                raise ValueError("its labels are no list of names with `empty` among them")
-            if not 0.0 < threshold < 1.0:
-                raise ValueError(f"its threshold {threshold} is not between 0 and 1")
-            return Card(name, tuple(labels), threshold)
-    raise ValueError("it is of another format")
+def _with_side(found: Metadata, path: Path) -> Metadata:
+    """What the user's label file or card says goes before what the model says."""
+    data = _read(path)
+    if not data.lstrip().startswith(b"{"):
+        names, classes = _parsed(data, f"the label file {path}")
+        return replace(found, labels=names, classes=classes)
+    try:
+        side = side_of(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise ModelUnavailable(
+            f"the label file {path} cannot be used: {error}", "docs/models.md says what it may hold"
+        ) from error
+    return replace(found, **dict(_said(side)))
 
 
-def _labels_from(path: Path) -> tuple[str, ...]:
+def _said(side: Side) -> Iterator[tuple[str, Any]]:
+    if side.labels:
+        yield "labels", side.labels
+    if side.classes:
+        yield "classes", side.classes
+    if side.pixels is not None or side.mean:
+        yield from (("pixels", side.pixels), ("mean", side.mean), ("std", side.std))
+    if side.fit is not None:
+        yield "fit", side.fit
+    if side.threshold is not None:
+        yield "threshold", side.threshold
+
+
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -117,12 +185,12 @@ def _labels_from(path: Path) -> tuple[str, ...]:
         ) from error
     if len(data) > _MOST_BYTES:
         raise ModelUnavailable(f"the label file {path} is larger than {_MOST_BYTES} bytes")
-    return _parsed(data, f"the label file {path}")
+    return data
 
 
-def _parsed(data: bytes, where: str) -> tuple[str, ...]:
+def _parsed(data: bytes, where: str) -> tuple[tuple[str, ...], dict[str, str]]:
     try:
-        return parse_labels(data.decode("utf-8-sig"))
+        return parse_label_file(data.decode("utf-8-sig"))
     except ValueError as error:
         raise ModelUnavailable(
             f"{where} cannot be used: {error}", "a label file has one label a line, in UTF-8"

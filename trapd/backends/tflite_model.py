@@ -8,18 +8,23 @@ within the range that its layout promises.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from trapd.backends.pictures import Pixels
+from trapd.backends.tflite_facts import ModelFacts
+from trapd.backends.tflite_fit import Placed
 from trapd.backends.tflite_input import PictureInput
-from trapd.backends.tflite_interpreter import Array, Interpreter
+from trapd.backends.tflite_interpreter import Array, Interpreter, real
+from trapd.backends.tflite_labels import Labels
 from trapd.backends.tflite_layouts import Layout, recognise, require_picture_input
-from trapd.backends.tflite_metadata import ModelFacts, read_metadata
+from trapd.backends.tflite_metadata import Metadata, read_metadata
+from trapd.backends.tflite_pixels import UNIT, Normalisation, normalisation
 from trapd.errors import ModelUnavailable
 from trapd.records import FrameScore, Small
 
@@ -48,28 +53,77 @@ class Model:
         self.title = metadata.card.name if metadata.card else ""
         self._interpreter = Interpreter(path, threads=threads, runtime=runtime)
         self.runtime = self._interpreter.runtime
-        size = require_picture_input(self._interpreter.inputs)
+        self._size = require_picture_input(self._interpreter.inputs)
+        self._quantised = any(tensor.scale for tensor in self._interpreter.outputs)
         self.input = str(self._interpreter.inputs[0])
-        self._pictures = PictureInput(size, self._interpreter.inputs[0].dtype)
+        norm = self._normalisation(metadata, UNIT)
+        self._pictures = PictureInput(self._size, self._interpreter.inputs[0], norm)
         samples = self._sample()
-        facts = ModelFacts(self._interpreter.inputs, self._interpreter.outputs, metadata, samples)
-        self.layout: Layout = recognise(facts)
-        self._pictures.signed_float = self.layout.signed_float
+        self.layout: Layout = self._recognise(metadata, samples, path.name)
+        norm = self._normalisation(metadata, self.layout.pixels)
+        self.pixels = norm.name
+        self.fit = metadata.fit or self.layout.fit
+        self.threshold = metadata.threshold or self.layout.threshold
+        self._pictures.use(norm, self.fit)
+        self.means = self._means(metadata)
         scores = tuple(self._decode(outputs).score for outputs in samples)
         spreads = tuple(float(np.std(output, dtype=np.float64)) for outputs in samples for output in outputs)
         self.tested = SelfTest(scores, spreads)
 
     def judge(self, picture: Small | bytes) -> FrameScore:
         """One frame's score. Raises BadPicture; ModelUnavailable for what is no score."""
-        write = self._pictures.read(picture)
+        write, placed, whole = self._pictures.read(picture)
         write(self._interpreter.input())
-        return self._decode(self._interpreter.run())
+        judged = self._decode(self._interpreter.run())
+        return judged if whole else self._of_picture(judged, placed)
+
+    def _normalisation(self, metadata: Metadata, usual: str) -> Normalisation:
+        tensor = self._interpreter.inputs[0]
+        if metadata.card is not None and tensor.dtype != "float32":
+            return Normalisation("bytes as they are", (0.0,), (1.0,))  # as the format of the card has it
+        return normalisation(
+            tensor, pixels=metadata.pixels, mean=metadata.mean, std=metadata.std, usual=usual
+        )
+
+    def _means(self, metadata: Metadata) -> dict[str, int]:
+        """How many labels stand for what."""
+        if self.layout.labels is None:
+            return {}
+        return dict(Counter(Labels.of(self.layout.labels, metadata.classes).meanings))
+
+    def _recognise(self, metadata: Metadata, samples: Sequence[Sequence[Array]], file: str) -> Layout:
+        shapes = [tuple(output.shape for output in outputs) for outputs in samples]
+        if any(other != shapes[0] for other in shapes):
+            raise ModelUnavailable(
+                "the model's outputs change their shape from picture to picture",
+                "export it with fixed shapes",
+            )
+        # The file may leave lengths open; what came out has them all.
+        outputs = tuple(
+            replace(tensor, shape=shape)
+            for tensor, shape in zip(self._interpreter.outputs, shapes[0], strict=True)
+        )
+        return recognise(ModelFacts(self._interpreter.inputs, outputs, metadata, samples, self._size, file))
 
     def _decode(self, outputs: Sequence[Array]) -> FrameScore:
         try:
+            if self._quantised and not self.layout.raw:
+                outputs = [
+                    real(output, tensor)
+                    for output, tensor in zip(outputs, self._interpreter.outputs, strict=True)
+                ]
             return self.layout.decode(outputs)
         except (ValueError, IndexError, OverflowError) as error:
             raise ModelUnavailable(f"the model gave no sound score: {error}", _INSTALL_ANOTHER) from error
+
+    def _of_picture(self, judged: FrameScore, placed: Placed) -> FrameScore:
+        """Boxes relative to the input made relative to the picture that lies in it."""
+        boxes = (
+            replace(found, bbox=box)
+            for found in judged.detections
+            if (box := placed.box_of_picture(found.bbox, self._size)) is not None
+        )
+        return replace(judged, detections=tuple(boxes))
 
     def time_ms(self) -> float:
         """How long one run takes, with reading its outputs."""

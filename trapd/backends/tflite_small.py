@@ -3,10 +3,11 @@
 Called by the classifier's thread for every frame; each plan belongs to one classifier and reuses its scratch
 arrays. Full-range BT.601 colour (JFIF), centre-sited chroma.
 
-Two plans do the same thing. `HalvingPlan` serves a frame exactly twice as wide as the input, the ordinary
+Three plans do the same thing. `HalvingPlan` serves a frame exactly twice as wide as the input, the ordinary
 case (640 wide for an input of 320): pairs of pixels are averaged across, rows are weighed by a triangle, all
-in 16-bit integers over contiguous rows. `ResamplingPlan` serves every other size through Pillow's antialiased
-resize, at about four times the cost. The tests hold both to the photograph decoded by Pillow.
+in 16-bit integers over contiguous rows. `SamplingPlan` (tflite_sampling) serves nearly every other size the
+same way. `ResamplingPlan` serves the rest, frames many times as large as the input, through Pillow's
+antialiased resize, slowly. The tests hold them to the photograph decoded by Pillow.
 
 All of it may cost a twentieth of the network's own run, so every call into numpy, and every array that is not
 in the cache, counts.
@@ -14,7 +15,6 @@ in the cache, counts.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -22,6 +22,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from trapd.backends.pictures import Pixels
+from trapd.backends.tflite_sampling import SamplingPlan
+from trapd.backends.tflite_taps import taps_of, whole_rows
 from trapd.errors import BadPicture
 from trapd.records import Small
 
@@ -32,7 +34,6 @@ _LUMA_BITS: Final = 1 + _WEIGHT_BITS
 _TINT_BITS: Final = 6  # 255 times 113 fits
 _MOST_SHRINK: Final = 4.0  # rows of the frame per row of the input; beyond it the taps grow too many
 
-_Int16 = npt.NDArray[np.int16]
 Geometry = tuple[str, int, int, int]
 """Layout, width, height, stride."""
 
@@ -87,6 +88,8 @@ def plan_for(frame: Geometry, size: tuple[int, int], *, signed: bool) -> Plan:
     _, width, height, _ = frame
     if width == 2 * size[0] and height <= _MOST_SHRINK * size[1]:
         return HalvingPlan(frame, size, signed=signed)
+    if width <= 2 * _MOST_SHRINK * size[0] and height <= _MOST_SHRINK * size[1]:
+        return SamplingPlan(frame, size, signed=signed)
     return ResamplingPlan(frame, size, signed=signed)
 
 
@@ -98,7 +101,7 @@ class HalvingPlan:
         columns, rows = size
         half = self._height // 2
         self._lowest, self._highest = (-128, 127) if signed else (0, 255)
-        self._taps = _row_weights(self._height, rows)
+        self._taps = taps_of(self._height, rows, _WEIGHT_BITS) or whole_rows(rows, _WEIGHT_BITS)
         self._chroma_rows = ((np.arange(rows) + 0.5) * half / rows).astype(np.intp)
         self._constants = _TINT_CONSTANTS - ((128 << _TINT_BITS) if signed else 0)
         # Few arrays, used again and again: what limits the speed is memory, not sums.
@@ -160,28 +163,6 @@ def _split(plane: Pixels, left: npt.NDArray[np.uint16], right: npt.NDArray[np.ui
     pairs = plane.view(_PAIR)
     np.bitwise_and(pairs, 0xFF, out=left)
     np.right_shift(pairs, 8, out=right)
-
-
-def _row_weights(source: int, target: int) -> list[tuple[npt.NDArray[np.intp], _Int16]]:
-    """Per tap: which row of the source, and its weight in 1/64, for every row of the target.
-
-    A triangle as wide as the shrinkage, as Pillow's bilinear resize has it; below 1.25 two taps are enough.
-    """
-    scale = source / target
-    reach = scale if scale > 1.25 else 1.0
-    centres = (np.arange(target) + 0.5) * scale - 0.5
-    taps = math.ceil(2 * reach)
-    first = np.floor(centres - reach).astype(np.intp) + 1
-    rows = first[:, None] + np.arange(taps)
-    exact = np.maximum(0.0, 1.0 - np.abs(rows - centres[:, None]) / reach)
-    exact *= (rows >= 0) & (rows < source)
-    exact *= (1 << _WEIGHT_BITS) / exact.sum(axis=1, keepdims=True)
-    weights = np.rint(exact).astype(np.int16)
-    # Rounding must not change the sum: the heaviest tap takes the difference.
-    heaviest = weights.argmax(axis=1)
-    weights[np.arange(target), heaviest] += (1 << _WEIGHT_BITS) - weights.sum(axis=1, dtype=np.int16)
-    rows = np.clip(rows, 0, source - 1)
-    return [(rows[:, tap], weights[:, tap : tap + 1]) for tap in range(taps)]
 
 
 class ResamplingPlan:

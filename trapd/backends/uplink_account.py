@@ -39,6 +39,11 @@ class Account:
         if self.protocol == "3.1.1":
             log.warning("MQTT 3.1.1 hides what a broker refuses: only with delivery: receipt is nothing lost")
 
+    @property
+    def where(self) -> str:
+        """The broker's address, for people."""
+        return f"{self.host}:{self.port}"
+
     def read_password(self) -> str | None:
         """The password as it is now. Raises LinkUnavailable where it cannot be read."""
         try:

@@ -9,7 +9,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Generic, TypeVar
 
 from trapd.errors import LinkUnavailable
@@ -89,7 +89,12 @@ class NoLink:
     def flush(self) -> None:
         """Nothing was handed over."""
 
-    def subscribe(self, filters: tuple[str, ...]) -> None:  # noqa: ARG002 - it asks nobody
+    def subscribe(
+        self,
+        filters: tuple[str, ...],  # noqa: ARG002 - it asks nobody
+        *,
+        live: Collection[str] = (),  # noqa: ARG002 - as above
+    ) -> None:
         """Raises LinkUnavailable."""
         raise LinkUnavailable("the link is not connected")
 

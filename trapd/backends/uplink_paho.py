@@ -16,6 +16,7 @@ import logging
 import socket
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,9 +70,8 @@ class PahoUplink(Account):
         """Begin a connection; its first event tells how it went."""
         self._attempts = [attempt for attempt in self._attempts if attempt.is_alive()]
         if len(self._attempts) >= _MOST_THREADS:
-            return NoLink(
-                f"{len(self._attempts)} earlier attempts to connect are still stuck (is DNS answering?)"
-            )
+            stuck = len(self._attempts)
+            return NoLink(f"{stuck} earlier attempts to connect are still stuck (is DNS answering?)")
         attempt = Attempt(
             lambda: _make(self, will),
             lambda made: _hang_up(made, orderly=False),
@@ -135,9 +135,9 @@ class PahoLink:
     def flush(self) -> None:
         """Write what was handed over, as far as the socket takes it now; the rest follows with `next`."""
         line = self._line
+        self._unwritten_bytes = 0
         if line is None or self._lost or not line.client.want_write():
             return
-        self._unwritten_bytes = 0
         try:
             uplink_socket.cork(line.socket, on=True)
             line.client.loop_write()  # what it says of a broken link, the next read says too
@@ -145,13 +145,19 @@ class PahoLink:
         except Exception as error:
             self._failed_within(error)
 
-    def subscribe(self, filters: tuple[str, ...]) -> None:
-        """Ask for these topics; the answer comes as Subscribed. Raises LinkUnavailable, BadInput."""
+    def subscribe(self, filters: tuple[str, ...], *, live: Collection[str] = ()) -> None:
+        """Ask for these topics; the answer comes as Subscribed. Raises LinkUnavailable, BadInput.
+
+        MQTT 3.1.1 has all of them as those in `live`.
+        """
         client, _ = self._usable()
         five = self._account.protocol == "5"
-        options: Any = SubscribeOptions(qos=1, retainAsPublished=True) if five else 1
+        wanted: list[Any] = [
+            (name, SubscribeOptions(qos=1, retainAsPublished=name not in live) if five else 1)
+            for name in filters
+        ]
         try:
-            code, mid = client.subscribe([(name, options) for name in filters])
+            code, mid = client.subscribe(wanted)
         except ValueError as error:
             raise BadInput(f"cannot subscribe to {filters}: {error}") from error
         _check(code)
@@ -224,9 +230,7 @@ class PahoLink:
         elif client.socket() is None or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._lose(Lost(self._why_it_ended()))
         elif self._receive_maximum is None and now_s > self._answer_by_s:
-            self._lose(
-                Lost(f"{self._account.host}:{self._account.port} took the connection but does not answer")
-            )
+            self._lose(Lost(f"{self._account.where} took the connection but does not answer"))
         elif now_s - self._heard_s > _SILENT_KEEPALIVES * self._account.keepalive_s:
             self._lose(_SILENT)
 
@@ -311,16 +315,10 @@ class PahoLink:
 def _make(account: Account, will: tuple[str, bytes] | None) -> _Made:
     """Name, TCP and TLS; CONNECT is left for the link to write. Raises what they raise."""
     client = _new_client(account, will)
+    of_five: dict[str, Any] = {}
     if account.protocol == "5":
-        client.connect(
-            account.host,
-            account.port,
-            account.keepalive_s,
-            clean_start=account.visitor,
-            properties=_connect_properties(account),
-        )
-    else:
-        client.connect(account.host, account.port, account.keepalive_s)
+        of_five = {"clean_start": account.visitor, "properties": _connect_properties(account)}
+    client.connect(account.host, account.port, account.keepalive_s, **of_five)
     line = client.socket()
     if line is None:
         raise ConnectionResetError

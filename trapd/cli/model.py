@@ -159,16 +159,20 @@ def _tell(shown: Probe, path: Path, as_json: bool) -> None:
         return
     labels = "none: set filter.labels" if shown.labels is None else ", ".join(shown.labels[:8])
     more = "" if shown.labels is None or len(shown.labels) <= 8 else f" and {len(shown.labels) - 8} more"
+    means = ", ".join(f"{count} {name}" for name, count in shown.means.items())
     lines = (
         ("layout", shown.layout),
-        ("input", shown.input),
+        ("input", f"{shown.input}, pixels {shown.pixels}, {shown.fit}"),
         ("labels", labels + more),
+        ("meaning", means or "not known"),
         ("tells", ", ".join(shown.tells) or "empty or not, no classes"),
         ("threshold", shown.threshold),
         ("time", f"{shown.ms} ms a frame on one thread"),
     )
     for name, text in lines:
         click.echo(f"{name:10} {text}")
+    if shown.note:
+        click.echo(f"{'note':10} {shown.note}")
     click.echo("the self-test passed in three processes")
 
 

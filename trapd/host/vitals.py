@@ -24,6 +24,16 @@ def resident_bytes() -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def cma_free_bytes(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """What is left of the memory that the camera's buffers come from; None where the kernel keeps none."""
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+        kib = next(int(line.split()[1]) for line in lines if line.startswith("CmaFree:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+    return kib * 1024
+
+
 def uptime_s() -> float | None:
     """Seconds since the machine started; None off Linux."""
     try:

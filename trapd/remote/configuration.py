@@ -46,10 +46,13 @@ _BUSY = Fault("", "another version is on trial", "this one is considered when th
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a proposal is judged by. `cannot`: what this hardware cannot do; `used_bytes`: what is stored."""
+    """What a proposal is judged by. `cannot`: what this hardware cannot do; `used_bytes`: what is stored;
+    `free_bytes`: what is free on its disk.
+    """
 
     cannot: Callable[[Settings], tuple[Fault, ...]]
     used_bytes: Callable[[], int]
+    free_bytes: Callable[[], int]
 
 
 class RemoteConfiguration:
@@ -68,6 +71,7 @@ class RemoteConfiguration:
         self._seen: frozenset[str] = frozenset()
         self._began_ns = clock.boot_ns()
         self._ran_before_s = start.trial.ran_s if start.trial is not None else 0.0
+        self._told: frozenset[str] = frozenset()  # documents that lie at the broker, and are out of date
         self._again_s = 0.0 if start.unsettled else _AGAIN_S
 
     @property
@@ -102,20 +106,30 @@ class RemoteConfiguration:
             locked=locked(self._start.loaded.settings),
         )
 
-    def consider(self, document: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered | None:
-        """A whole document; None for the one of the latest attempt: it comes again with each connection."""
+    def consider(
+        self, document: Mapping[str, Any], *, kid: str | None, ready: bool, retained: bool = False
+    ) -> Considered | None:
+        """A whole document; None for the one of the latest attempt: it comes again with each connection.
+
+        So does one of an earlier attempt, where a patch or a way back was the latest. It is no attempt then:
+        what is refused of it is told once, and what is reported stays.
+        """
         try:
-            if proposal.hash_of(document) in self._known_hashes():
+            hash_ = proposal.hash_of(document)
+            if hash_ in self._unchanged():
                 return None
+            is_again = retained and hash_ in self._ledger.known
             if self._is_busy:
                 return Considered(CONFLICT, *proposal.named(document), (_BUSY,))
             try:
                 desired = proposal.read(document, kid)
             except Refused as error:
-                return self._rejected(proposal.refused(document, error))
+                considered = self._rejected(proposal.refused(document, error), is_again=is_again)
+                return self._said_once(hash_, considered) if is_again else considered
         except BadDocument as error:
             return Considered(INVALID, faults=(Fault("", error.message),))
-        return self._propose(desired, ready=ready, phase="committed")
+        considered = self._propose(desired, ready=ready, phase="committed", is_again=is_again)
+        return self._said_once(hash_, considered) if is_again else considered
 
     def patch(self, txn: str, args: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered:
         """A merge patch on what is in force; then as a whole document."""
@@ -197,7 +211,7 @@ class RemoteConfiguration:
         """Whether a trial is not over: on, about to begin or to end with a restart, or not settled."""
         return self._trial is not None or self._restarting or self._unsettled
 
-    def _known_hashes(self) -> frozenset[str]:
+    def _unchanged(self) -> frozenset[str]:
         """Of the latest attempt; after a way back, of what was left as well as of what is in force again."""
         last = self._ledger.last
         if last is None:
@@ -205,7 +219,7 @@ class RemoteConfiguration:
         went_back = last.phase == "rolled_back" and last.code == OK
         return frozenset({last.hash, self._overlay.hash} if went_back else {last.hash})
 
-    def _propose(self, desired: Desired, *, ready: bool, phase: str) -> Considered:
+    def _propose(self, desired: Desired, *, ready: bool, phase: str, is_again: bool = False) -> Considered:
         overlay = desired.overlay
         try:
             if phase == "committed":
@@ -213,8 +227,10 @@ class RemoteConfiguration:
             else:
                 proposal.fitting(overlay.doc, self._present(locked_too=False), may_rotate=False)
         except Refused as error:
+            faults = few(error.faults)
             return self._rejected(
-                Attempt(overlay.version, desired.txn, error.code, "rejected", overlay.hash, few(error.faults))
+                Attempt(overlay.version, desired.txn, error.code, "rejected", overlay.hash, faults),
+                is_again=is_again,
             )
         if not ready:
             return Considered(0, overlay.version, desired.txn)
@@ -271,7 +287,16 @@ class RemoteConfiguration:
             return None
         return Considered(last.code, last.version, last.txn, last.errors, changed=True)
 
-    def _rejected(self, attempt: Attempt) -> Considered:
+    def _said_once(self, hash_: str, considered: Considered) -> Considered | None:
+        if considered.changed or considered.code == 0:
+            return considered
+        is_told = hash_ in self._told
+        self._told = (self._told & frozenset(self._ledger.known)) | {hash_}
+        return None if is_told else considered
+
+    def _rejected(self, attempt: Attempt, *, is_again: bool = False) -> Considered:
+        if is_again:
+            return Considered(attempt.code, attempt.version, attempt.txn, attempt.errors)
         ledger = self._ledger.noted(attempt)
         self._files.note(ledger)
         self._ledger = ledger
@@ -295,6 +320,7 @@ class RemoteConfiguration:
             effective=lambda doc: load(path, doc, locked_too=locked_too).settings,
             cannot=self._around.cannot,
             used_bytes=self._around.used_bytes(),
+            free_bytes=self._around.free_bytes(),
         )
 
     def _as_it_would_start(self) -> Settings:

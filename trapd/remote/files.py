@@ -75,11 +75,14 @@ class ConfigFiles:
             found = self._read(LEDGER, stored.ledger)
             if found is not None:
                 return found
-        known = [0]
-        for name in (COMMITTED, PREVIOUS):
+        overlays = [Overlay()]
+        for name in (PREVIOUS, COMMITTED):
             with suppress(Damaged):
-                known.append((self._read(name, stored.overlay) or Overlay()).version)
-        return Ledger(stored_version=max(known))
+                overlays.append(self._read(name, stored.overlay) or Overlay())
+        return Ledger(
+            stored_version=max(overlay.version for overlay in overlays),
+            known=tuple(overlay.hash for overlay in overlays if overlay.hash),
+        )
 
     # --- steps -------------------------------------------------------------------------------------------
 

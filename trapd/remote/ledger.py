@@ -10,6 +10,7 @@ from trapd.errors import Fault
 VERSION_STEP = 1_000_000
 """The most by which one document moves the stored version: a forged one does not close remote control."""
 _QUARANTINED = 64
+_KNOWN = 16
 _MOST_FAULTS = 50
 
 
@@ -70,28 +71,30 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What is remembered of attempts: the highest version that reached trial, the latest attempt, and the
-    versions that failed.
+    """What is remembered of attempts: the highest version that reached trial, the latest attempt, the
+    versions that failed, and by their hashes the documents that were considered last.
     """
 
     stored_version: int = 0
     last: Attempt | None = None
     quarantined: tuple[int, ...] = ()
+    known: tuple[str, ...] = ()
 
     def noted(self, attempt: Attempt) -> Ledger:
         """The same with another latest attempt."""
-        return replace(self, last=attempt)
+        others = tuple(hash_ for hash_ in self.known if hash_ != attempt.hash)
+        return replace(self, last=attempt, known=(*others, attempt.hash)[-_KNOWN:])
 
     def began(self, attempt: Attempt) -> Ledger:
         """A document has reached trial: only this moves the stored version."""
         version = max(self.stored_version, min(attempt.version, self.stored_version + VERSION_STEP))
         others = tuple(version for version in self.quarantined if version != attempt.version)
-        return replace(self, stored_version=version, last=attempt, quarantined=others)
+        return replace(self.noted(attempt), stored_version=version, quarantined=others)
 
     def failed(self, attempt: Attempt) -> Ledger:
         """A trial has failed: its version is not tried again."""
         others = tuple(version for version in self.quarantined if version != attempt.version)
-        return replace(self, last=attempt, quarantined=(*others, attempt.version)[-_QUARANTINED:])
+        return replace(self.noted(attempt), quarantined=(*others, attempt.version)[-_QUARANTINED:])
 
 
 def few(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:

@@ -56,7 +56,8 @@ class Present:
     """What a proposal is judged against. `settings`: those in effect, with the local file as it is now.
 
     `effective`: the settings with a document over that file, every word of it; raises ConfigurationError.
-    `cannot`: what this hardware cannot do of them. `used_bytes`: what the store takes.
+    `cannot`: what this hardware cannot do of them. `used_bytes`: what the store takes; `free_bytes`: what is
+    free on its disk.
     """
 
     settings: Settings
@@ -65,6 +66,7 @@ class Present:
     effective: Callable[[Mapping[str, Any]], Settings]
     cannot: Callable[[Settings], tuple[Fault, ...]]
     used_bytes: int
+    free_bytes: int
 
 
 def hash_of(document: Mapping[str, Any]) -> str:
@@ -158,6 +160,12 @@ def fitting(doc: Mapping[str, Any], present: Present, *, may_rotate: bool) -> Se
             "storage.max_bytes", f"{present.used_bytes} bytes are used already", "delete or fetch first"
         )
         raise Refused(NO_ROOM, "there is more in the store than that", faults=(fault,))
+    # Nor may a larger floor make the unit evict what was not fetched, until nothing is left.
+    if wanted.storage.min_free_bytes > max(present.free_bytes, present.settings.storage.min_free_bytes):
+        fault = Fault(
+            "storage.min_free_bytes", f"{present.free_bytes} bytes are free", "delete or fetch first"
+        )
+        raise Refused(NO_ROOM, "there is less free on the disk than that", faults=(fault,))
     return wanted
 
 

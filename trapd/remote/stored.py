@@ -48,11 +48,12 @@ def trial(found: object) -> Trial:
 
 def ledger(found: object) -> Ledger:
     """What was attempted."""
-    fields = _fields(found, {"stored_version", "last", "quarantined"})
+    fields = _fields(found, {"stored_version", "last", "quarantined", "known"})
     return Ledger(
         _count(fields["stored_version"]),
         None if fields["last"] is None else _attempt(fields["last"]),
         tuple(_count(version) for version in _a(list, fields["quarantined"])),
+        tuple(_a(str, hash_) for hash_ in _a(list, fields["known"])),
     )
 
 

@@ -6,7 +6,7 @@ configuration, and a unit that is up can be told what to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from trapd.errors import CameraUnavailable, SensorUnavailable
 from trapd.records import Frame, Trigger
@@ -48,6 +48,10 @@ class AbsentCamera:
     def probe(self) -> None:
         """Raises CameraUnavailable, always."""
         raise CameraUnavailable(self._why, self._hint)
+
+    def facts(self) -> Mapping[str, float]:
+        """None."""
+        return {}
 
     def close(self) -> None:
         """Nothing is held."""

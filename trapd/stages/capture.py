@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,7 +18,9 @@ from trapd.records import Event, Refusal, Small, Trigger
 from trapd.rules import NS_PER_S, TriggerGate
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
+from trapd.stages.camera_watch import CameraWatch
 from trapd.stages.orders import REMOTE, Orders, Taken
+from trapd.stages.rare_reboot import RareReboot
 from trapd.stages.refusals import Refusals
 from trapd.stages.waiting import WaitingFrames
 from trapd.store import BurstFiles, ExifContext, Session, Store
@@ -29,7 +31,6 @@ _TURN_S = 0.2
 _SENSOR_LOOK_S = 10.0
 _DISK_RETRY_S = 5.0
 _FIRST_GUESS_BYTES = 300_000  # of one photograph, until the first one tells
-_CAMERA_RETRY_S = (5.0, 10.0, 20.0, 40.0, 60.0)
 _NO_ROOM = "no room for a burst: triggers are refused"
 _MAKE_ROOM = "let the queue drain, raise storage.max_bytes, or free space on the card"
 
@@ -67,11 +68,14 @@ class Capture(Stage):
         environment: Callable[[], dict[str, float]],
         refusals: Refusals | None = None,
         orders: Orders | None = None,
+        reboot: RareReboot | None = None,
     ) -> None:
         super().__init__()
         self._plan = plan
         self._sensor = sensor
         self._camera = camera
+        self._watch = CameraWatch(camera, clock=clock, alerts=alerts, probe_s=plan.probe_s, reboot=reboot)
+        self._first_frame_ms: float | None = None
         self._store = store
         self._exif = exif
         self._clock = clock
@@ -84,14 +88,9 @@ class Capture(Stage):
         # What an earlier run of the stages could not write down comes along.
         self._refusals = refusals or Refusals(clock)
         self._orders = orders or Orders()
-        self._camera_seen = False
         self._level_due_ns = 0
         self._sensor_started = False
         self._sensor_due_ns = 0
-        self._camera_open = False
-        self._camera_failures = 0
-        self._camera_retry_ns = 0
-        self._probe_ns = 0
         self._photograph_bytes = _FIRST_GUESS_BYTES
         self._no_photographs = 0  # frames the camera gave that were none
         self._passed_over = 0  # of those and of the camera's own, so many are in the store's counter
@@ -99,7 +98,12 @@ class Capture(Stage):
     @property
     def camera_seen(self) -> bool:
         """Whether the camera has given a frame to this process. From any thread."""
-        return self._camera_seen
+        return self._watch.seen
+
+    def facts(self) -> Mapping[str, float]:
+        """What the heartbeat says of the camera. From any thread."""
+        first_ms = self._first_frame_ms
+        return {**self._camera.facts(), **({} if first_ms is None else {"first_frame_ms": first_ms})}
 
     def offer(self, trigger: Trigger) -> None:
         """Take a trigger from a sensor's own thread; neither blocks nor raises."""
@@ -120,11 +124,11 @@ class Capture(Stage):
                 self._refusals.store(session)
             finally:
                 self._sensor.close()
-                self._camera.close()
+                self._watch.close()
 
     def _turn(self, session: Session) -> None:
         self._keep_sensor_ready()
-        self._keep_camera_ready()
+        self._watch.look(session)
         trigger = self._next_trigger()
         if trigger is not None:
             self._answer(session, trigger)
@@ -162,7 +166,7 @@ class Capture(Stage):
         What would be refused is asked again at a later turn and not counted: a level is not a new trigger.
         """
         now_ns = self._clock.boot_ns()
-        ready = self._sensor_started and self._camera_open and self._orders.armed
+        ready = self._sensor_started and self._watch.ready and self._orders.armed
         if not (self._plan.while_active and ready):
             return None
         if now_ns < self._level_due_ns or self._gate.refusal(now_ns) is not None:
@@ -182,7 +186,7 @@ class Capture(Stage):
         try:
             event, smalls = self._take(session, trigger)
         except CameraUnavailable as error:
-            self._camera_failed(error)
+            self._watch.failed(error)
             self._refuse(trigger, Refusal.CAMERA)
         except StoreError as error:
             log.error("no burst: %s", error)
@@ -202,7 +206,7 @@ class Capture(Stage):
         refusal = None
         if trigger.source != REMOTE:
             refusal = self._gate.refusal(now_ns) if self._orders.armed else Refusal.DISARMED
-        if refusal is None and not self._camera_open:
+        if refusal is None and not self._watch.ready:
             refusal = Refusal.CAMERA
         if refusal is None and not self._room():
             refusal = Refusal.DISK
@@ -240,6 +244,8 @@ class Capture(Stage):
         try:
             for frame in self._camera.shoot(trigger, self._plan.frames, self._plan.interval_s):
                 self.beat()
+                if not smalls:
+                    self._first_frame_ms = round((frame.boot_ns - trigger.boot_ns) / 1e6, 1)
                 try:
                     files.add(frame)
                 except BadPicture as error:
@@ -252,29 +258,12 @@ class Capture(Stage):
         except CameraUnavailable as error:
             if not smalls:
                 raise
-            self._camera_failed(error)
+            self._watch.failed(error)
+        else:
+            self._watch.worked()
         if not smalls:
             raise CameraUnavailable("no frame of the burst was a photograph", "look at the camera's cable")
         return smalls
-
-    def _keep_camera_ready(self) -> None:
-        """Open the camera, look now and then whether it gives frames, open it again when it does not."""
-        now_ns = self._clock.boot_ns()
-        if now_ns < (self._probe_ns if self._camera_open else self._camera_retry_ns):
-            return
-        try:
-            if not self._camera_open:
-                self._camera.open()
-                self._camera_open = True
-            # A camera that opens and gives no frame has not recovered.
-            self._camera.probe()
-        except CameraUnavailable as error:
-            self._camera_failed(error)
-        else:
-            self._camera_seen = True
-            self._camera_failures = 0
-            self._probe_ns = now_ns + int(self._plan.probe_s * NS_PER_S)
-            self._alerts.clear("camera")
 
     def _count_passed_over(self, session: Session) -> None:
         """Pictures that were there and are in no burst; the log has named each."""
@@ -284,15 +273,6 @@ class Capture(Stage):
         with suppress(StoreFull):  # not counted yet: the next turn tries again
             session.counters.add("photographs_passed_over", now - self._passed_over)
             self._passed_over = now
-
-    def _camera_failed(self, error: CameraUnavailable) -> None:
-        self._camera.close()
-        self._camera_open = False
-        wait_s = _CAMERA_RETRY_S[min(self._camera_failures, len(_CAMERA_RETRY_S) - 1)]
-        self._camera_failures += 1
-        self._camera_retry_ns = self._clock.boot_ns() + int(wait_s * NS_PER_S)
-        log.warning("camera: %s; next try in %.0f s", error, wait_s)
-        self._alerts.raise_("camera", error.message, error.hint)
 
     def _room(self) -> bool:
         """Whether a burst may be written; raises the alert where not."""

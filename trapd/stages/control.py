@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from trapd.errors import BadDocument, StoreFull
 from trapd.ports import Clock, Received
-from trapd.records import Considered, Kind, Trigger
+from trapd.records import Considered, Kind, Moment, Trigger
 from trapd.rules import NS_PER_S
 from trapd.stages.base import Stage
 from trapd.stages.commands import COMMANDS, Asked, Means, Outcome
@@ -39,6 +39,7 @@ from trapd.wire.authority import (
     UNAUTHORISED,
     Authority,
     Refused,
+    refuse_early,
     refuse_expired,
 )
 from trapd.wire.topics import CONFIG_SCHEMA, GROUP_COMMANDS, Asks, Operator, Topics, answer, command
@@ -73,6 +74,16 @@ class _Burst:
     until_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A group's command, which waits so that the units do not all answer at once. `came`: when it arrived."""
+
+    due_ns: int
+    message: Received
+    asked: Operator
+    came: Moment
+
+
 class Control(Stage):
     """`authority`: who may. `means`: what commands work with. `desired`: the configuration's own leaf."""
 
@@ -104,7 +115,7 @@ class Control(Stage):
         self._draw = draw
         self._inbox: queue.Queue[Received] = queue.Queue(_MOST_WAITING)
         self._waiting_bytes = 0  # put by Deliver, taken by Control: only ever a guard
-        self._later: list[tuple[int, Received, Operator]] = []
+        self._later: list[_Later] = []
         self._bursts: dict[Trigger, _Burst] = {}
 
     def offer(self, message: Received) -> bool:
@@ -149,8 +160,7 @@ class Control(Stage):
         self._take_later(session)
         self._answer_bursts(session)
         self._desired.look(session)
-        if (more := self._trail.due()) is not None:
-            session.obeyed.tell((), more)
+        self._trail.look(session)
 
     def _take(self, session: Session, message: Received) -> None:
         asked = self._topics.parse(message.topic)
@@ -160,22 +170,23 @@ class Control(Stage):
         elif asked.asks is Asks.CONFIG:
             self._desired.take(session, message)
         elif asked.group is None:
-            self._command(session, message, asked)
+            self._command(session, message, asked, self._clock.now())
         elif len(self._later) < _MOST_LATER:
-            # A group's units do not all answer at once.
-            due_ns = self._clock.boot_ns() + int(self._draw.uniform(0, _GROUP_WITHIN_S) * NS_PER_S)
-            self._later.append((due_ns, message, asked))
+            now = self._clock.now()
+            due_ns = now.boot_ns + int(self._draw.uniform(0, _GROUP_WITHIN_S) * NS_PER_S)
+            self._later.append(_Later(due_ns, message, asked, now))
         else:
             session.counters.add("commands_dropped")
 
     def _take_later(self, session: Session) -> None:
         now_ns = self._clock.boot_ns()
-        due = [entry for entry in self._later if entry[0] <= now_ns]
-        self._later = [entry for entry in self._later if entry[0] > now_ns]
-        for _, message, asked in due:
-            self._command(session, message, asked)
+        due = [entry for entry in self._later if entry.due_ns <= now_ns]
+        self._later = [entry for entry in self._later if entry.due_ns > now_ns]
+        for entry in due:
+            self._command(session, entry.message, entry.asked, entry.came)
 
-    def _command(self, session: Session, message: Received, asked: Operator) -> None:
+    def _command(self, session: Session, message: Received, asked: Operator, came: Moment) -> None:
+        """`came`: when it arrived, which is what its expiry is judged by."""
         name = asked.command or ""
         shown = command(name) if asked.group is None else f"_group/{asked.group}/{command(name)}"
         if message.retained and not message.payload:
@@ -196,7 +207,7 @@ class Control(Stage):
                 return
             obey = self._allowed(name, asked)
             request = inbound.request(document, signed=caller.kid is not None)
-            self._refuse_late(session, request, name, caller.kid)
+            self._refuse_late(session, request, name, caller.kid, came)
         except inbound.TooLarge as error:
             self._refuse(session, caller, Refused(TOO_LARGE, str(error)))
         except BadDocument as error:
@@ -215,9 +226,11 @@ class Control(Stage):
             raise Refused(FORBIDDEN, f"a group cannot be told to {name}")
         return obey
 
-    def _refuse_late(self, session: Session, request: inbound.Request, name: str, kid: str | None) -> None:
-        now = self._clock.now()
+    def _refuse_late(
+        self, session: Session, request: inbound.Request, name: str, kid: str | None, now: Moment
+    ) -> None:
         refuse_expired(request.period, now)
+        refuse_early(request.period, now)
         issued_ms = request.period.issued_ms
         if issued_ms is not None and issued_ms <= session.obeyed.forgotten_ms():
             raise Refused(EXPIRED, "it is older than what the unit remembers", "issue it again")
@@ -270,7 +283,7 @@ class Control(Stage):
     def _end(
         self, session: Session, caller: _Caller, found: Answer, considered: Considered | None = None
     ) -> None:
-        payload = codec.answer(caller.txn, found.code, data=found.data, error=found.error)
+        payload = codec.answer(self._topics.unit, caller.txn, found.code, data=found.data, error=found.error)
         record = self._trail.record(
             caller.leaf,
             found.code,
@@ -291,7 +304,7 @@ class Control(Stage):
     def _refuse(self, session: Session, caller: _Caller, error: Refused) -> None:
         log.warning("%s refused with %d: %s", caller.leaf[:_SHOWN], error.code, error.message)
         session.counters.add("commands_refused")
-        payload = codec.answer(caller.txn, error.code, error=error.message)
+        payload = codec.answer(self._topics.unit, caller.txn, error.code, error=error.message)
         record = self._trail.record(
             caller.leaf, error.code, txn=caller.txn, kid=caller.kid, message=error.message
         )
@@ -303,7 +316,7 @@ class Control(Stage):
             if any(burst.caller.txn == caller.txn for burst in self._bursts.values()):
                 return  # its answer comes
             error = "the unit began with it and was interrupted"
-            payload = codec.answer(caller.txn, ROLLED_BACK, error=error)
+            payload = codec.answer(self._topics.unit, caller.txn, ROLLED_BACK, error=error)
         session.obeyed.tell(self._outgoing(session, payload, caller))
 
     def _answers_to(self, name: str, message: Received) -> tuple[str, ...]:

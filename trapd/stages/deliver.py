@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from trapd.errors import LinkUnavailable, StoreFull
 from trapd.ports import Acknowledged, Clock, Connected, Lost, Received, Subscribed, Uplink
@@ -22,11 +23,12 @@ from trapd.stages.connection import Connection, HeldBack
 from trapd.stages.declined import Declined
 from trapd.stages.deliver_plan import DeliverPlan
 from trapd.stages.inbound import Inbound
+from trapd.stages.packet_limit import PacketLimit
 from trapd.stages.payloads import Payloads
 from trapd.stages.sending import Sending
 from trapd.stages.spending import Spending
 from trapd.store import Session, Store
-from trapd.wire.topics import Topics
+from trapd.wire.topics import CONFIG_DESIRED, Topics
 from trapd.wire.window import Backoff, Window
 
 __all__ = ["Deliver", "DeliverPlan"]
@@ -97,6 +99,7 @@ class Deliver(Stage):
         self._last_reason = ""
         self._cloned = False
         self._chunk_bytes = plan.chunk_bytes
+        self._packet_limit = None if plan.limit_is_told else PacketLimit()
         self._replays = Allowance(_REPLAYS, _REPLAY_EVERY_S)
         self._replay_due = False
         self._held_back = HeldBack()
@@ -196,6 +199,8 @@ class Deliver(Stage):
             self._answers.tell_store(session, connection, all_of_it=True, at_once=True)
             if isinstance(event, Lost):
                 self._fit_chunks(connection, dead=False)
+                if self._packet_limit is not None and connection.up:
+                    self._packet_limit.link_ended(connection.window, self._clock.boot_ns())
                 self._lost(event)
                 return True
             self._happened(session, connection, event)
@@ -252,6 +257,8 @@ class Deliver(Stage):
 
     def _came_up(self, session: Session, connection: Connection, event: Connected) -> None:
         now_ns = self._clock.boot_ns()
+        if self._packet_limit is not None:
+            event = replace(event, maximum_packet_bytes=self._packet_limit.link_begins(now_ns))
         connection.came_up(
             event,
             self._plan.limit,
@@ -273,7 +280,7 @@ class Deliver(Stage):
         session.outbox.put(Kind.CONTROL, "availability", b"online", retain=True)
         self._alerts.clear("broker")
         try:
-            connection.link.subscribe(self._inbound.filters())
+            connection.link.subscribe(self._inbound.filters(), live=(self._topics.full(CONFIG_DESIRED),))
         except LinkUnavailable as error:
             log.info("not subscribed: %s", error)  # the link has just gone: Lost comes next
 

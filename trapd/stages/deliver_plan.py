@@ -13,7 +13,7 @@ class DeliverPlan:
 
     A publish that is unanswered for `dead_after_s` tells a dead link, long before TCP would. `receipts`: an
     event stays until its receiver has confirmed it; thumbnails and photographs go on the broker's word.
-    `groups`: whose commands the unit hears.
+    `groups`: whose commands the unit hears. `limit_is_told`: a broker that takes no large packets says so.
     """
 
     limit: Limit
@@ -23,3 +23,4 @@ class DeliverPlan:
     bytes_per_day: int | None = None
     alert_reserve_bytes: int = 0
     groups: tuple[str, ...] = ()
+    limit_is_told: bool = True

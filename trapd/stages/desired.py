@@ -96,7 +96,8 @@ class Desired:
         self, session: Session, message: Received, document: Mapping[str, Any], kid: str | None
     ) -> Considered | None:
         try:
-            return self._overlays.consider(document, kid=kid, ready=self.ready)
+            retained = message.retained
+            return self._overlays.consider(document, kid=kid, ready=self.ready, retained=retained)
         except BadDocument as error:  # it is JSON, and has no canonical form
             self._refuse(session, Refused(INVALID, error.message))
         except StoreFull:

@@ -22,7 +22,7 @@ class Facts:
         alerts: Alerts,
         online: Callable[[], bool],
         version: str,
-        more: Callable[[], Mapping[str, int | str]] = dict,
+        more: Callable[[], Mapping[str, int | float | str]] = dict,
         held_back: Callable[[], HeldBack] = HeldBack,
     ) -> None:
         self._store = store
@@ -47,6 +47,7 @@ class Facts:
             "alerts": len(self._alerts.names()),
             **self._more(),
             "cpu_c": vitals.cpu_celsius(),
+            "cma_free_bytes": vitals.cma_free_bytes(),
             "load_1min": vitals.load_1min(),
             "resident_bytes": vitals.resident_bytes(),
             "disk_free_bytes": disk.free_bytes,

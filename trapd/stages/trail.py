@@ -1,16 +1,14 @@
 """The trail: one record for every attempt at remote control, at most 60 an hour, the rest as one count.
 
-Control's thread. Hours are of running time.
+Control's thread. The store counts, in the transaction that takes the record: hours are of running time, and
+go on over restarts.
 """
 
 from __future__ import annotations
 
 from trapd.ports import Clock
-from trapd.rules import NS_PER_S
+from trapd.store import Session
 from trapd.wire import codec
-
-MOST_PER_HOUR = 60
-_HOUR_NS = 3600 * NS_PER_S
 
 
 class Trail:
@@ -18,9 +16,8 @@ class Trail:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._hour_ns = clock.boot_ns()
-        self._written = 0
-        self._more = 0
+        self._is_new = True  # a record was made, or an earlier process's hour may be under way
+        self._ends_ns: int | None = None  # of the hour under way
 
     def record(
         self,
@@ -31,25 +28,19 @@ class Trail:
         kid: str | None = None,
         version: int | None = None,
         message: str = "",
-    ) -> bytes | None:
-        """The record of an attempt; None for one too many, which is counted."""
-        if self._written >= MOST_PER_HOUR:
-            self._more += 1
-            return None
-        self._written += 1
+    ) -> bytes:
+        """The record of an attempt."""
+        self._is_new = True
         return codec.trail(
             self._clock.now(), leaf=leaf, txn=txn, code=code, kid=kid, version=version, message=message
         )
 
-    def due(self) -> bytes | None:
-        """Called every turn: when an hour is over, how many were too many in it."""
-        if self._clock.boot_ns() - self._hour_ns < _HOUR_NS:
-            return None
-        more, self._more, self._written = self._more, 0, 0
-        self._hour_ns = self._clock.boot_ns()
-        return codec.trail_more(self._clock.now(), more) if more else None
-
-    @property
-    def more(self) -> int:
-        """How many were too many in this hour so far."""
-        return self._more
+    def look(self, session: Session) -> None:
+        """Called every turn: when an hour is over, tell how many were too many in it. Raises StoreFull."""
+        if self._ends_ns is None and self._is_new:
+            self._is_new = False
+            self._ends_ns = session.obeyed.trail_hour_ends_ns()
+        if self._ends_ns is None or self._clock.boot_ns() < self._ends_ns:
+            return
+        session.obeyed.end_trail_hour(lambda more: codec.trail_more(self._clock.now(), more))
+        self._ends_ns = None

@@ -52,8 +52,8 @@ UNDELIVERED = (
     Step("audit", "has_files = 1 AND state = 'delivered'", True, True),
     Step("audit", "has_files = 1 AND state = 'kept'", True, True),
 )
-LOSSES = ("evicted.undelivered", "evicted.thumbs", "evicted.audit", "evicted.events")
-"""The counters of what the receiver will never see."""
+LOSSES = ("evicted.undelivered", "evicted.thumbs", "evicted.audit", "evicted.events", "evicted.orphans")
+"""The counters of what the receiver will never see: in orphans/ may lie photographs that nobody sent."""
 
 _ROWS = (
     "has_files = 0 AND state = 'discarded'",

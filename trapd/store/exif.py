@@ -78,7 +78,7 @@ def stamp(frame: Frame, medium_id: str, context: ExifContext, origin: tuple[Mome
     moment, trigger, config = origin
     exif = Image.Exif()
     exif[_MAKE] = MAKE
-    exif[_MODEL] = _printable(context.model)
+    exif[_MODEL] = _printable(str(frame.metadata.get("model") or context.model))
     if (turned := orientation(frame.jpeg)) != 1:
         exif[_ORIENTATION] = turned
     taken_ms = moment.wall_ms + (frame.boot_ns - moment.boot_ns) // 1_000_000

@@ -1,6 +1,7 @@
 """What the unit was told, and what became of it: one row for each command and each attempt at control.
 
-One object per session, on its thread; Control writes. A command is here before it is obeyed: one that
+One object per session, on its thread; Control writes. An hour of the trail has a number of lines; what is
+more is counted (trail_hour). A command is here before it is obeyed: one that
 comes again, or that ended the process, is not obeyed twice.
 """
 
@@ -10,16 +11,16 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from trapd.records import Kind, Moment, TsQuality
+from trapd.records import Kind, Moment
 from trapd.rules import PRIORITY
+from trapd.store import trail_hour
 from trapd.store.database import Database
 from trapd.store.rows import meta_number, put_meta, queue_row
 
-_COMMANDS_KEPT = 2000
+_COMMANDS_KEPT = 1000  # with a time, and as many without
+_FORGETS_EVERY = 50
 _TRAIL_KEPT = 1000
 _FORGOTTEN_MS = "commands_forgotten_ms"
-_AHEAD_MS = 86_400_000
-_NEVER_MS = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,18 @@ class Obeyed:
         rows = self._database.all("SELECT payload FROM trail ORDER BY row DESC LIMIT ?", (limit,))
         return [row["payload"] for row in reversed(rows)]
 
+    def trail_hour_ends_ns(self) -> int | None:
+        """When the hour of the trail is over, on this boot's clock; None where none has begun."""
+        row = self._database.one("SELECT value FROM meta WHERE key = ?", (trail_hour.KEY,))
+        hour = trail_hour.noted(None if row is None else row["value"], self._now())
+        return None if hour is None else hour.ends_ns
+
+    def end_trail_hour(self, payload: Callable[[int], bytes]) -> None:
+        """It is over: one line, which `payload` makes, counts the attempts that got none. One sync."""
+        with self._database.write() as connection:
+            now = self._now()
+            trail_hour.end(connection, now, lambda more: self._add_line(connection, payload(more)))
+
     def _begin(self, connection: sqlite3.Connection, txn: str, command: str, issued_ms: int | None) -> bool:
         made = connection.execute(
             "INSERT INTO command (txn, command, issued_ms) VALUES (?, ?, ?) ON CONFLICT (txn) DO NOTHING",
@@ -84,34 +97,43 @@ class Obeyed:
         )
         if made.rowcount == 0:
             return False
-        # Counted, not reckoned from the last: a name that comes again uses a number up.
-        oldest = "row <= (SELECT row FROM command ORDER BY row DESC LIMIT 1 OFFSET ?)"
-        gone = connection.execute(
-            f"SELECT max(issued_ms) AS issued_ms FROM command WHERE {oldest}", (_COMMANDS_KEPT,)
-        ).fetchone()
-        if gone["issued_ms"] is not None:
-            reached = min(gone["issued_ms"], self._latest_ms())
-            if reached > meta_number(connection, _FORGOTTEN_MS):
-                put_meta(connection, _FORGOTTEN_MS, str(reached))
-        connection.execute(f"DELETE FROM command WHERE {oldest}", (_COMMANDS_KEPT,))
+        if (made.lastrowid or 0) % _FORGETS_EVERY == 0:
+            self._forget(connection)
         return True
 
-    def _latest_ms(self) -> int:
-        """What was issued later than this has a clock that is wrong, or is a trap for all that come after."""
-        now = self._now()
-        return _NEVER_MS if now.quality is TsQuality.UNSET else now.wall_ms + _AHEAD_MS
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        """Room for new ones. Those with a time go in the order in which they were issued, whenever they came:
+        so all that is not known any more is older than all that is, and is known by its time. One that is
+        dated years ahead stays for years.
+        """
+        connection.execute(
+            "DELETE FROM command WHERE issued_ms IS NULL AND row <="
+            " (SELECT row FROM command WHERE issued_ms IS NULL ORDER BY row DESC LIMIT 1 OFFSET ?)",
+            (_COMMANDS_KEPT,),
+        )
+        gone = connection.execute(
+            "SELECT issued_ms FROM command WHERE issued_ms IS NOT NULL"
+            " ORDER BY issued_ms DESC LIMIT 1 OFFSET ?",
+            (_COMMANDS_KEPT,),
+        ).fetchone()
+        if gone is None:
+            return
+        connection.execute("DELETE FROM command WHERE issued_ms <= ?", (gone["issued_ms"],))
+        reached = max(gone["issued_ms"], meta_number(connection, _FORGOTTEN_MS))
+        put_meta(connection, _FORGOTTEN_MS, str(reached))
 
     def _queue(
         self, connection: sqlite3.Connection, outgoing: Iterable[Outgoing], trail: bytes | None
     ) -> None:
         for each in outgoing:
             queue_leaf(connection, self._now(), each)
-        if trail is not None:
-            connection.execute("INSERT INTO trail (payload) VALUES (?)", (trail,))
-            connection.execute(
-                "DELETE FROM trail WHERE row <= (SELECT max(row) FROM trail) - ?", (_TRAIL_KEPT,)
-            )
-            queue_leaf(connection, self._now(), Outgoing(Kind.TRAIL, "trail", trail))
+        if trail is not None and trail_hour.take_turn(connection, self._now()):
+            self._add_line(connection, trail)
+
+    def _add_line(self, connection: sqlite3.Connection, line: bytes) -> None:
+        connection.execute("INSERT INTO trail (payload) VALUES (?)", (line,))
+        connection.execute("DELETE FROM trail WHERE row <= (SELECT max(row) FROM trail) - ?", (_TRAIL_KEPT,))
+        queue_leaf(connection, self._now(), Outgoing(Kind.TRAIL, "trail", line))
 
 
 def queue_leaf(connection: sqlite3.Connection, now: Moment, out: Outgoing) -> int:

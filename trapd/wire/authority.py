@@ -16,6 +16,7 @@ CONFLICT, EXPIRED, TOO_LARGE, CANNOT, QUARANTINED = 409, 410, 413, 422, 423
 ROLLED_BACK, NO_ROOM = 500, 507
 """What an answer's code says; the contract's section 3."""
 
+_DAY_MS = 86_400_000
 _MOST_FAULTS = 100
 
 
@@ -84,6 +85,18 @@ def refuse_expired(period: Period, now: Moment) -> None:
         return
     if now.wall_ms > period.expires_ms:
         raise Refused(EXPIRED, "its time is over (expires_at)", "issue it again")
+
+
+def refuse_early(period: Period, now: Moment) -> None:
+    """Raise Refused for what is issued in days to come: a wrong clock, or kept for later by somebody. A clock
+    that is not synchronised may be behind itself.
+    """
+    if now.quality is not TsQuality.SYNCED or period.issued_ms is None:
+        return
+    ahead_ms = period.issued_ms - now.wall_ms
+    if ahead_ms > _DAY_MS:
+        message = f"it was issued {ahead_ms // _DAY_MS} days ahead of the unit's clock (issued_at)"
+        raise Refused(INVALID, message, "set the clock of who sends it")
 
 
 def _time_of(document: Mapping[str, Any], name: str) -> int | None:

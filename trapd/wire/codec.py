@@ -196,9 +196,15 @@ def manifest(medium: Medium, chunk_bytes: int, chunks: int) -> bytes:
     return _json(fields)
 
 
-def answer(txn: str | None, code: int, *, data: Mapping[str, Any] | None = None, error: str = "") -> bytes:
-    """The answer to a command. `txn` None: the command could not be read so far."""
+def answer(
+    unit: str, txn: str | None, code: int, *, data: Mapping[str, Any] | None = None, error: str = ""
+) -> bytes:
+    """The answer to a command. `txn` None: the command could not be read so far.
+
+    Each names its unit: those to a group's command may all go to one topic.
+    """
     fields: shapes.Answer = {
+        "unit": unit,
         "txn": txn,
         "status": "ok" if code < _FIRST_ERROR else "error",
         "code": code,

@@ -229,6 +229,7 @@ class TrailMore(TypedDict):
 class Answer(TypedDict):
     """What became of a command. `txn` null: the request could not be read so far."""
 
+    unit: Annotated[str, "Whose answer it is: a group's units may all answer to one topic."]
     txn: Txn | None
     status: Literal["ok", "error"]
     code: Code

@@ -49,6 +49,12 @@ class State(Always, total=False):
 
     uptime_s: Annotated[Seconds, "Since the machine started."]
     cpu_c: Annotated[float, "The processor's temperature."]
+    cma_free_bytes: Annotated[Count, "Left of the memory that the camera's buffers come from."]
+    camera_frame_ms: Annotated[Seconds, "Mean time between two frames of the camera."]
+    camera_frame_age_s: Annotated[Seconds, "Since the camera's newest frame."]
+    first_frame_ms: Annotated[
+        float, "From the last trigger to its first frame; below 0 with burst.pre_trigger."
+    ]
     resident_bytes: Annotated[Count, "Memory of this process."]
     oldest_unsent_s: Annotated[Seconds, "Age of the oldest event that waits."]
     held_back_reason: Annotated[str, Only(maxLength=200), "Why: one or several reasons."]
@@ -71,7 +77,7 @@ class State(Always, total=False):
     refused_stuck: Count
     evicted_discarded: Annotated[Count, "Discarded bursts whose files made room."]
     evicted_delivered: Annotated[Count, "Delivered bursts whose files made room."]
-    evicted_orphans: Annotated[Count, "Bursts that could not be read, and made room."]
+    evicted_orphans: Annotated[Count, "Files that start-up could not take up or read, and that made room."]
     evicted_undelivered: Annotated[Count, "Bursts whose full-size photographs went before they were fetched."]
     evicted_thumbs: Count
     evicted_audit: Count

@@ -128,6 +128,7 @@ class Window:
     pace: Pace = field(default_factory=Pace)
     _sent: dict[int, Sent] = field(default_factory=dict)
     _bytes: int = 0
+    largest_answered_bytes: int = 0
 
     def fits(self, size_bytes: int, *, urgent: bool = False) -> bool:
         """Whether a message of this size may be sent now. What is urgent does not wait for the pace."""
@@ -153,6 +154,7 @@ class Window:
         if known is None:
             return False
         self._bytes -= known.size_bytes
+        self.largest_answered_bytes = max(self.largest_answered_bytes, known.size_bytes)
         self.pace.most_bytes = self.limit.bytes
         self.pace.answered(known, now_s)
         if self._bytes < self.pace.room_bytes / 2:
@@ -168,6 +170,11 @@ class Window:
     def messages(self) -> int:
         """How many are in flight."""
         return len(self._sent)
+
+    @property
+    def largest_bytes(self) -> int:
+        """Of the message of most bytes that is in flight."""
+        return max((sent.size_bytes for sent in self._sent.values()), default=0)
 
     @property
     def bytes(self) -> int:

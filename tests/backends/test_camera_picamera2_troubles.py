@@ -1,0 +1,256 @@
+"""The picamera2 backend when the library, the camera or a thread fails: one sentence, in a bounded time."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.picamera2 import CameraClock, StandIn
+from trapd.backends.camera_picamera2 import Limits, PicameraCamera
+from trapd.errors import CameraUnavailable
+from trapd.records import Trigger
+
+NEVER = threading.Event()
+SHORT = Limits(open_s=0.05, close_s=0.05, frame_s=1.0)
+
+
+@pytest.fixture
+def clock() -> CameraClock:
+    return CameraClock()
+
+
+@pytest.fixture
+def library(clock: CameraClock, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    return StandIn(clock).install(monkeypatch)
+
+
+@pytest.fixture
+def camera(clock: CameraClock) -> Iterator[PicameraCamera]:
+    made = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock)
+    yield made
+    made.close()
+
+
+def shoot(camera: PicameraCamera, clock: CameraClock) -> int:
+    return len(list(camera.shoot(Trigger("pir", "17", clock.boot_ns()), 3, 0.1)))
+
+
+# --- the library -------------------------------------------------------------------------------------------
+
+
+def test_a_library_that_is_not_installed(camera: PicameraCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    with pytest.raises(CameraUnavailable, match="picamera2 is not installed") as told:
+        camera.open()
+    assert "apt install python3-picamera2" in told.value.hint
+    assert not told.value.restart_helps
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        'ValueError("numpy.dtype size changed, may indicate binary incompatibility. Expected 96, got 88")',
+        'ImportError("numpy.core.multiarray failed to import")',
+        'AttributeError("_ARRAY_API not found")',
+    ],
+)
+def test_a_numpy_that_breaks_the_systems_simplejpeg(
+    camera: PicameraCamera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: str
+) -> None:
+    (tmp_path / "picamera2.py").write_text(f"raise {raised}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    with pytest.raises(CameraUnavailable, match=r"numpy \d.* does not fit") as told:
+        camera.open()
+    assert "remove the numpy that pip installed" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("raise RuntimeError('libcamera.so: no such file')", "picamera2 cannot be imported: RuntimeError"),
+        ("import no_such_module_here", "picamera2 lacks a module: no_such_module_here"),
+        ("1 / 0", "picamera2 cannot be imported: ZeroDivisionError"),
+    ],
+)
+def test_a_library_that_raises_on_import(
+    camera: PicameraCamera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, sentence: str
+) -> None:
+    (tmp_path / "picamera2.py").write_text(source + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    with pytest.raises(CameraUnavailable, match=sentence):
+        camera.open()
+
+
+def test_a_library_that_is_installed_later_is_found(
+    camera: PicameraCamera, clock: CameraClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "picamera2", None)
+        with pytest.raises(CameraUnavailable):
+            camera.open()
+    StandIn(clock).install(monkeypatch)
+    camera.open()
+    assert shoot(camera, clock) == 3
+
+
+# --- opening -----------------------------------------------------------------------------------------------
+
+
+def test_no_camera_is_named(camera: PicameraCamera, library: StandIn) -> None:
+    library.cameras = []
+    with pytest.raises(CameraUnavailable, match="no camera is connected") as told:
+        camera.open()
+    assert "cable" in told.value.hint
+    assert told.value.restart_helps
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("Failed to acquire camera: Device or resource busy"), "in use by another program"),
+        (
+            RuntimeError("failed to allocate capture buffers for stream 0"),
+            "no memory for the camera's buffers",
+        ),
+        (OSError(12, "Cannot allocate memory"), "no memory for the camera's buffers"),
+        (MemoryError(), "no memory for the camera's buffers"),
+        (RuntimeError("Tuning file not found"), "tuning file"),
+        (KeyError("Model"), "does not open: .*Model"),
+    ],
+)
+def test_what_opening_fails_with_is_named(
+    camera: PicameraCamera, library: StandIn, error: Exception, sentence: str
+) -> None:
+    library.open_error = error
+    with pytest.raises(CameraUnavailable, match=sentence) as told:
+        camera.open()
+    assert told.value.hint
+
+
+def test_a_camera_that_cannot_be_configured_is_let_go(
+    camera: PicameraCamera, clock: CameraClock, library: StandIn
+) -> None:
+    library.configure_error = RuntimeError("Configuration failed")
+    with pytest.raises(CameraUnavailable, match="Configuration failed"):
+        camera.open()
+    assert library.camera.is_closed
+    library.configure_error = None
+    camera.open()
+    assert shoot(camera, clock) == 3
+
+
+def test_a_format_that_is_none_of_ours(camera: PicameraCamera, library: StandIn) -> None:
+    library.format = "MJPEG"
+    with pytest.raises(CameraUnavailable, match="gives MJPEG of 640 x 360 for its main stream"):
+        camera.open()
+    assert library.camera.is_closed
+
+
+def test_a_tuning_file_that_is_not_there(clock: CameraClock, library: StandIn) -> None:
+    camera = PicameraCamera(
+        size=(640, 360), filter_size=(320, 180), clock=clock, tuning_file="/nowhere/imx708.json"
+    )
+    with pytest.raises(CameraUnavailable, match=r"tuning file /nowhere/imx708\.json cannot be read"):
+        camera.open()
+    assert library.made == []
+
+
+def test_an_opening_that_hangs_is_given_up_and_undone_when_it_comes(
+    clock: CameraClock, library: StandIn
+) -> None:
+    camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=SHORT)
+    library.hang_start = threading.Event()
+    with pytest.raises(CameraUnavailable, match=r"opening the camera took longer than 0\.05 s"):
+        camera.open()
+    with pytest.raises(CameraUnavailable, match="cannot be opened again in this process"):
+        camera.open()
+    library.hang_start.set()
+    until_s = time.monotonic() + 10
+    while not library.camera.is_closed and time.monotonic() < until_s:
+        NEVER.wait(0.005)
+    assert library.camera.is_closed
+
+
+# --- while it runs -----------------------------------------------------------------------------------------
+
+
+def test_threads_that_have_died_are_found_by_burst_and_probe_in_a_bounded_time(
+    camera: PicameraCamera, clock: CameraClock, library: StandIn
+) -> None:
+    camera.open()
+    library.dead = True
+    began_ns = clock.boot_ns()
+    with pytest.raises(CameraUnavailable, match="gave no frame for 5 s") as told:
+        shoot(camera, clock)
+    for cause in ("cable", "power", "time-out"):
+        assert cause in told.value.hint
+    with pytest.raises(CameraUnavailable, match="gave no frame"):
+        camera.probe()
+    assert clock.boot_ns() - began_ns < 11e9
+    library.dead = False
+    camera.open()
+    camera.probe()
+    assert shoot(camera, clock) == 3
+    assert library.made[0].is_closed
+
+
+def test_threads_that_die_half_way_leave_what_was_given(
+    camera: PicameraCamera, clock: CameraClock, library: StandIn
+) -> None:
+    camera.open()
+    frames = camera.shoot(Trigger("pir", "17", clock.boot_ns()), 3, 0.5)
+    next(frames)
+    library.dead = True
+    with pytest.raises(CameraUnavailable, match="gave no frame"):
+        next(frames)
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "sentence"),
+    [
+        ("stamped", False, "frames cannot be used: KeyError: 'SensorTimestamp'"),
+        ("encode_error", ValueError("bad plane"), "a frame cannot be read: bad plane"),
+        ("short_buffers", True, "picture has 1000 bytes instead of 345600"),
+    ],
+)
+def test_frames_that_cannot_be_used_are_an_error_and_hold_no_buffer(
+    camera: PicameraCamera, clock: CameraClock, library: StandIn, knob: str, value: Any, sentence: str
+) -> None:
+    camera.open()
+    setattr(library, knob, value)
+    for _ in range(5):
+        with pytest.raises(CameraUnavailable, match=sentence):
+            shoot(camera, clock)
+    assert not library.dead
+    clock.wait(NEVER, 0.5)
+    assert library.camera.free >= 2
+
+
+def test_a_closing_that_hangs_is_given_up_and_the_camera_is_lost_to_this_process(
+    clock: CameraClock, library: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=SHORT)
+    camera.open()
+    library.hang_close = threading.Event()
+    camera.close()
+    assert "did not close in order: closing the camera took longer than 0.05 s" in caplog.text
+    with pytest.raises(CameraUnavailable, match="closing the camera did not succeed"):
+        camera.open()
+    library.hang_close.set()
+
+
+def test_a_camera_that_is_not_open_says_so(
+    camera: PicameraCamera, clock: CameraClock, library: StandIn
+) -> None:
+    with pytest.raises(CameraUnavailable, match="not open"):
+        shoot(camera, clock)
+    with pytest.raises(CameraUnavailable, match="not open"):
+        camera.probe()

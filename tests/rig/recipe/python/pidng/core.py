@@ -1,0 +1,5 @@
+"""See camdefs."""
+
+
+class PICAM2DNG:
+    """Never made."""

@@ -1,0 +1,33 @@
+"""All that a model's layout can be recognised by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trapd.backends.tflite_interpreter import Array, Tensor, real
+from trapd.backends.tflite_labels import Labels
+from trapd.backends.tflite_metadata import Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """`samples` holds the outputs for each picture of the self-test, as the model gave them: where shapes are
+    alike, ranges tell. `size` is the input's width and height, `file` the model's file name.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    metadata: Metadata
+    samples: Sequence[Sequence[Array]]
+    size: tuple[int, int] = (0, 0)
+    file: str = ""
+
+    def real(self, at: int) -> list[Array]:
+        """What output `at` was for each picture, in real numbers."""
+        return [real(sample[at], self.outputs[at]) for sample in self.samples]
+
+    def labels(self) -> Labels | None:
+        """What its classes are called and mean; None where nobody says."""
+        names = self.metadata.labels
+        return None if names is None else Labels.of(names, self.metadata.classes)
