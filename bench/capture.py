@@ -65,7 +65,7 @@ def run(short: bool) -> dict[str, Any]:
     }
 
 
-class _Endless:
+class Endless:
     """The default model, judging one frame until it is told to end; without `busy` it only waits."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ def _measure(folder: Path, turns: int, bursts: int) -> tuple[list[float], list[f
     clock = SystemClock()
     store = Store.open(folder / "store", _UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
     alerts = Alerts(store, codec.alert, lambda: "")
-    told, model = _Told(), _Endless()
+    told, model = _Told(), Endless()
     capture = Capture(
         CapturePlan(3, 0.3, while_active=True, cooldown_s=0, max_per_hour=10**6, probe_s=300, config=""),
         sensor=TimerSensor(every_s=3600.0, clock=clock),

@@ -31,6 +31,7 @@ from bench.filter_floor import Floor
 from tests.fakes.tflite_file import Made, Value, write
 from trapd.backends.classifier_tflite import TfliteClassifier
 from trapd.backends.model_files import find
+from trapd.backends.scene import Scene
 from trapd.backends.tflite_input import PictureInput
 from trapd.backends.tflite_interpreter import Tensor
 from trapd.backends.tflite_pixels import Normalisation
@@ -70,6 +71,7 @@ def run(short: bool) -> dict[str, Any]:
         floor_ms += bare
         ours_ms += whole
     ratio = statistics.median(ours / bare for ours, bare in zip(ours_ms, floor_ms, strict=True))
+    evidence = _evidence_share(small, rounds)
     quick_ms, quick_ratio = _quick(pairs, rounds)
     growth = _growth_bytes(small, 5_000 if short else 50_000)
     photograph = _photograph_bytes()
@@ -81,6 +83,7 @@ def run(short: bool) -> dict[str, Any]:
         "decision_ms": round(statistics.median(ours_ms), 3),
         "ratio": round(ratio, 4),
         "bar": BAR,
+        "evidence_share": round(evidence, 4),  # of judging three frames; has no bar of its own yet
         "quick_invoke_ms": quick_ms,
         "quick_ratio": quick_ratio,
         "growth_bytes": growth,
@@ -107,6 +110,22 @@ def _pair(model: Path, small: Small, tensor: Any, rounds: int) -> tuple[list[flo
         return _in_turn(lambda: floor.run(tensor), lambda: classifier.judge(small), rounds)
     finally:
         classifier.close()
+
+
+def _evidence_share(small: Small, rounds: int) -> float:
+    """What looking at a burst of three costs, beside judging its frames."""
+    classifier, scene = TfliteClassifier(find("default", None), name="default", threads=1), Scene()
+    classifier.open()
+    try:
+        scores = [classifier.judge(small)] * 3
+        judging, looking = _in_turn(
+            lambda: [classifier.judge(small) for _ in range(3)],
+            lambda: scene.look([small] * 3, scores),
+            rounds // 2,
+        )
+    finally:
+        classifier.close()
+    return statistics.median(look / judge for look, judge in zip(looking, judging, strict=True))
 
 
 def _quick(pairs: int, rounds: int) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Resident memory of the whole daemon at work: default model, replay camera, MQTT to an embedded broker.
 
-`run(short)` starts the real process, lets it take bursts, and reads VmRSS and VmHWM from the kernel. The
-floor in the same run is a process that has only imported numpy and the TFLite runtime and loaded the model.
+`run(short)` starts the real process, lets it take bursts, and reads VmRSS and VmHWM from the kernel: early,
+when all its parts have been at work, and after the soak. The floor in the same run is a process that has only
+imported numpy and the TFLite runtime and loaded the model. `python -m bench.memory [--short]`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from trapd.demo.photographs import make_bursts
 from trapd.errors import UsageError
 from trapd.store import Store
 
-_EVERY_S = 0.25
-_SHORT_BURSTS = 60
-_FULL_BURSTS = 1000
+GROWN_BAR_MB = 4.0
+_EVERY_S = 0.08
+_EARLY_BURSTS = 100
+_SHORT_BURSTS = 1000
+_FULL_BURSTS = 10_000
 _FLOOR = """
 from pathlib import Path
 from trapd.backends.classifier_tflite import TfliteClassifier
@@ -35,7 +38,7 @@ print(Path("/proc/self/status").read_text())
 
 
 def run(short: bool) -> dict[str, float]:
-    """`resident_mb` at the end, `early_mb` after ten bursts, `peak_mb`, and the floor's `model_mb`."""
+    """`resident_mb` at the end, `early_mb` after a hundred bursts, `peak_mb`, and the floor's `model_mb`."""
     bursts = _SHORT_BURSTS if short else _FULL_BURSTS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -45,6 +48,7 @@ def run(short: bool) -> dict[str, float]:
     floor = subprocess.run([sys.executable, "-c", _FLOOR], check=True, capture_output=True, text=True).stdout
     return {
         "bursts": bursts,
+        "grown_mb": round(_megabytes(late, "VmRSS") - _megabytes(early, "VmRSS"), 1),
         "model_mb": _megabytes(floor, "VmRSS"),
         "early_mb": _megabytes(early, "VmRSS"),
         "resident_mb": _megabytes(late, "VmRSS"),
@@ -53,18 +57,19 @@ def run(short: bool) -> dict[str, float]:
 
 
 def _watch(folder: Path, port: int, bursts: int) -> tuple[str, str]:
-    """The kernel's status of the daemon after ten bursts and after all."""
+    """The kernel's status of the daemon after a hundred bursts and after all."""
     store = folder / "store"
     config = folder / "config.yaml"
     config.write_text(
         yaml.safe_dump(
             {
                 "unit": {"id": "bench-unit"},
-                "storage": {"path": str(store), "min_free_bytes": 50_000_000},
+                # Small enough to be full before the end: making room is part of the soak.
+                "storage": {"path": str(store), "min_free_bytes": 50_000_000, "max_bytes": 100_000_000},
                 "sensor": {"backend": "timer", "every_s": _EVERY_S},
                 "trigger": {"max_per_hour": 100_000},
                 "camera": {"backend": "replay", "path": str(folder / "photographs")},
-                "burst": {"interval_s": 0.02},
+                "burst": {"frames": 1},
                 "mqtt": {"host": "127.0.0.1", "port": port, "tls": {"enabled": False}},
             }
         )
@@ -74,7 +79,7 @@ def _watch(folder: Path, port: int, bursts: int) -> tuple[str, str]:
             [sys.executable, "-m", "trapd", "run", "--config", str(config)], stdout=log, stderr=log
         )
     try:
-        early = _status_after(daemon, store, 10)
+        early = _status_after(daemon, store, _EARLY_BURSTS)
         late = _status_after(daemon, store, bursts)
     finally:
         daemon.terminate()
@@ -83,7 +88,7 @@ def _watch(folder: Path, port: int, bursts: int) -> tuple[str, str]:
 
 
 def _status_after(daemon: subprocess.Popen[bytes], store: Path, bursts: int) -> str:
-    end_s = time.monotonic() + 60 + 4 * bursts * _EVERY_S
+    end_s = time.monotonic() + 60 + 8 * bursts * _EVERY_S
     while time.monotonic() < end_s:
         if daemon.poll() is not None:
             raise SystemExit(f"the daemon ended with {daemon.returncode}")

@@ -80,13 +80,25 @@ def test_hardware_that_is_not_here_is_said_when_it_is_used(document: dict[str, A
     camera, sensor = parts.build_camera(settings, FakeClock()), parts.build_sensor(settings, FakeClock())
     with pytest.raises(CameraUnavailable, match="picamera2 is not installed") as no_camera:
         camera.open()
-    with pytest.raises(SensorUnavailable, match="the sensor backend gpiozero is not") as no_sensor:
+    with pytest.raises(SensorUnavailable, match=r"no GPIO chip|no permission|is not here") as no_sensor:
         sensor.start(lambda trigger: None)
     assert no_camera.value.hint
     assert no_sensor.value.hint
-    assert sensor.active() is None
+    assert sensor.active() == ()
     for part in (camera, sensor):
         part.close()
+
+
+def test_only_a_sensor_with_a_level_warms_up_and_gets_stuck(document: dict[str, Any]) -> None:
+    plan = parts.capture_plan(loaded(document, sensor={"backend": "gpiozero", "stuck_s": 30.0}))
+    assert (plan.warmup_s, plan.stuck_s) == (60.0, 30.0)
+    plan = parts.capture_plan(loaded(document, sensor={"backend": "timer"}))
+    assert (plan.warmup_s, plan.stuck_s) == (0.0, None)
+
+
+def test_there_is_a_lamp_only_where_one_is_configured(document: dict[str, Any]) -> None:
+    assert parts.build_lamp(loaded(document).settings) is None
+    assert parts.build_lamp(loaded(document, indicator={"led_pin": 27}).settings) is not None
 
 
 @pytest.mark.parametrize("part", ["camera", "sensor"])
@@ -186,7 +198,7 @@ def test_a_daemon_from_trigger_to_outbox_and_a_clean_end(document: dict[str, Any
         heard = daemon.heard()
     assert heard[0].startswith("EXTEND_TIMEOUT_USEC=")
     assert ready < heard.index("WATCHDOG=1", ready) < heard.index("STOPPING=1")
-    assert any(line.startswith("STATUS=offline, ") for line in heard)
+    assert any(line.startswith("STATUS=armed, no link, ") for line in heard)
     with looking(config) as session:
         assert {"event", "thumb", "state", "control"} <= set(session.outbox.depth())
         rows = {row.leaf: row.payload for row in session.outbox.next(10_000, max_bytes=10**9)}
@@ -227,10 +239,12 @@ def test_missing_parts_are_alerts_and_the_unit_is_up(document: dict[str, Any]) -
 
 
 def test_the_status_line_names_what_is_missing_and_does_not_claim_to_be_armed() -> None:
-    facts = {"online": False, "bursts": 0, "queue_event": 2}
+    facts = {"online": False, "bursts": 0, "queue_event": 2, "armed": 1}
     told = app._status_line(facts, ("camera", "sensor"))
-    assert told == "offline, 0 bursts, 2 events waiting; alerts: camera, sensor"
-    assert app._status_line({"online": True, "bursts": 3}, ()) == "online, 3 bursts, 0 events waiting"
+    assert told == "no camera and no sensor, no link, 2 events waiting, 0 bursts; alerts: camera, sensor"
+    facts = {"online": True, "bursts": 3, "armed": 1}
+    assert app._status_line(facts, ()) == "armed, link up, 0 events waiting, 3 bursts"
+    assert app._status_line(facts | {"armed": 0}, ()).startswith("disarmed, link up")
 
 
 def _alerts(config: Loaded) -> set[str]:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
     "scripts/rig-root",
     "scripts/rig-run",
+    "scripts/rig-gpio",
     "scripts/demo",
     "scripts/test",
     "scripts/check",
@@ -94,7 +95,7 @@ def test_commands_can_be_run(command: str) -> None:
 
 
 def test_every_command_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"(?:scripts|\.ci)/[a-z_-]+", (ROOT / "README.md").read_text("utf-8")))
+    named = set(re.findall(r"(?:scripts|\.ci)/[a-z0-9_-]+", (ROOT / "README.md").read_text("utf-8")))
     assert {"scripts/demo", "scripts/test"} <= named
     assert [command for command in named if not (ROOT / command).is_file()] == []
 

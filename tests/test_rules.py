@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trapd import rules
-from trapd.records import Detection, FrameScore, Kind, ModelInfo, Refusal, Verdict
+from trapd.records import Detection, FrameScore, Kind, Look, ModelInfo, Refusal, Verdict
 from trapd.rules import Budget, Turns, again_below
 
 S = rules.NS_PER_S
@@ -18,10 +18,8 @@ NAMING = ModelInfo("ssd", "1" * 64, 0.5, frozenset({"animal", "person", "vehicle
 ALL = ("animal", "person", "vehicle")
 
 
-def judge(
-    scores: list[FrameScore], info: ModelInfo, classes: tuple[str, ...] = ALL, audit: bool = False
-) -> Verdict:
-    return rules.judge_burst(scores, info, threshold=None, classes=classes, audit=audit)
+def judge(scores: list[FrameScore], info: ModelInfo, classes: tuple[str, ...] = ALL) -> Verdict:
+    return rules.judge_burst(scores, info, threshold=None, classes=classes)
 
 
 def test_the_best_frame_decides() -> None:
@@ -35,7 +33,7 @@ def test_a_score_at_the_threshold_is_kept_and_below_it_is_not() -> None:
 
 
 def test_the_configured_threshold_goes_before_the_models() -> None:
-    verdict = rules.judge_burst([FrameScore(0.5)], BLIND, threshold=0.6, classes=ALL, audit=False)
+    verdict = rules.judge_burst([FrameScore(0.5)], BLIND, threshold=0.6, classes=ALL)
     assert (verdict.verdict, verdict.keep, verdict.threshold) == ("empty", False, 0.6)
 
 
@@ -59,7 +57,7 @@ def test_what_is_not_a_finite_number_judges_nothing(nonsense: float) -> None:
     """Everything is "below" NaN: the animal would be discarded. It is kept as unknown instead."""
     sound = FrameScore(0.9)
     found = [
-        rules.judge_burst([sound], BLIND, threshold=nonsense, classes=ALL, audit=False),
+        rules.judge_burst([sound], BLIND, threshold=nonsense, classes=ALL),
         judge([sound], ModelInfo("lite", "0" * 64, nonsense, frozenset())),
         judge([FrameScore(nonsense)], BLIND),
         judge([FrameScore(0.01), FrameScore(nonsense)], BLIND),
@@ -78,10 +76,10 @@ def test_what_is_not_a_finite_number_judges_nothing(nonsense: float) -> None:
         assert verdict.threshold is None or math.isfinite(verdict.threshold)
 
 
-def test_an_audit_sample_is_a_discarded_burst_that_is_kept() -> None:
-    verdict = judge([FrameScore(0.1)], BLIND, audit=True)
-    assert (verdict.verdict, verdict.keep, verdict.audit) == ("empty", True, True)
-    assert not judge([FrameScore(0.9)], BLIND, audit=True).audit
+def test_keeping_more_halves_whatever_threshold_is_in_force() -> None:
+    assert rules.limit_of(None, BLIND, keep_more=False) == 0.35
+    assert rules.limit_of(0.6, BLIND, keep_more=False) == 0.6
+    assert rules.limit_of(0.6, BLIND, keep_more=True) == 0.3
 
 
 def test_a_burst_without_a_judged_frame_is_kept_as_unknown() -> None:
@@ -117,14 +115,6 @@ def test_no_hour_holds_more_bursts_than_the_limit(times: list[int], most: int) -
             assert len([t for t in admitted if second - t < 3600]) >= most
     for second in admitted:
         assert len([t for t in admitted if 0 <= second - t < 3600]) <= most
-
-
-def test_the_audit_draw_is_the_same_each_time_and_near_its_share() -> None:
-    chosen = [rules.audit_chosen(f"unit-3f9a-{n:06d}", 0.02) for n in range(10_000)]
-    assert chosen == [rules.audit_chosen(f"unit-3f9a-{n:06d}", 0.02) for n in range(10_000)]
-    assert 140 <= sum(chosen) <= 260
-    assert not any(rules.audit_chosen(str(n), 0.0) for n in range(100))
-    assert all(rules.audit_chosen(str(n), 1.0) for n in range(100))
 
 
 @given(st.floats(-90, 90), st.floats(-180, 180), st.floats(0.1, 50))
@@ -234,5 +224,33 @@ def test_boxes_keep_their_frames_number_where_another_could_not_be_judged() -> N
     box = Detection(0, "animal", 0.9, (0.1, 0.1, 0.2, 0.2))
     frames = [None, FrameScore(0.2), FrameScore(0.9, {}, (box,))]
     info = ModelInfo("m", "0" * 64, 0.5, frozenset({"animal"}))
-    verdict = rules.judge_burst(frames, info, threshold=None, classes=["animal"], audit=False)
+    verdict = rules.judge_burst(frames, info, threshold=None, classes=["animal"])
     assert [found.frame for found in verdict.detections] == [2]
+
+
+def test_change_adds_to_a_score_and_never_decides_alone() -> None:
+    moved, still = Look(change=5.0, shift=0.5), Look(change=0.0, shift=0.0)
+    assert rules.burst_score(0.2, Look()) == 0.2
+    assert rules.burst_score(0.2, moved) > 0.35 > rules.burst_score(0.2, still)
+    assert rules.burst_score(0.01, moved) < 0.1
+    assert rules.burst_score(0.5, still) > 0.35
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 100), st.floats(0, 2))
+def test_a_burst_s_score_rises_with_each_part_of_it(
+    low: float, high: float, change: float, shift: float
+) -> None:
+    low, high = min(low, high), max(low, high)
+    look = Look(change=change, shift=shift)
+    assert 0 <= rules.burst_score(low, look) <= rules.burst_score(high, look) <= 1
+    assert rules.burst_score(low, look) <= rules.burst_score(low, Look(change=change + 1, shift=shift))
+    assert rules.burst_score(low, look) <= rules.burst_score(low, look, second=high) + 1e-12
+
+
+def test_a_look_that_is_not_a_number_adds_nothing() -> None:
+    assert rules.burst_score(0.3, Look(change=math.nan, shift=math.inf)) == 0.3
+
+
+def test_a_second_look_is_for_what_is_nearly_kept() -> None:
+    near, far, kept = (judge([FrameScore(score)], BLIND) for score in (0.3, 0.05, 0.5))
+    assert [rules.is_uncertain(verdict) for verdict in (near, far, kept)] == [True, False, False]

@@ -19,7 +19,7 @@ from pathlib import Path
 from trapd import __version__, parts
 from trapd.config import json_schema
 from trapd.errors import StageFailed, StoreCorrupt, StoreError
-from trapd.host import vitals
+from trapd.host import memory, vitals
 from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
 from trapd.host.power import Reboot
@@ -37,6 +37,8 @@ from trapd.stages.desired import Desired, Eyes
 from trapd.stages.facts import Facts
 from trapd.stages.heartbeat import Heartbeat, Reading
 from trapd.stages.housekeep import Housekeep
+from trapd.stages.indicator import Indicator, Sight
+from trapd.stages.missed import Missed
 from trapd.stages.orders import Orders
 from trapd.stages.rare_reboot import RareReboot
 from trapd.stages.refusals import Refusals
@@ -52,6 +54,8 @@ from trapd.wire.topics import CONFIG_DESIRED, Topics
 from trapd.wire.window import Backoff
 
 log = logging.getLogger("trapd")
+
+_STATUS_EVERY_NS = 60_000_000_000
 
 
 def run(start: Start, *, stop: threading.Event, manager: ServiceManager) -> bool:
@@ -182,7 +186,11 @@ class _Daemon:
             environment=vitals.environment,
             refusals=refusals,
             orders=self._orders,
+            judged=lambda: self._screen.judged,
             reboot=self._rare_reboot(),
+        )
+        self._missed = Missed(
+            self._alerts, classes=settings.filter.classes, auto_keep=settings.filter.auto_keep
         )
         self._screen = Screen(
             parts.screen_plan(settings),
@@ -192,6 +200,8 @@ class _Daemon:
             alerts=self._alerts,
             clock=clock,
             announce=self._announce,
+            keep_more=lambda: self._missed.keep_more,
+            scene=None if settings.filter.backend == "none" else parts.build_scene(),
         )
         self._deliver = Deliver(
             parts.deliver_plan(settings),
@@ -212,6 +222,7 @@ class _Daemon:
             held_back=lambda: self._deliver.held_back,
             version=__version__,
             more=self._what_it_is_told,
+            missed=self._missed,
         )
         self._control = self._build_control(restart) if settings.remote.enabled else None
 
@@ -227,20 +238,47 @@ class _Daemon:
             clock=self._clock,
             read=self._facts.read,
             encode=lambda read: codec.state(self._clock.now(), read),
-            each=lambda read: manager.status(_status_line(read, self._alerts.names())),
+            each=lambda read: self._tell(manager, read),
             online=lambda: self._deliver.online,
+            mark=lambda: (
+                self._deliver.online,
+                self._orders.armed,
+                self._alerts.names(),
+                self._clock.boot_ns() // _STATUS_EVERY_NS,
+            ),
         )
         housekeep = Housekeep(
             store=self._store, clock=self._clock, alerts=self._alerts, tombstone=codec.tombstone
         )
         timekeep = Timekeep(store=self._store, clock=self._clock, encode=codec.clock)
         control = () if self._control is None else (self._control,)
-        stages = (self._capture, self._screen, housekeep, timekeep, heartbeat, *control, self._deliver)
+        looking = (housekeep, timekeep, heartbeat, *self._indicator())
+        stages = (self._capture, self._screen, *looking, *control, self._deliver)
         with Supervisor(stages) as supervisor:
             log.info("%s is up; epoch %s", self._settings.unit.id, self._store.epoch)
-            manager.ready("up")
+            manager.ready("looking for camera, sensor and link")
             supervisor.watch(stop, manager.alive)
             manager.stopping()
+
+    def _indicator(self) -> tuple[Indicator, ...]:
+        """The LED's stage, where there is one."""
+        lamp = parts.build_lamp(self._settings)
+
+        def see() -> Sight:
+            return Sight(
+                taking=self._capture.taking,
+                bursts=self._capture.begun,
+                armed=self._orders.armed,
+                online=self._deliver.online,
+                alerts=self._alerts.names(),
+            )
+
+        return () if lamp is None else (Indicator(lamp=lamp, see=see, clock=self._clock),)
+
+    def _tell(self, manager: ServiceManager, facts: Mapping[str, Reading]) -> None:
+        """Once a minute, and whenever something has changed."""
+        manager.status(_status_line(facts, self._alerts.names()))
+        memory.give_back()
 
     def _build_control(self, restart: _Restart) -> Control:
         """What hears the operator."""
@@ -347,6 +385,12 @@ class _Daemon:
 
 
 def _status_line(facts: Mapping[str, Reading], alerts: Collection[str]) -> str:
-    link = "online" if facts.get("online") else "offline"
+    """For a person who asks the service manager: does it watch, is there a link, what waits."""
+    missing = [part for part in ("camera", "sensor") if part in alerts]
+    watching = (
+        f"no {' and no '.join(missing)}" if missing else "armed" if facts.get("armed", 1) else "disarmed"
+    )
+    link = "link up" if facts.get("online") else "no link"
+    waiting = f"{facts.get('queue_event', 0)} events waiting"
     standing = f"; alerts: {', '.join(alerts)}" if alerts else ""
-    return f"{link}, {facts.get('bursts', 0)} bursts, {facts.get('queue_event', 0)} events waiting{standing}"
+    return f"{watching}, {link}, {waiting}, {facts.get('bursts', 0)} bursts{standing}"

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from trapd.config import Loaded, Settings, mqtt_password
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
-from trapd.ports import Camera, Classifier, Clock, Sensor, Uplink
+from trapd.ports import Camera, Classifier, Clock, Lamp, Scene, Sensor, Uplink
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
@@ -30,6 +30,8 @@ BACKENDS = {
     "camera.picamera2": "trapd.backends.camera_picamera2:PicameraCamera",
     "sensor.timer": "trapd.backends.sensor_timer:TimerSensor",
     "sensor.gpiozero": "trapd.backends.sensor_gpiozero:GpioSensor",
+    "lamp.gpiozero": "trapd.backends.lamp_gpiozero:GpioLamp",
+    "filter.scene": "trapd.backends.scene:Scene",
     "filter.tflite": "trapd.backends.classifier_tflite:TfliteClassifier",
     "uplink.paho": "trapd.backends.uplink_paho:PahoUplink",
 }
@@ -37,6 +39,7 @@ BACKENDS = {
 
 def capture_plan(loaded: Loaded) -> CapturePlan:
     settings = loaded.settings
+    has_level = settings.sensor.backend != "timer"
     return CapturePlan(
         frames=settings.burst.frames,
         interval_s=settings.burst.interval_s,
@@ -45,12 +48,15 @@ def capture_plan(loaded: Loaded) -> CapturePlan:
         max_per_hour=settings.trigger.max_per_hour,
         probe_s=settings.heartbeat_s,
         config=loaded.hash,
+        warmup_s=settings.sensor.warmup_s if has_level else 0.0,
+        stuck_s=settings.sensor.stuck_s if has_level else None,
     )
 
 
 def screen_plan(settings: Settings) -> ScreenPlan:
     return ScreenPlan(
         threshold=settings.filter.threshold,
+        threshold_night=settings.filter.threshold_night,
         classes=tuple(settings.filter.classes),
         audit_fraction=settings.filter.audit_fraction,
         thumbnail_bytes=settings.publish.thumbnail_bytes,
@@ -116,13 +122,17 @@ def build_sensor(settings: Settings, clock: Clock) -> Sensor:
             "pins": tuple(sensor.pins),
             "active_high": sensor.active_high,
             "min_pulse_ms": sensor.min_pulse_ms,
-            "warmup_s": sensor.warmup_s,
-            "stuck_s": sensor.stuck_s,
         }
     try:
         return cast(Sensor, _backend(f"sensor.{sensor.backend}")(**options))
     except (ImportError, SensorUnavailable) as error:
         return AbsentSensor(*why_absent("sensor", sensor.backend, error))
+
+
+def build_lamp(settings: Settings) -> Lamp | None:
+    """The configured LED; None without one."""
+    pin = settings.indicator.led_pin
+    return None if pin is None else cast(Lamp, _backend("lamp.gpiozero")(pin=pin))
 
 
 def build_classifier(
@@ -133,6 +143,11 @@ def build_classifier(
 
     path = model_files.find(name, models)
     return cast(Classifier, _backend("filter.tflite")(path, name=name, threads=threads, labels=labels))
+
+
+def build_scene() -> Scene:
+    """What looks at a burst beside the classifier."""
+    return cast(Scene, _backend("filter.scene")())
 
 
 def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:

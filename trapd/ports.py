@@ -1,4 +1,4 @@
-"""What trapd asks of the outside: sensor, camera, classifier, uplink, clock.
+"""What trapd asks of the outside: sensor, lamp, camera, classifier, uplink, clock.
 
 Each Protocol is a contract that every backend keeps; `tests/contracts/` holds one suite per port and runs it
 over every backend. Backends raise the errors of `trapd.errors` and nothing else.
@@ -7,11 +7,22 @@ over every backend. Backends raise the errors of `trapd.errors` and nothing else
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trapd.records import Considered, Frame, FrameScore, ModelInfo, Moment, Small, Trigger, TsQuality
+from trapd.records import (
+    Activity,
+    Considered,
+    Frame,
+    FrameScore,
+    Look,
+    ModelInfo,
+    Moment,
+    Small,
+    Trigger,
+    TsQuality,
+)
 
 
 class Clock(Protocol):
@@ -34,19 +45,30 @@ class Sensor(Protocol):
     """What notices an animal."""
 
     def start(self, sink: Callable[[Trigger], None]) -> None:
-        """Begin to watch. `sink` is called on the backend's own thread; it neither blocks nor raises.
+        """Begin to watch. `sink` is called on the backend's own thread, and within `start` for what is active
+        already; it neither blocks nor raises.
 
         Raises SensorUnavailable.
         """
 
-    def active(self) -> Trigger | None:
-        """The trigger that the level now amounts to, stamped with the present time; None when quiet."""
+    def active(self) -> tuple[Activity, ...]:
+        """What is active now, each with a trigger of the present time; empty when quiet. Cheap."""
 
     def check(self) -> None:
-        """Raise SensorUnavailable if the sensor can no longer notice anything."""
+        """Raise SensorUnavailable if the sensor can no longer notice anything, Broken if it never will."""
 
     def close(self) -> None:
         """Stop watching; may be called twice."""
+
+
+class Lamp(Protocol):
+    """One light that a person in front of the unit sees. One thread owns it."""
+
+    def light(self, on: bool) -> None:
+        """Raises Unavailable; a later call tries again."""
+
+    def close(self) -> None:
+        """Dark; may be called twice."""
 
 
 class Camera(Protocol):
@@ -94,6 +116,16 @@ class Classifier(Protocol):
 
     def close(self) -> None:
         """Free the model; may be called twice."""
+
+
+class Scene(Protocol):
+    """What a burst shows beside its scores. Used by the classifier's thread; raises nothing."""
+
+    def look(self, pictures: Iterable[Small | bytes], scores: Sequence[FrameScore | None]) -> Look:
+        """Light, change and whether anything can be seen; what cannot be told is left open."""
+
+    def tiles(self, photograph: bytes) -> list[Small]:
+        """Four overlapping parts of a photograph, finer than the frame that was judged; none if it is not."""
 
 
 @dataclass(frozen=True, slots=True)

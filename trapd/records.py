@@ -90,6 +90,14 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """A sensor that is active now: the trigger it amounts to, and since when, short pauses included."""
+
+    trigger: Trigger
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Small:
     """A low-resolution frame for the filter: planar 4:2:0, full range (JPEG) colour.
 
@@ -138,6 +146,21 @@ class FrameScore:
     score: float
     by_class: dict[str, float] = field(default_factory=dict)
     detections: tuple[Detection, ...] = ()
+    embedding: bytes = b""  # float32: what the model has seen, where it gives that
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a burst shows beside its scores. None and empty: nobody can say.
+
+    `change`: of the hottest place from frame to frame, in units of the frame's own contrast. `shift`: of the
+    model's embedding from frame to frame, 1 - cosine. `hidden`: why nothing can be seen at all.
+    """
+
+    night: bool | None = None
+    change: float | None = None
+    shift: float | None = None
+    hidden: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +194,7 @@ class Verdict:
     threshold: float | None = None
     ms: int | None = None
     reason: str = ""  # why unknown; for the log, never published
+    night: bool | None = None  # taken in the dark; None where nobody looked
 
 
 @dataclass(frozen=True, slots=True)

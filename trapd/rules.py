@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from trapd.records import Detection, FrameScore, Kind, ModelInfo, Priority, Refusal, Verdict
+from trapd.records import Detection, FrameScore, Kind, Look, ModelInfo, Priority, Refusal, Verdict
 
 NS_PER_S = 1_000_000_000
 _HOUR_NS = 3600 * NS_PER_S
@@ -27,6 +26,9 @@ PRIORITY = {
     Kind.MEDIA_BULK: Priority.MEDIA_BULK,
 }
 """Which kind goes before which."""
+
+
+NO_LOOK = Look()
 
 
 @dataclass(slots=True)
@@ -63,15 +65,16 @@ def judge_burst(
     *,
     threshold: float | None,
     classes: Sequence[str],
-    audit: bool,
+    look: Look = NO_LOOK,
+    second: float = 0.0,
 ) -> Verdict:
-    """The verdict of a burst: its best frame's. `threshold` None takes the model's own.
+    """The verdict of a burst: its best frame's, and what `look` adds. `threshold` None takes the model's own.
 
     `frames`: None for one that could not be judged, so that boxes keep their frame's number.
 
     A burst is discarded when no frame reaches the threshold, or when all that reaches it is of classes that
-    the model can tell and nobody asked for. `audit` keeps a discarded burst as a sample. A threshold or score
-    that is not a finite number judges nothing: it would compare as "below" with everything.
+    the model can tell and nobody asked for. A threshold or score that is not a finite number judges nothing:
+    it would compare as "below" with everything.
     """
     scores = [frame for frame in frames if frame is not None]
     if not scores:
@@ -86,18 +89,63 @@ def judge_burst(
         for name in sorted(info.tells)
         if any(frame.by_class.get(name, 0.0) >= limit for frame in scores)
     }
-    score = max(frame.score for frame in scores)
+    score = burst_score(max(frame.score for frame in scores), look, second)
     verdict, keep = _name_and_keep(score, limit, found, classes)
     return Verdict(
         verdict=verdict,
-        keep=keep or audit,
-        audit=audit and not keep,
+        keep=keep,
         score=score,
         detections=_strongest(frames),
         model=info.name,
         sha256=info.sha256,
         threshold=limit,
+        night=look.night,
     )
+
+
+_SHIFT = (0.5, 0.01, -0.3, 1.3)  # weight, what is neutral, least and most: of the embedding
+_CHANGE = (0.35, 0.12, -0.2, 0.7)  # and of the pixels; log-odds
+_SECOND_LOOK = 0.5  # log-odds that a tile's score is worth less than a frame's: there are four of them
+_UNCERTAIN = 0.6  # of the threshold
+
+
+def burst_score(best: float, look: Look, second: float = 0.0) -> float:
+    """The best frame's score, or the second look's, and what changed from frame to frame, in log-odds.
+
+    What moves is more likely an animal, what stands still a little less: that is added and never decides
+    alone, so its part is bounded. A burst of one frame has no such part.
+    """
+    odds = _log_odds(best)
+    if second > 0:
+        odds = max(odds, _log_odds(second) - _SECOND_LOOK)
+    found = ((look.shift, _SHIFT), (look.change, _CHANGE))
+    known = [(value, scale) for value, scale in found if value is not None and math.isfinite(value)]
+    if not known and second <= 0:
+        return best
+    for value, (weight, neutral, least, most) in known:
+        odds += min(most, max(least, weight * math.log(max(value, 1e-6) / neutral)))
+    return 1.0 / (1.0 + math.exp(-odds))
+
+
+def _log_odds(score: float) -> float:
+    bounded = min(1 - 1e-6, max(1e-6, score))
+    return math.log(bounded / (1 - bounded))
+
+
+def is_uncertain(verdict: Verdict) -> bool:
+    """Whether a second look may change this: a burst to be discarded with a score not far from keeping."""
+    score, limit = verdict.score, verdict.threshold
+    return not verdict.keep and score is not None and limit is not None and score >= _UNCERTAIN * limit
+
+
+KEEP_MORE: float = 0.5
+"""What the threshold is multiplied by while more is kept."""
+
+
+def limit_of(configured: float | None, info: ModelInfo, *, keep_more: bool) -> float:
+    """The threshold in force. `configured` None takes the model's own."""
+    limit = info.threshold if configured is None else configured
+    return limit * KEEP_MORE if keep_more else limit
 
 
 def unjudged(reason: str, info: ModelInfo | None = None) -> Verdict:
@@ -139,15 +187,6 @@ def _strongest(frames: Sequence[FrameScore | None]) -> tuple[Detection, ...]:
     ]
     every.sort(key=lambda box: -box.conf)
     return tuple(sorted(every[:_MOST_DETECTIONS], key=lambda box: (box.frame, -box.conf)))
-
-
-def audit_chosen(event_id: str, fraction: float) -> bool:
-    """Whether this burst, should it be discarded, is delivered as a sample.
-
-    Drawn from the id, so that judging again after a crash chooses the same.
-    """
-    drawn = int.from_bytes(hashlib.sha256(f"audit:{event_id}".encode()).digest()[:8], "big") / 2**64
-    return drawn < fraction
 
 
 def round_location(latitude: float, longitude: float, precision_km: float) -> tuple[float, float]:

@@ -48,11 +48,12 @@ def test_every_fault_on_a_line_and_78(tmp_path: Path) -> None:
 
 def test_warnings_do_not_fail(tmp_path: Path) -> None:
     """They are marked, and counted."""
-    result = run("--config", file(tmp_path, SOUND.replace("backend: none", "backend: none, auto_keep: true")))
+    result = run("--config", file(tmp_path, SOUND + "burst: {pre_trigger: true}\n"))
     assert result.exit_code == 0
     assert result.output == (
-        "warning: filter.auto_keep: has no effect in this version: the unit does not estimate its miss rate"
-        " yet (leave it out)\nunit.yaml is sound, with 1 warning\n"
+        "warning: burst.pre_trigger: has no effect with camera.backend replay:"
+        " its photographs have no time before the trigger (leave it out)\n"
+        "unit.yaml is sound, with 1 warning\n"
     )
 
 

@@ -191,3 +191,13 @@ def test_there_is_completion(shell: str) -> None:
     found = child("-m", "trapd", env={**os.environ, **asking}).stdout
     assert "status" in found
     assert "events" not in found
+
+
+def test_the_version_is_told_without_a_large_library() -> None:
+    code = (
+        "import sys; from trapd.cli import main; sys.argv = ['trapd', '--version']\n"
+        "try: main()\n"
+        "finally: print(sorted({'numpy', 'pydantic', 'PIL', 'paho', 'yaml'} & sys.modules.keys()))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[1:] == ["[]"]

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from tests.backends.pictures_made import scene
 from tests.fakes.camera import jpeg
 from trapd.cli.offline import evaluate, replay
 from trapd.demo.photographs import make_bursts
@@ -54,7 +55,7 @@ def test_bad_files_are_named_counted_and_the_rest_goes_on(folder: Path, tmp_path
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "good.jpg").write_bytes(good)
     (tmp_path / "text.jpg").write_text("no photograph")
-    Image.new("RGB", (10, 10)).save(tmp_path / "png-inside.jpg", "PNG")
+    scene().save(tmp_path / "png-inside.jpg", "PNG")
     result = run(tmp_path, tmp_path / "absent")
     assert result.exit_code == 0
     verdicts = {

@@ -35,7 +35,7 @@ def set_in_the_handler() -> threading.Event:
 
 
 WAYS: dict[str, Callable[[], threading.Event]] = {
-    "as it is": run_module._stop_on_signal,
+    "as it is": run_module.stop_on_signal,
     "set in the handler": set_in_the_handler,
 }
 

@@ -12,7 +12,6 @@ from pydantic.fields import FieldInfo
 
 from tests.config.common import ROOT
 from trapd.config import load, settings_from, warnings
-from trapd.config.advice import NOT_YET
 from trapd.config.schema import keys, sections, value_of
 from trapd.config.words import expected_at
 
@@ -81,12 +80,6 @@ def ordered_sections() -> list[list[str]]:
     groups = [name for name in sections() if name]
     in_groups = [[path for path in keys() if path.rpartition(".")[0] == name] for name in [*groups, ""]]
     return [group for group in in_groups if group]
-
-
-def test_the_page_says_what_has_no_effect_yet() -> None:
-    """The same keys of which check warns."""
-    listed = PAGE.partition("## Accepted and without effect")[2]
-    assert set(re.findall(r"`([a-z_.]+)`", listed)) == {*NOT_YET, "burst.pre_trigger"}
 
 
 def test_every_example_of_the_page_is_sound(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import pytest
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.pins import Pins
 from tests.fakes.sensor import FakeSensor
+from trapd.backends.sensor_gpiozero import GpioSensor
 from trapd.backends.sensor_timer import TimerSensor
 from trapd.errors import SensorUnavailable
 from trapd.host.clock import SystemClock
@@ -29,13 +31,26 @@ class Rig:
     now_ns: Callable[[], int]
 
 
-@pytest.fixture(params=["fake", "timer"])
-def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    if request.param == "fake":
-        clock = FakeClock()
-        fake = FakeSensor(clock)
-        yield Rig(fake, fake.fire, clock.boot_ns)
+@pytest.fixture(params=["fake", "timer", "gpiozero"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def rig(backend: str) -> Iterator[Rig]:
+    if backend == "fake":
+        by_hand = FakeClock()
+        fake = FakeSensor(by_hand)
+        yield Rig(fake, fake.fire, by_hand.boot_ns)
         fake.close()
+    elif backend == "gpiozero":
+        clock = SystemClock()
+        pins = Pins()
+        gpio = GpioSensor(
+            pins=[17], active_high=True, min_pulse_ms=0, clock=clock, factory=lambda: pins.factory
+        )
+        yield Rig(gpio, lambda: pins.pulse(17), clock.boot_ns)
+        gpio.close()
     else:
         real = SystemClock()
         timer = TimerSensor(every_s=0.02, clock=real)
@@ -84,4 +99,4 @@ def test_it_can_be_started_again(rig: Rig) -> None:
 
 def test_a_quiet_sensor_is_not_active(rig: Rig) -> None:
     rig.sensor.start(lambda trigger: None)
-    assert rig.sensor.active() is None
+    assert rig.sensor.active() == ()

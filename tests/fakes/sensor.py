@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.fakes.clock import FakeClock
 from trapd.errors import SensorUnavailable
-from trapd.records import Trigger
+from trapd.records import Activity, Trigger
 
 
 class FakeSensor:
@@ -15,6 +15,7 @@ class FakeSensor:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self._sink: Callable[[Trigger], None] | None = None
+        self._since_ns: int | None = None
         self.level = False
         self.fail_start = False
         self.dead = False
@@ -32,8 +33,11 @@ class FakeSensor:
         if self._sink is not None:
             self._sink(Trigger("pir", "17", self._clock.boot_ns()))
 
-    def active(self) -> Trigger | None:
-        return Trigger("pir", "17", self._clock.boot_ns()) if self.level else None
+    def active(self) -> tuple[Activity, ...]:
+        """Of `level`, since the first look that found it."""
+        now_ns = self._clock.boot_ns()
+        self._since_ns = (self._since_ns or now_ns) if self.level else None
+        return (Activity(Trigger("pir", "17", now_ns), self._since_ns),) if self._since_ns else ()
 
     def check(self) -> None:
         if self.dead or self._sink is None:

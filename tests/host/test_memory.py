@@ -36,3 +36,27 @@ def size_kb(how: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another")
 def test_threads_share_one_arena() -> None:
     assert size_kb("small") < size_kb("as it is") - 100_000
+
+
+_FREED = """
+import sys
+from trapd.host import memory
+memory.keep_small()
+held = [bytes(3_000) for _ in range(20_000)]
+kept = held[::500]
+del held
+if sys.argv[1] == "given back":
+    assert memory.give_back()
+for line in open("/proc/self/status"):
+    if line.startswith("VmRSS"):
+        print(int(line.split()[1]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another")
+def test_what_is_free_between_what_is_held_goes_back() -> None:
+    def resident_kb(how: str) -> int:
+        done = subprocess.run([sys.executable, "-c", _FREED, how], check=True, capture_output=True, text=True)
+        return int(done.stdout)
+
+    assert resident_kb("given back") < resident_kb("as it is") - 40_000

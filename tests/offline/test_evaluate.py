@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.camera import jpeg
 from tests.fakes.classifier import FakeClassifier
 from trapd.errors import UsageError
-from trapd.offline.evaluate import Labelled, evaluate, photographs, report
+from trapd.offline.evaluate import Labelled, Whole, evaluate, photographs, report
 from trapd.offline.gather import Trouble
 
 
@@ -63,7 +63,35 @@ def test_what_cannot_be_judged_is_named_and_the_rest_counts(tmp_path: Path) -> N
     classifier.open()
     found, troubles = photographs(tmp_path)
     assert not troubles
-    results = list(evaluate(found, classifier, lambda data: len(data) < 10))
-    assert [type(one) for one in results] == [Labelled, Trouble, Labelled]
-    assert isinstance(results[1], Trouble)
-    assert results[1].path.name == "2.jpg"
+    groups = [[one] for one in found]
+    results = list(evaluate(groups, classifier, lambda data: len(data) < 10))
+    assert [type(one) for one in results] == [Labelled, Whole, Trouble, Labelled, Whole]
+    assert isinstance(results[2], Trouble)
+    assert results[2].path.name == "2.jpg"
+
+
+def test_a_burst_is_judged_as_a_whole_by_its_best_frame(tmp_path: Path) -> None:
+    (tmp_path / "animal").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / "animal" / name).write_bytes(jpeg())
+    classifier = FakeClassifier(0.3)
+    classifier.open()
+    classifier.judging = lambda: setattr(classifier, "score", 0.7 if classifier.judged else 0.3)
+    found, _ = photographs(tmp_path)
+    results = list(evaluate([found], classifier, lambda data: False))
+    assert [one.score for one in results if isinstance(one, Whole)] == [0.7]
+    judged = [one for one in results if isinstance(one, Labelled)]
+    whole = [one for one in results if isinstance(one, Whole)]
+    made = report(judged, recall=0.95, threshold=0.35, whole=whole)
+    assert (made["n_bursts"], made["bursts"]["recall"], made["thresholds"][6]["recall"]) == (1, 1.0, 0.5)
+
+
+def test_classes_are_told_by_day_and_by_night() -> None:
+    judged = [
+        labelled("animal", 0.9),
+        labelled("animal", 0.2, night=True),
+        labelled("empty", 0.1, night=True),
+    ]
+    by = report(judged, recall=0.95, threshold=0.35)["by"]
+    assert (by["animal, day"]["recall"], by["animal, night"]["recall"]) == (1.0, 0.0)
+    assert by["animal, night"]["n_empty"] == 1

@@ -79,3 +79,46 @@ def test_the_threshold_reaches_the_recall_and_no_higher_one_does(
 
 def test_no_positives_no_threshold() -> None:
     assert statistics.threshold_for([], 0.95) is None
+
+
+def test_three_frames_of_a_burst_that_agree_count_for_one() -> None:
+    alone = [(number < 80, number) for number in range(100)]
+    thrice = [(hit, burst) for hit, burst in alone for _ in range(3)]
+    assert statistics.share_interval(thrice) == pytest.approx(statistics.share_interval(alone), abs=0.002)
+    assert statistics.share_interval(alone) == pytest.approx(statistics.wilson(80, 100), abs=1e-9)
+
+
+def test_all_of_a_burst_being_alike_is_no_certainty() -> None:
+    assert statistics.share_interval([(True, burst // 3) for burst in range(30)])[0] == pytest.approx(
+        statistics.wilson(10, 10)[0]
+    )
+
+
+def test_intervals_by_burst_hold_as_often_as_they_say_and_those_by_frame_do_not() -> None:
+    draw = random.Random(7)
+    by_burst = by_frame = 0
+    runs = 600
+    for _ in range(runs):
+        hits = []
+        for burst in range(60):
+            chance = 0.97 if draw.random() < 0.75 else 0.2
+            hits += [(draw.random() < chance, burst) for _ in range(3)]
+        truth = 0.75 * 0.97 + 0.25 * 0.2
+        low, high = statistics.share_interval(hits)
+        by_burst += low <= truth <= high
+        low, high = statistics.wilson(sum(hit for hit, _ in hits), len(hits))
+        by_frame += low <= truth <= high
+    assert by_burst / runs > 0.92
+    assert by_frame / runs < 0.9
+
+
+def test_an_auc_of_repeated_frames_is_no_surer() -> None:
+    draw = random.Random(3)
+    ups = [(draw.gauss(1, 1), burst) for burst in range(40)]
+    downs = [(draw.gauss(0, 1), 100 + burst) for burst in range(40)]
+    alone = statistics.auc_effect(ups, downs)
+    thrice = statistics.auc_effect(
+        [one for one in ups for _ in range(3)], [one for one in downs for _ in range(3)]
+    )
+    assert alone == pytest.approx(1)
+    assert thrice == pytest.approx(3, rel=0.05)

@@ -18,6 +18,7 @@ from trapd.records import Event, Frame, Trigger, Verdict
 from trapd.stages.alerts import Alerts
 from trapd.stages.capture import Capture, CapturePlan
 from trapd.stages.deliver import Deliver, DeliverPlan
+from trapd.stages.doubt import Judged
 from trapd.stages.waiting import WaitingFrames
 from trapd.store import ExifContext, Session
 from trapd.wire import codec
@@ -122,6 +123,7 @@ class CaptureDriver:
         self.sensor = FakeSensor(bench.clock)
         self.clock = bench.clock
         self.session = bench.store.session()
+        self.judged = Judged()  # what Screen would say
         self.stage = Capture(
             plan,
             sensor=self.sensor,
@@ -132,6 +134,7 @@ class CaptureDriver:
             waiting=bench.waiting,
             alerts=bench.alerts,
             environment=lambda: {"cpu_c": 31.0},
+            judged=lambda: self.judged,
         )
 
     def turn(self, times: int = 1, *, after_s: float = 0.0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -26,6 +26,8 @@ class Beats:
         self.told: list[Mapping[str, Reading]] = []
         self.at_s: list[float] = []
         self.online = False
+        self.mark: Callable[[], object] = lambda: None
+        self.encode = lambda read: codec.state(bench.clock.now(), read)
         facts = Facts(
             store=bench.store,
             clock=bench.clock,
@@ -42,9 +44,10 @@ class Beats:
             store=self.bench.store,
             clock=self.bench.clock,
             read=self.read,
-            encode=lambda read: codec.state(self.bench.clock.now(), read),
+            encode=self.encode,
             each=self._each,
             online=lambda: self.online,
+            mark=self.mark,
         )
         end_ns = self.bench.clock.boot_ns() + int(seconds * NS_PER_S)
         beat = stage.beat
@@ -66,6 +69,19 @@ def test_the_first_comes_at_once_and_the_others_at_their_pace(bench: Bench) -> N
     beats = Beats(bench)
     beats.run(1000.0)
     assert beats.at_s == [0.0, 300.0, 600.0, 900.0]
+
+
+def test_the_status_line_does_not_wait_for_a_heartbeat(bench: Bench) -> None:
+    """It is told when its mark changes; the store gets no row more for it."""
+    beats = Beats(bench)
+    beats.mark = lambda: beats.bench.clock.boot_ns() // (100 * NS_PER_S)
+    rows: list[object] = []
+    encode = codec.state
+    beats.encode = lambda read: rows.append(read) or encode(bench.clock.now(), read)
+    beats.run(250.0)
+    assert beats.at_s[:2] == [0.0, 1.0]
+    assert len(beats.at_s) in (4, 5)
+    assert len(rows) == 1
 
 
 def test_one_comes_with_each_connection(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from tests.fakes.store import FULL
 from tests.stages.driver import Bench
 from tests.stages.screen_driver import EMPTY, rows, screening
 from trapd.records import Event, State
-from trapd.rules import NS_PER_S, audit_chosen
+from trapd.rules import NS_PER_S
 
 # --- verdicts ----------------------------------------------------------------------------------------------
 
@@ -63,17 +63,36 @@ def test_at_once_removes_the_files_of_what_is_discarded(bench: Bench) -> None:
 
 
 def test_a_share_of_what_is_discarded_is_delivered_as_a_sample(bench: Bench) -> None:
-    events = [bench.burst(frames=1) for _ in range(30)]
+    for _ in range(30):
+        bench.burst(frames=1)
     with screening(bench, FakeClassifier(EMPTY), audit_fraction=0.3, discard_at_once=True) as screen:
         screen.turn(30)
-    chosen = {event.id for event in events if audit_chosen(event.id, 0.3)}
-    assert 0 < len(chosen) < 30
+        drawn = {sample.id for sample in screen.session.audits.samples()}
+        assert list(screen.session.audits.totals().values()) == [30]
+    assert len(drawn) == 9
     for event in bench.events():
         assert event.verdict is not None
         assert event.verdict.verdict == "empty"
-        assert event.verdict.audit is (event.id in chosen)
-        assert event.state is (State.KEPT if event.id in chosen else State.DISCARDED)
-        assert (event.media[0].path is not None) is (event.id in chosen)
+        assert event.verdict.audit is (event.id in drawn)
+        assert event.state is (State.KEPT if event.id in drawn else State.DISCARDED)
+        assert (event.media[0].path is not None) is (event.id in drawn)
+
+
+def test_one_kept_burst_in_ten_is_a_sample_too(bench: Bench) -> None:
+    for _ in range(40):
+        bench.burst(frames=1)
+    with screening(bench, FakeClassifier(0.9), audit_fraction=0.02) as screen:
+        screen.turn(40)
+        assert len(screen.session.audits.samples()) == 4
+
+
+def test_keeping_more_lowers_the_threshold_and_says_so(bench: Bench) -> None:
+    with screening(bench, FakeClassifier(0.2)) as screen:
+        assert screen.judge(bench.burst()).state is State.DISCARDED
+        screen.stage._keep_more = lambda: True
+        judged = screen.judge(bench.burst())
+    assert judged.verdict is not None
+    assert (judged.state, judged.verdict.threshold) == (State.KEPT, 0.175)
 
 
 def test_what_is_kept_is_no_sample(bench: Bench) -> None:

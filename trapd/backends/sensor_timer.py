@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from trapd.errors import SensorUnavailable
 from trapd.ports import Clock
-from trapd.records import Trigger
+from trapd.records import Activity, Trigger
 from trapd.rules import NS_PER_S
 
 
@@ -26,9 +26,9 @@ class TimerSensor:
         self._thread = threading.Thread(target=self._beat, args=(sink,), name="trapd-timer", daemon=True)
         self._thread.start()
 
-    def active(self) -> Trigger | None:
+    def active(self) -> tuple[Activity, ...]:
         """A timer has no level: never."""
-        return None
+        return ()
 
     def check(self) -> None:
         """Raise SensorUnavailable if the timer's thread has ended."""

@@ -39,6 +39,7 @@ class TrapdLayout:
     fit: str = STRETCH
     raw: bool = False
     note: str = ""
+    embedding_at: int | None = None
 
     def decode(self, outputs: Sequence[Array]) -> FrameScore:
         """See Layout."""
@@ -48,9 +49,12 @@ class TrapdLayout:
             raise ValueError(f"scores of {values} are no probabilities")
         score = min(1.0, max(0.0, 1.0 - values[self.empty_at]))
         if score < BOX_FLOOR:
-            return FrameScore(score)
+            return FrameScore(score, embedding=self._embedding(outputs))
         box = hot_box(outputs[self.heat_at].tolist()[0])
-        return FrameScore(score, {}, (Detection(0, "unclassified", score, box),))
+        return FrameScore(score, {}, (Detection(0, "unclassified", score, box),), self._embedding(outputs))
+
+    def _embedding(self, outputs: Sequence[Array]) -> bytes:
+        return b"" if self.embedding_at is None else outputs[self.embedding_at].tobytes()
 
 
 def recognise(facts: ModelFacts) -> TrapdLayout | None:
@@ -64,7 +68,19 @@ def recognise(facts: ModelFacts) -> TrapdLayout | None:
         raise ModelUnavailable(
             "the model's outputs are not those that its trapd.json describes", "install it again"
         )
-    return TrapdLayout(card.threshold, card.labels, card.labels.index("empty"), scores[0], heat[0])
+    rest = [
+        at
+        for at, tensor in enumerate(facts.outputs)
+        if at not in (scores[0], heat[0]) and len(tensor.shape) == 2 and tensor.dtype == "float32"
+    ]
+    return TrapdLayout(
+        card.threshold,
+        card.labels,
+        card.labels.index("empty"),
+        scores[0],
+        heat[0],
+        embedding_at=rest[0] if len(rest) == 1 else None,
+    )
 
 
 def hot_box(logits: list[list[float]]) -> tuple[float, float, float, float]:

@@ -15,16 +15,19 @@ from trapd.cli.options import config_option, json_option
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, config: str | None, as_json: bool) -> None:
-    """Look at storage, disk, clock, model, camera, sensor, credential and broker.
+    """Look at what the unit needs, one line each, with what to do.
 
-    One line each, with what to do. Exits with 1 if the unit would not work. It works without the broker and
-    delivers later, so one that is away is only a warning; one that refuses the unit is not.
+    Storage, disk, clock, libraries, permissions, model, camera, sensor (with each pin's level now), LED,
+    reboot, password and broker, by the configuration in force. Beside the daemon too, whose camera and pins
+    it leaves alone. Exits with 1 if the unit would not work. It works without the broker and delivers later,
+    so one that is away is only a warning; one that refuses the unit is not.
     """
-    from trapd.config import find, load
+    from trapd.config import find
     from trapd.doctor import examine
+    from trapd.remote.start import in_force
 
     findings = []
-    for finding in examine(load(find(config))):
+    for finding in examine(in_force(find(config)).loaded):
         findings.append(finding)
         if not as_json:
             mark = ("warn" if finding.warning else "ok  ") if finding.ok else "FAIL"

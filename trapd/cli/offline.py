@@ -74,6 +74,7 @@ def replay(
     from trapd.offline.gather import bursts, gather
     from trapd.offline.replay import replay as judge
     from trapd.offline.video import require_video
+    from trapd.parts import build_scene
 
     if burst is not None and by_folder:
         raise UsageError("--burst and --by-folder exclude each other")
@@ -91,14 +92,16 @@ def replay(
     begin_s = time.monotonic()
     with _opened(model, models, labels) as (classifier, info):
         limit = info.threshold if threshold is None else threshold
-        results = _shown(judge(groups, classifier, info, threshold=threshold), len(groups), "bursts")
+        results = _shown(
+            judge(groups, classifier, info, threshold=threshold, scene=build_scene()), len(groups), "bursts"
+        )
         with _output(out) as write:
             if form == "megadetector":
                 _write_batch(results, tally, info, limit, write)
             else:
                 _write_lines(results, tally, write)
     tally.tell(time.monotonic() - begin_s, out)
-    ctx.exit(0 if tally.judged else 1)
+    ctx.exit(0 if tally.scored else 1)
 
 
 @click.command()
@@ -114,6 +117,8 @@ def replay(
     show_default=True,
     help="Recommend the highest threshold that reaches it.",
 )
+@click.option("--by-folder", is_flag=True, help="Each folder is one burst. Default: by name, or time taken.")
+@click.option("--curves", metavar="FOLDER", type=ANY_PATH, help="Draw the curves into it, as PNG.")
 @json_option
 @click.pass_context
 def evaluate(
@@ -123,33 +128,46 @@ def evaluate(
     models: Path | None,
     labels: Path | None,
     recall: float,
+    by_folder: bool,
+    curves: Path | None,
     as_json: bool,
 ) -> None:
     """Measure a model on photographs sorted into animal/, person/, vehicle/ and empty/.
 
-    Recall, false-keep rate and AUC with 95 % intervals, by class, day and night, at a range of thresholds.
+    Recall, false-keep rate and AUC with 95 % intervals, by class, day and night, at a range of thresholds;
+    by photograph, and by burst as on the unit. Photographs of one burst count for less than as many bursts.
     Exits with 1 if nothing could be judged.
     """
     from trapd.backends.light import is_night
     from trapd.offline import evaluate as evaluation
+    from trapd.offline.curves import write_curves
+    from trapd.offline.grouping import bursts
+    from trapd.parts import build_scene
 
     found, troubles = evaluation.photographs(folder)
     _name_troubles(troubles)
     judged: list[evaluation.Labelled] = []
+    whole: list[evaluation.Whole] = []
     failed = len(troubles)
     with _opened(model, models, labels) as (classifier, info):
-        for one in _shown(evaluation.evaluate(found, classifier, is_night), len(found), "photographs"):
+        groups = bursts(found, by_folder=by_folder)
+        results = evaluation.evaluate(groups, classifier, is_night, build_scene())
+        for one in _shown(results, len(found) + len(groups), "photographs"):
             if isinstance(one, evaluation.Labelled):
                 judged.append(one)
+            elif isinstance(one, evaluation.Whole):
+                whole.append(one)
             else:
                 failed += 1
                 _name_troubles([one])
     report = {
         "model": info.name,
         "sha256": info.sha256,
-        **evaluation.report(judged, recall=recall, threshold=info.threshold),
+        **evaluation.report(judged, recall=recall, threshold=info.threshold, whole=whole),
         "failed": failed,
     }
+    if curves is not None and judged:
+        write_curves(curves, report)
     if as_json:
         click.echo(json.dumps(report))
     else:
@@ -158,10 +176,11 @@ def evaluate(
 
 
 class _Tally:
-    """What a replay came to. `unread` counts what could not be read, folders and photographs."""
+    """What a replay came to. `unread` counts what could not be read, folders and photographs; `scored`
+    photographs that have a score."""
 
     def __init__(self, unread: int) -> None:
-        self.kept = self.discarded = self.unknown = 0
+        self.kept = self.discarded = self.unknown = self.scored = 0
         self.unread = unread
 
     @property
@@ -171,6 +190,7 @@ class _Tally:
     def count(self, result: Result) -> None:
         """One burst more; photographs that could not be judged are named."""
         for frame in result.frames:
+            self.scored += frame.score is not None
             if frame.score is None:
                 self.unread += 1
                 click.echo(f"{frame.path}: {frame.failure}", err=True)
@@ -284,9 +304,10 @@ def _tell_evaluation(report: dict[str, Any]) -> None:
     console = Console()
     failed = f", {report['failed']} could not be read or judged" if report["failed"] else ""
     seen = f"{report['n_nonempty']} photographs with something, {report['n_empty']} empty"
-    console.print(f"model {report['model']}: {seen}{failed}")
+    console.print(f"model {report['model']}: {seen}, in {report['n_bursts']} bursts{failed}")
     groups = Table("set", "with", "empty", "AUC", f"recall at {report['threshold']}", "false-keep")
-    for name, group in {"all": _at_own(report), **report["by"]}.items():
+    whole = {"whole bursts": report["bursts"]} if "bursts" in report else {}
+    for name, group in {"all": _at_own(report), **report["by"], **whole}.items():
         groups.add_row(
             name,
             str(group["n_nonempty"]),

@@ -30,7 +30,8 @@ def run(config: str | None) -> None:
     from trapd.host.memory import keep_small
 
     keep_small()
-    stop = _stop_on_signal()
+    _show_stacks_when_asked()
+    stop = stop_on_signal()
     from trapd.config import find
     from trapd.remote import start as starting
 
@@ -41,8 +42,6 @@ def run(config: str | None) -> None:
     from trapd.host.notify import ServiceManager
 
     logs.set_up(start.loaded.settings.log_level, os.environ)
-    if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(signal.SIGUSR1, all_threads=True)
     manager = ServiceManager(os.environ)
     try:
         again = app.run(start, stop=stop, manager=manager)
@@ -57,6 +56,12 @@ def run(config: str | None) -> None:
         _begin_again()
 
 
+def _show_stacks_when_asked() -> None:
+    """All threads' stacks on stderr: at SIGUSR1, and when the process dies, by the watchdog's SIGABRT too."""
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+
+
 def _begin_again() -> None:
     """The same command in the same process: the service manager sees no end, and without one it works too."""
     for stream in (sys.stdout, sys.stderr):
@@ -66,7 +71,7 @@ def _begin_again() -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
 
 
-def _stop_on_signal() -> threading.Event:
+def stop_on_signal() -> threading.Event:
     """An event that SIGTERM and SIGINT set, from a thread of its own.
 
     A handler in Python runs on the main thread, between any two of its steps: also inside Event.wait, while

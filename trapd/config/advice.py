@@ -7,47 +7,22 @@ the daemon.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import get_args
 
 from trapd.config.kinds import Class
-from trapd.config.schema import Settings, keys, value_of
+from trapd.config.schema import Settings
 from trapd.errors import Fault
-
-# Keys that are accepted and checked, and have no effect in this version, each with why. A line
-# goes when its function is built.
-NOT_YET = {
-    "filter.auto_keep": "the unit does not estimate its miss rate yet",
-    "filter.threshold_night": "one threshold serves day and night",
-    "indicator.led_pin": "no LED is driven",
-}
 
 
 def warnings(settings: Settings, tells: frozenset[str] | None = None) -> tuple[Fault, ...]:
     """What the operator should know. `tells`: the classes the model can tell; None: not known."""
     found = [
-        *_not_built(settings),
         *_risks(settings),
         *_contradictions(settings),
-        *_not_yet(settings),
     ]
     if tells is not None and settings.filter.backend != "none":
         found += _classes(settings, tells)
     return tuple(found)
-
-
-def _not_built(settings: Settings) -> Iterator[Fault]:
-    """Backends that may be named and are not written yet; the import system knows, by their names."""
-    for part, backend, instead, effect in (
-        ("camera", settings.camera.backend, "replay", "every trigger is refused"),
-        ("sensor", settings.sensor.backend, "timer", "nothing triggers"),
-    ):
-        if find_spec(f"trapd.backends.{part}_{backend}") is None:
-            yield Fault(
-                f"{part}.backend",
-                f"{backend} is not part of this version: the unit stays up, and {effect}",
-                f"use {instead} until it is",
-            )
 
 
 def _risks(settings: Settings) -> Iterator[Fault]:
@@ -79,13 +54,6 @@ def _contradictions(settings: Settings) -> Iterator[Fault]:
             "has no effect with camera.backend replay: its photographs have no time before the trigger",
             "leave it out",
         )
-
-
-def _not_yet(settings: Settings) -> Iterator[Fault]:
-    for path, field in keys().items():
-        why = NOT_YET.get(path)
-        if why and value_of(settings, path) != field.default:
-            yield Fault(path, f"has no effect in this version: {why}", "leave it out")
 
 
 def _classes(settings: Settings, tells: frozenset[str]) -> Iterator[Fault]:

@@ -171,7 +171,10 @@ class FilterSettings(Section):
     audit_fraction: Fraction = Field(
         default=0.02, description="Share of discarded bursts that is delivered anyway, marked audit."
     )
-    auto_keep: bool = Field(default=False, description="Whether more is kept while the miss rate is rising.")
+    auto_keep: bool = Field(
+        default=False,
+        description="Whether more is kept while the miss rate is rising: the threshold is then halved.",
+    )
     discard: Literal["when_needed", "at_once"] = Field(
         default="when_needed",
         description="when_needed: files of a discarded burst stay until space is needed. at_once: they go.",

@@ -1,12 +1,12 @@
 """How good a model is on labelled photographs: recall, false-keep, AUC, by class and by day and night.
 
-Main thread; owns the classifier. Each photograph counts by itself.
+Main thread; owns the classifier. Each photograph counts; how sure one may be follows from the bursts.
 """
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 from trapd.errors import BadPicture, UsageError
 from trapd.offline import statistics
 from trapd.offline.gather import PHOTOGRAPHS, Trouble, gather, kind_of
-from trapd.offline.replay import judge_file
-from trapd.ports import Classifier
+from trapd.offline.replay import Judged, judge_file, look_at
+from trapd.ports import Classifier, Scene
+from trapd.records import Look
+from trapd.rules import burst_score
 
 LABELS = ("animal", "person", "vehicle", "empty")
 EMPTY = "empty"
@@ -30,6 +32,17 @@ class Labelled:
     label: str
     night: bool
     score: float
+    burst: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One burst, judged as on the unit: its best frame and what changes between its frames."""
+
+    label: str
+    night: bool
+    score: float
+    burst: int
 
 
 def photographs(folder: Path) -> tuple[list[tuple[str, Path]], tuple[Trouble, ...]]:
@@ -81,75 +94,113 @@ def _stray(path: Path) -> str:
 
 
 def evaluate(
-    found: Sequence[tuple[str, Path]], classifier: Classifier, is_night: Callable[[bytes], bool]
-) -> Iterator[Labelled | Trouble]:
-    """Judge each photograph in turn; one that cannot be judged is a Trouble, and the rest goes on."""
-    for label, path in found:
-        judged = judge_file(classifier, path)
-        if judged.score is None:
-            yield Trouble(path, judged.failure)
-            continue
-        try:
-            yield Labelled(path, label, is_night(path.read_bytes()), judged.score.score)
-        except (BadPicture, OSError) as error:
-            yield Trouble(path, str(error))
+    bursts: Iterable[Sequence[tuple[str, Path]]],
+    classifier: Classifier,
+    is_night: Callable[[bytes], bool],
+    scene: Scene | None = None,
+) -> Iterator[Labelled | Whole | Trouble]:
+    """Judge each photograph in turn, and each burst as a whole behind its photographs.
+
+    A photograph that cannot be judged is a Trouble, and the rest goes on.
+    """
+    for number, burst in enumerate(bursts):
+        sound: list[tuple[Judged, Labelled]] = []
+        for label, path in burst:
+            judged = judge_file(classifier, path)
+            if judged.score is None:
+                yield Trouble(path, judged.failure)
+                continue
+            try:
+                one = Labelled(path, label, is_night(path.read_bytes()), judged.score.score, number)
+            except (BadPicture, OSError) as error:
+                yield Trouble(path, str(error))
+                continue
+            sound.append((judged, one))
+            yield one
+        if sound:
+            look = look_at(scene, [judged for judged, _ in sound]) if len(sound) > 1 else Look()
+            best = max(one.score for _, one in sound)
+            yield Whole(sound[0][1].label, sound[0][1].night, burst_score(best, look), number)
 
 
-def report(judged: Sequence[Labelled], *, recall: float, threshold: float) -> dict[str, Any]:
-    """The figures as `trapd evaluate --json` prints them. `threshold`, the model's own, is listed too."""
-    positive = [one.score for one in judged if one.label != EMPTY]
-    negative = [one.score for one in judged if one.label == EMPTY]
-    recommended = statistics.threshold_for(positive, recall)
+def report(
+    judged: Sequence[Labelled], *, recall: float, threshold: float, whole: Sequence[Whole] = ()
+) -> dict[str, Any]:
+    """The figures as `trapd evaluate --json` prints them. `threshold`, the model's own, is listed too.
+
+    `bursts` has those of whole bursts, judged as on the unit.
+    """
+    recommended = statistics.threshold_for([one.score for one in judged if one.label != EMPTY], recall)
     listed = sorted(
         {*THRESHOLDS, round(threshold, 4)} | ({recommended} if recommended is not None else set())
     )
-    groups: dict[str, list[Labelled]] = {
-        "day": [one for one in judged if not one.night],
-        "night": [one for one in judged if one.night],
-    }
-    for label in LABELS:
-        if label != EMPTY and any(one.label == label for one in judged):
-            # Each class against all empties.
-            groups[label] = [one for one in judged if one.label in (label, EMPTY)]
-    return {
-        **_area(positive, negative),
-        "by": {name: _group(members, threshold) for name, members in groups.items()},
-        "thresholds": [_at(positive, negative, limit) for limit in listed],
+    found: dict[str, Any] = {
+        **_area(judged),
+        "n_bursts": len({one.burst for one in judged}),
+        "by": {name: _group(members, threshold) for name, members in _groups(judged).items()},
+        "thresholds": [_at(judged, limit) for limit in listed],
         "threshold": threshold,
         "recall": recall,
         "recommended": recommended,
     }
+    if whole:
+        found["bursts"] = {
+            **_group(whole, threshold),
+            "recommended": statistics.threshold_for(
+                [one.score for one in whole if one.label != EMPTY], recall
+            ),
+        }
+    return found
 
 
-def _group(members: Sequence[Labelled], threshold: float) -> dict[str, Any]:
-    positive = [one.score for one in members if one.label != EMPTY]
-    negative = [one.score for one in members if one.label == EMPTY]
-    return {**_area(positive, negative), **_at(positive, negative, threshold)}
+def _groups(judged: Sequence[Labelled]) -> dict[str, list[Labelled]]:
+    """By light, by class (each against all empties), and by both."""
+    lights = {"day": False, "night": True}
+    groups = {name: [one for one in judged if one.night is night] for name, night in lights.items()}
+    for label in LABELS:
+        if label == EMPTY or not any(one.label == label for one in judged):
+            continue
+        members = [one for one in judged if one.label in (label, EMPTY)]
+        groups[label] = members
+        for name, night in lights.items():
+            groups[f"{label}, {name}"] = [one for one in members if one.night is night]
+    return groups
 
 
-def _area(positive: Sequence[float], negative: Sequence[float]) -> dict[str, Any]:
+def _group(members: Sequence[Labelled | Whole], threshold: float) -> dict[str, Any]:
+    return {**_area(members), **_at(members, threshold)}
+
+
+def _scored(members: Sequence[Labelled | Whole], *, empty: bool) -> list[statistics.Scored]:
+    return [(one.score, one.burst) for one in members if (one.label == EMPTY) is empty]
+
+
+def _area(members: Sequence[Labelled | Whole]) -> dict[str, Any]:
+    positive, negative = _scored(members, empty=False), _scored(members, empty=True)
+    ups, downs = [score for score, _ in positive], [score for score, _ in negative]
+    effect = statistics.auc_effect(positive, negative)
     return {
-        "auc": _rounded(statistics.auc(positive, negative)),
-        "auc_ci": _rounded_pair(statistics.auc_interval(positive, negative)),
-        "n_nonempty": len(positive),
-        "n_empty": len(negative),
+        "auc": _rounded(statistics.auc(ups, downs)),
+        "auc_ci": _rounded_pair(statistics.auc_interval(ups, downs, effect=effect)),
+        "n_nonempty": len(ups),
+        "n_empty": len(downs),
     }
 
 
-def _at(positive: Sequence[float], negative: Sequence[float], threshold: float) -> dict[str, Any]:
-    found = sum(score >= threshold for score in positive)
-    kept = sum(score >= threshold for score in negative)
+def _at(members: Sequence[Labelled | Whole], threshold: float) -> dict[str, Any]:
+    found = [(score >= threshold, burst) for score, burst in _scored(members, empty=False)]
+    kept = [(score >= threshold, burst) for score, burst in _scored(members, empty=True)]
     return {
         "threshold": threshold,
-        "recall": _share(found, len(positive)),
-        "recall_ci": _rounded_pair(statistics.wilson(found, len(positive))),
-        "false_keep": _share(kept, len(negative)),
-        "false_keep_ci": _rounded_pair(statistics.wilson(kept, len(negative))),
+        "recall": _share(found),
+        "recall_ci": _rounded_pair(statistics.share_interval(found)),
+        "false_keep": _share(kept),
+        "false_keep_ci": _rounded_pair(statistics.share_interval(kept)),
     }
 
 
-def _share(count: int, total: int) -> float | None:
-    return _rounded(count / total) if total else None
+def _share(hits: Sequence[tuple[bool, int]]) -> float | None:
+    return _rounded(sum(hit for hit, _ in hits) / len(hits)) if hits else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 from trapd.errors import BadPicture, ModelUnavailable
 from trapd.offline.gather import NO_FILE, Burst
 from trapd.offline.video import frames
-from trapd.ports import Classifier
-from trapd.records import FrameScore, ModelInfo, Verdict
+from trapd.ports import Classifier, Scene
+from trapd.records import FrameScore, Look, ModelInfo, Verdict
 from trapd.rules import judge_burst, unjudged
 
 CLASSES = ("animal", "person", "vehicle")
+_LOOKED_AT = 8  # photographs of a burst that are held against each other
 _LARGEST_FILE_BYTES = 300_000_000  # more is no photograph
 
 
@@ -62,17 +64,41 @@ class Result:
 
 
 def replay(
-    bursts: Iterable[Burst], classifier: Classifier, info: ModelInfo, *, threshold: float | None
+    bursts: Iterable[Burst],
+    classifier: Classifier,
+    info: ModelInfo,
+    *,
+    threshold: float | None,
+    scene: Scene | None = None,
 ) -> Iterator[Result]:
-    """Judge each burst. A photograph that cannot be judged keeps its burst as unknown."""
+    """Judge each burst. A photograph that cannot be judged keeps its burst as unknown.
+
+    `scene` adds what the photographs of a burst show together, as on the unit; of a video it does not.
+    """
     for burst in bursts:
         begin_s = time.monotonic()
         if burst.video:
-            judged = _judge_video(classifier, burst.files[0])
+            judged, look = _judge_video(classifier, burst.files[0]), Look()
         else:
             judged = tuple(judge_file(classifier, path) for path in burst.files)
-        verdict = _verdict(judged, info, threshold)
+            look = look_at(scene, judged)
+        verdict = _verdict(judged, info, threshold, look)
         yield Result(burst, replace(verdict, ms=round((time.monotonic() - begin_s) * 1000)), judged)
+
+
+def look_at(scene: Scene | None, judged: Sequence[Judged]) -> Look:
+    """What the photographs of a burst show together: those that could be judged, one at a time in memory."""
+    if scene is None:
+        return Look()
+    sound = [frame for frame in judged if frame.score is not None]
+    step = max(1, -(-len(sound) // _LOOKED_AT))
+    return scene.look(_pictures(sound[::step]), [frame.score for frame in sound])
+
+
+def _pictures(judged: Sequence[Judged]) -> Iterator[bytes]:
+    for frame in judged:
+        with suppress(OSError):
+            yield frame.path.read_bytes()
 
 
 def judge_file(classifier: Classifier, path: Path) -> Judged:
@@ -102,12 +128,14 @@ def _judge_video(classifier: Classifier, path: Path) -> tuple[Judged, ...]:
     return tuple(judged)
 
 
-def _verdict(frames: Sequence[Judged], info: ModelInfo, threshold: float | None) -> Verdict:
+def _verdict(frames: Sequence[Judged], info: ModelInfo, threshold: float | None, look: Look) -> Verdict:
     scores = [frame.score for frame in frames]
     failures = [frame.failure for frame in frames if frame.score is None]
     if len(failures) == len(frames):
         return unjudged("; ".join(failures), info)
-    verdict = judge_burst(scores, info, threshold=threshold, classes=CLASSES, audit=False)
+    verdict = judge_burst(scores, info, threshold=threshold, classes=CLASSES, look=look)
     if failures and not verdict.keep:
         return unjudged("; ".join(failures), info)
+    if look.hidden and not verdict.keep:
+        return unjudged(f"nothing can be seen: {look.hidden}", info)
     return verdict

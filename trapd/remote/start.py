@@ -60,6 +60,14 @@ def begin(path: Path) -> Start:
     return _without_trial(path, files, unsettled=False)
 
 
+def in_force(path: Path) -> Start:
+    """As `begin`, for who only looks: what is kept, whatever may be on trial. Nothing is counted or changed.
+
+    Raises ConfigurationError where the local file cannot be used.
+    """
+    return _without_trial(path, ConfigFiles(read_storage_path(path)), unsettled=False)
+
+
 def settle(files: ConfigFiles) -> None:
     """End what `begin` had to leave. Raises StoreError."""
     trial = files.settle()

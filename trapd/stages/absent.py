@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from trapd.errors import CameraUnavailable, SensorUnavailable
-from trapd.records import Frame, Trigger
+from trapd.records import Activity, Frame, Trigger
 
 _INSTEAD = {"camera": "replay", "sensor": "timer"}
 
@@ -68,9 +68,9 @@ class AbsentSensor:
         """Raises SensorUnavailable, always."""
         raise SensorUnavailable(self._why, self._hint)
 
-    def active(self) -> Trigger | None:
+    def active(self) -> tuple[Activity, ...]:
         """Never."""
-        return None
+        return ()
 
     def check(self) -> None:
         """Raises SensorUnavailable, always."""

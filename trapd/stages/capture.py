@@ -19,6 +19,7 @@ from trapd.rules import NS_PER_S, TriggerGate
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
 from trapd.stages.camera_watch import CameraWatch
+from trapd.stages.doubt import Doubt, Judged, nothing_judged
 from trapd.stages.orders import REMOTE, Orders, Taken
 from trapd.stages.rare_reboot import RareReboot
 from trapd.stages.refusals import Refusals
@@ -46,6 +47,8 @@ class CapturePlan:
     max_per_hour: int
     probe_s: float
     config: str
+    warmup_s: float = 0.0
+    stuck_s: float | None = None
 
 
 class Capture(Stage):
@@ -68,6 +71,7 @@ class Capture(Stage):
         environment: Callable[[], dict[str, float]],
         refusals: Refusals | None = None,
         orders: Orders | None = None,
+        judged: Callable[[], Judged] = nothing_judged,
         reboot: RareReboot | None = None,
     ) -> None:
         super().__init__()
@@ -88,6 +92,16 @@ class Capture(Stage):
         # What an earlier run of the stages could not write down comes along.
         self._refusals = refusals or Refusals(clock)
         self._orders = orders or Orders()
+        self._doubt = Doubt(
+            warmup_s=plan.warmup_s,
+            stuck_s=plan.stuck_s,
+            sensor=sensor,
+            judged=judged,
+            clock=clock,
+            alerts=alerts,
+        )
+        self._taking = False
+        self._begun = 0
         self._level_due_ns = 0
         self._sensor_started = False
         self._sensor_due_ns = 0
@@ -104,6 +118,16 @@ class Capture(Stage):
         """What the heartbeat says of the camera. From any thread."""
         first_ms = self._first_frame_ms
         return {**self._camera.facts(), **({} if first_ms is None else {"first_frame_ms": first_ms})}
+
+    @property
+    def taking(self) -> bool:
+        """Whether a burst is being taken. From any thread."""
+        return self._taking
+
+    @property
+    def begun(self) -> int:
+        """How many bursts were begun. From any thread."""
+        return self._begun
 
     def offer(self, trigger: Trigger) -> None:
         """Take a trigger from a sensor's own thread; neither blocks nor raises."""
@@ -166,12 +190,12 @@ class Capture(Stage):
         What would be refused is asked again at a later turn and not counted: a level is not a new trigger.
         """
         now_ns = self._clock.boot_ns()
-        ready = self._sensor_started and self._watch.ready and self._orders.armed
-        if not (self._plan.while_active and ready):
+        activities = self._doubt.look() if self._sensor_started else ()
+        if not (activities and self._watch.ready and self._orders.armed):
             return None
         if now_ns < self._level_due_ns or self._gate.refusal(now_ns) is not None:
             return None
-        trigger = self._sensor.active()
+        trigger = self._doubt.level(activities, while_active=self._plan.while_active)
         if trigger is None or self._room():
             return trigger
         self._level_due_ns = now_ns + int(_DISK_RETRY_S * NS_PER_S)
@@ -183,6 +207,8 @@ class Capture(Stage):
         if refusal is not None:
             self._refuse(trigger, refusal)
             return
+        self._taking = True
+        self._begun += 1
         try:
             event, smalls = self._take(session, trigger)
         except CameraUnavailable as error:
@@ -195,17 +221,22 @@ class Capture(Stage):
         else:
             if trigger.source == REMOTE:
                 self._orders.done(Taken(trigger, event_id=event.id))
+            self._doubt.believed(trigger)
             # Only a burst that is on the card counts against the hour and begins the cool-down.
             self._gate.began(began_ns)
             self._gate.ended(self._clock.boot_ns())
             self._waiting.put(event.id, smalls)
             self._photograph_bytes = max(medium.bytes for medium in event.media)
+        finally:
+            self._taking = False
 
     def _refusal(self, trigger: Trigger, now_ns: int) -> Refusal | None:
         """Why this trigger becomes no burst. The operator's own is not held to what holds for sensors."""
         refusal = None
         if trigger.source != REMOTE:
-            refusal = self._gate.refusal(now_ns) if self._orders.armed else Refusal.DISARMED
+            refusal = Refusal.DISARMED
+            if self._orders.armed:
+                refusal = self._doubt.refusal(trigger) or self._gate.refusal(now_ns)
         if refusal is None and not self._watch.ready:
             refusal = Refusal.CAMERA
         if refusal is None and not self._room():

@@ -8,6 +8,7 @@ from trapd.host import vitals
 from trapd.ports import Clock
 from trapd.stages.alerts import Alerts
 from trapd.stages.connection import HeldBack
+from trapd.stages.missed import Missed
 from trapd.store import Session, Store
 
 
@@ -24,6 +25,7 @@ class Facts:
         version: str,
         more: Callable[[], Mapping[str, int | float | str]] = dict,
         held_back: Callable[[], HeldBack] = HeldBack,
+        missed: Missed | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -31,6 +33,7 @@ class Facts:
         self._online = online
         self._held_back = held_back
         self._version = version
+        self._missed = missed
         self._more = more
         self._began_ns = clock.boot_ns()
 
@@ -59,6 +62,8 @@ class Facts:
         facts.update(self._what_is_held_back(session, depth))
         facts.update({name.replace(".", "_"): count for name, count in session.counters.all().items()})
         facts.update(session.events.totals())
+        if self._missed is not None:
+            facts.update(self._missed.read(session))
         return {name: value for name, value in facts.items() if value is not None}
 
     def _what_is_held_back(self, session: Session, depth: Mapping[str, int]) -> dict[str, int | str]:

@@ -9,7 +9,7 @@ cannot be made or stored is left out; the next one tells more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 from trapd.errors import BadInput, StoreCorrupt, StoreError
 from trapd.ports import Clock
@@ -26,7 +26,10 @@ Reading = int | float | str | bool
 
 
 class Heartbeat(Stage):
-    """`read` gathers the flat facts, `encode` makes their payload, `each` is told them (status line)."""
+    """`read` gathers the flat facts, `encode` makes their payload, `each` is told them (status line).
+
+    `mark` is looked at every second: when it is another than before, `each` is told between heartbeats too.
+    """
 
     name = "heartbeat"
 
@@ -40,6 +43,7 @@ class Heartbeat(Stage):
         encode: Callable[[Mapping[str, Reading]], bytes],
         each: Callable[[Mapping[str, Reading]], None],
         online: Callable[[], bool],
+        mark: Callable[[], Hashable] = lambda: None,
     ) -> None:
         super().__init__()
         self._every_s = every_s
@@ -49,19 +53,25 @@ class Heartbeat(Stage):
         self._encode = encode
         self._each = each
         self._online = online
+        self._mark = mark
 
     def run(self) -> None:
         """Until told to stop. The first heartbeat comes at once."""
         due_ns = self._clock.boot_ns()
         was_online = False
+        marked: Hashable = None
         with self._store.session() as session:
             while not self.stop.is_set():
                 self.beat()
                 is_online = self._online()
+                mark = self._mark()
                 # What was queued before the link came says, for as long as it stands, that there is none.
                 if self._clock.boot_ns() >= due_ns or (is_online and not was_online):
                     due_ns = self._clock.boot_ns() + int(self._every_s * NS_PER_S)
                     self._once(session)
+                elif mark != marked:
+                    marked = mark
+                    self._tell(session)
                 was_online = is_online
                 self._clock.wait(self.stop, _TURN_S)
 
@@ -75,3 +85,11 @@ class Heartbeat(Stage):
             log.warning("no heartbeat: %s", error)
         else:
             self._each(facts)
+
+    def _tell(self, session: Session) -> None:
+        try:
+            self._each(self._read(session))
+        except StoreCorrupt:
+            raise
+        except StoreError as error:
+            log.debug("no status: %s", error)

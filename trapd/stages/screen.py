@@ -7,16 +7,19 @@ room. Whatever goes wrong here keeps the burst as `unknown`: the filter may fail
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from trapd.errors import BadInput, ModelUnavailable, StoreError, StoreFull
-from trapd.ports import Classifier, Clock
-from trapd.records import Event, FrameScore, ModelInfo, Small, State, Verdict
-from trapd.rules import NS_PER_S, audit_chosen, judge_burst, unjudged
+from trapd.ports import Classifier, Clock, Scene
+from trapd.records import Event, FrameScore, Look, ModelInfo, Small, State, Verdict
+from trapd.rules import NS_PER_S, is_uncertain, judge_burst, limit_of, unjudged
+from trapd.sampling import chosen, fraction_of, heap_of
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
+from trapd.stages.doubt import Judged
 from trapd.stages.waiting import WaitingFrames
 from trapd.store import Session, Store
 
@@ -25,6 +28,10 @@ log = logging.getLogger("trapd.screen")
 _TURN_S = 1.0
 _RETRY_MODEL_S = 60.0
 _RETRY_STORE_S = 5.0
+_SECOND_LOOK_S = 2.0  # for the tiles of one burst
+_BACKLOG = 10  # with more bursts waiting nobody looks twice
+_HIDDEN_ALERT = 5  # bursts in a row in which nothing can be seen
+_LOOKED_AT = 8  # frames of a burst that are held against each other
 _FINISH_WITHIN_S = 1.5  # what is left of a burst when the stop comes
 
 
@@ -34,7 +41,8 @@ class _ToldToStop(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ScreenPlan:
-    """What the configuration says of the filter. `threshold` None: the model's own.
+    """What the configuration says of the filter. `threshold` None: the model's own;
+    `threshold_night` None: as by day.
 
     Events of the `alert_classes` go before everything else. `send_media`: photographs go without being asked
     for.
@@ -47,13 +55,15 @@ class ScreenPlan:
     discard_at_once: bool
     alert_classes: tuple[str, ...] = ()
     send_media: bool = False
+    threshold_night: float | None = None
 
 
 class Screen(Stage):
     """Captured events to kept or discarded ones. `classifier` None keeps everything unjudged.
 
     `announce` is told which model is at work: once at start, and whenever that changes. It may raise
-    StoreFull, and is then told again later.
+    StoreFull, and is then told again later. `keep_more`: whether the threshold is lowered now.
+    `scene` adds what the whole burst shows; None: the scores alone.
     """
 
     name = "screen"
@@ -69,10 +79,16 @@ class Screen(Stage):
         alerts: Alerts,
         clock: Clock,
         announce: Callable[[ModelInfo | None], None],
+        keep_more: Callable[[], bool] = lambda: False,
+        scene: Scene | None = None,
     ) -> None:
         super().__init__()
         self._plan = plan
         self._announce = announce
+        self._keep_more = keep_more
+        self._scene = scene
+        self._hidden = 0
+        self._backlog: Callable[[], int] = lambda: 0
         self._classifier = classifier
         self._store = store
         self._waiting = waiting
@@ -81,6 +97,12 @@ class Screen(Stage):
         self._info: ModelInfo | None = None
         self._announced: tuple[ModelInfo | None] | None = None
         self._retry_ns = 0
+        self._judged = Judged()
+
+    @property
+    def judged(self) -> Judged:
+        """How far it has come. From any thread."""
+        return self._judged
 
     @property
     def model_ready(self) -> bool:
@@ -103,6 +125,9 @@ class Screen(Stage):
         # Cleared before the look: a burst recorded after it sets it again, and the wait ends at once.
         self._waiting.news.clear()
         event = session.events.oldest_captured()
+        if event is None:
+            self._judged = replace(self._judged, caught_up_ns=self._clock.boot_ns())
+        self._backlog = session.events.captured_count
         try:
             self._tell_model()
             if event is not None:
@@ -120,13 +145,14 @@ class Screen(Stage):
     def _screen(self, session: Session, event: Event) -> None:
         if event.id in self._store.recovered.give_up:
             # Its photographs have ended two processes: they are not looked at again, nor is a thumbnail made.
-            self._settle(session, event, unjudged("judging it has ended two processes", self._info), None)
+            verdict = unjudged("judging it has ended two processes", self._info)
+            self._settle(session, event, verdict, may_look=False)
             return
         if self._info is None:
             self._open_model()
             self._tell_model()
         verdict, damaged = self._judge(event)
-        self._settle(session, event, verdict, self._thumbnail(event, verdict) if verdict.keep else None)
+        self._settle(session, event, verdict)
         if damaged:
             # Counted once the burst is settled: one that waits for space is judged again.
             session.counters.add("photographs_bad", damaged)
@@ -165,20 +191,85 @@ class Screen(Stage):
         begin_s = time.monotonic()
         try:
             scores, damaged = self._scores(self._classifier, event, smalls)
+            verdict = self._weigh(self._classifier, info, event, scores, smalls)
         except ModelUnavailable as error:
             self._model_failed(error)
             return unjudged(error.message, info), 0
-        verdict = judge_burst(
-            scores,
-            info,
-            threshold=self._plan.threshold,
-            classes=self._plan.classes,
-            audit=audit_chosen(event.id, self._plan.audit_fraction),
-        )
-        if damaged and (verdict.audit or not verdict.keep):
+        if damaged and not verdict.keep:
             # The frame nobody could look at may be the one with the animal.
             verdict = unjudged(f"{damaged} of {len(event.media)} photographs cannot be decoded", info)
         return replace(verdict, ms=round((time.monotonic() - begin_s) * 1000)), damaged
+
+    def _weigh(
+        self,
+        classifier: Classifier,
+        info: ModelInfo,
+        event: Event,
+        scores: Sequence[FrameScore | None],
+        smalls: Sequence[Small] | None,
+    ) -> Verdict:
+        """The verdict by the whole burst: scores, change, light, and a second look where it is uncertain."""
+        look = Look() if self._scene is None else self._scene.look(self._pictures(event, smalls), scores)
+        limit = limit_of(self._configured(look.night), info, keep_more=self._keep_more())
+
+        def judged(second: float = 0.0) -> Verdict:
+            return judge_burst(
+                scores, info, threshold=limit, classes=self._plan.classes, look=look, second=second
+            )
+
+        verdict = judged()
+        if is_uncertain(verdict):
+            verdict = judged(self._second_look(classifier, event, scores))
+        return self._unless_hidden(verdict, look, info)
+
+    def _pictures(self, event: Event, smalls: Sequence[Small] | None) -> Iterator[Small | bytes]:
+        """Frames from all over the burst, one at a time: photographs of a long one do not fit into memory."""
+        step = max(1, -(-len(event.media) // _LOOKED_AT))
+        for index in range(0, len(event.media), step):
+            if smalls is not None:
+                yield smalls[index]
+                continue
+            try:
+                yield self._store.read(event.media[index])
+            except BadInput:
+                continue  # it is counted where it is judged
+
+    def _second_look(
+        self, classifier: Classifier, event: Event, scores: Sequence[FrameScore | None]
+    ) -> float:
+        """The best score of the best frame's tiles; 0 where there is no time, or nothing finer to see."""
+        if self._scene is None or self.stop.is_set() or self._backlog() > _BACKLOG:
+            return 0.0
+        best = max(range(len(scores)), key=lambda at: -1.0 if (one := scores[at]) is None else one.score)
+        until_ns = self._clock.boot_ns() + int(_SECOND_LOOK_S * NS_PER_S)
+        found = 0.0
+        try:
+            for tile in self._scene.tiles(self._store.read(event.media[best])):
+                self.beat()
+                score = classifier.judge(tile).score
+                found = max(found, score if math.isfinite(score) else 1.0)
+                if self._clock.boot_ns() >= until_ns:
+                    break
+        except BadInput as error:
+            log.warning("%s: no second look: %s", event.id, error)
+        return found
+
+    def _unless_hidden(self, verdict: Verdict, look: Look, info: ModelInfo) -> Verdict:
+        """What cannot be seen is not empty: kept as unknown, and reported when it goes on."""
+        if not look.hidden:
+            self._hidden = 0
+            self._alerts.clear("view")
+            return verdict
+        self._hidden += 1
+        if self._hidden >= _HIDDEN_ALERT:
+            self._alerts.raise_(
+                "view",
+                f"nothing can be seen in the newest bursts: {look.hidden}",
+                "clean the lens, look at what is before it and at the infrared light",
+            )
+        if verdict.keep:
+            return verdict
+        return replace(unjudged(f"nothing can be seen: {look.hidden}", info), night=look.night)
 
     def _scores(
         self, classifier: Classifier, event: Event, smalls: Sequence[Small] | None
@@ -205,16 +296,20 @@ class Screen(Stage):
         if left_s > _FINISH_WITHIN_S:
             raise _ToldToStop
 
-    def _settle(
-        self, session: Session, event: Event, verdict: Verdict, thumb: tuple[str, int] | None
-    ) -> None:
+    def _settle(self, session: Session, event: Event, verdict: Verdict, *, may_look: bool = True) -> None:
+        heap, is_drawn = self._sampled(session, verdict)
+        if is_drawn and not verdict.keep:
+            verdict = replace(verdict, keep=True, audit=True)
         settled = session.events.settle(
             event.id,
             verdict,
-            thumb=thumb,
+            thumb=self._thumbnail(event, verdict) if verdict.keep and may_look else None,
             urgent=verdict.verdict in self._plan.alert_classes,
             media=self._plan.send_media,
+            heap=heap,
+            is_drawn=is_drawn,
         )
+        self._note_kept(event, verdict)
         if verdict.reason:
             session.counters.add("unjudged")
             log.warning("%s kept unjudged: %s", event.id, verdict.reason)
@@ -222,6 +317,26 @@ class Screen(Stage):
             log.info("%s %s %s", event.id, verdict.verdict, _words(settled, verdict))
         if settled.state is State.DISCARDED and self._plan.discard_at_once:
             self._store.space.drop(session, settled)
+
+    def _note_kept(self, event: Event, verdict: Verdict) -> None:
+        """A burst of this boot speaks for its sensor; one that nobody judged, or a sample, does not."""
+        kept = verdict.keep and not verdict.audit and verdict.score is not None
+        if kept and event.moment.boot_id == self._clock.now().boot_id:
+            self._judged = replace(self._judged, kept_ns=max(self._judged.kept_ns, event.moment.boot_ns))
+
+    def _sampled(self, session: Session, verdict: Verdict) -> tuple[str | None, bool]:
+        """The stratum of a burst of this verdict, and whether it is drawn for audit."""
+        if self._classifier is None:
+            return None, False
+        configured = self._configured(verdict.night)
+        fraction = fraction_of(verdict, self._plan.audit_fraction)
+        heap = heap_of(verdict, configured=configured, fraction=fraction).name
+        nth = session.audits.place(heap)
+        return heap, chosen(session.audits.seed(), heap, nth, fraction)
+
+    def _configured(self, night: bool | None) -> float | None:
+        at_night = self._plan.threshold_night
+        return at_night if night and at_night is not None else self._plan.threshold
 
     def _thumbnail(self, event: Event, verdict: Verdict) -> tuple[str, int] | None:
         """The best frame's thumbnail; an event without one is still an event."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from trapd.errors import StoreError
 from trapd.records import Event, Kind, Medium, Moment, Priority, State, Trigger, Verdict
 from trapd.rules import PRIORITY
-from trapd.store import names, transfer
+from trapd.store import audits, names, transfer
 from trapd.store.database import Database
 from trapd.store.event_rows import SELECT, Burst, insert_burst, store_verdict, to_event
 from trapd.store.rows import LAST_N, meta_number, put_meta, queue_row
@@ -64,13 +64,17 @@ class Events:
         thumb: tuple[str, int] | None = None,
         urgent: bool = False,
         media: bool = False,
+        heap: str | None = None,
+        is_drawn: bool = False,
     ) -> Event:
         """Store the verdict: due for delivery, or discarded. One transaction, one sync.
 
         Kept: gets the next `n` and its outbox rows in that transaction (event, and thumbnail where `thumb`
         gives its path and bytes). `urgent` sends both among the alerts; `media` sends the photographs too,
-        last of all. An event that is settled already comes back as it is, nothing changed. Photographs that
-        still lack their sum get it first. Raises StoreFull, StoreError (also for an unknown id).
+        last of all. `heap` is the stratum that it counts into, and `is_drawn` makes it a sample.
+
+        An event that is settled already comes back as it is, nothing changed. Photographs that still lack
+        their sum get it first. Raises StoreFull, StoreError (also for an unknown id).
         """
         self._sums.of_event(event_id)
         with self._database.write() as connection:
@@ -84,6 +88,8 @@ class Events:
             state = State.KEPT if verdict.keep else State.DISCARDED
             settled = replace(event, state=state, n=n, verdict=verdict, thumb=thumb if verdict.keep else None)
             store_verdict(connection, row["row"], settled, verdict)
+            if heap is not None:
+                audits.add(connection, event.id, heap, is_drawn=is_drawn)
             if n is not None:
                 put_meta(connection, LAST_N, str(n))
                 self._queue(connection, row["row"], settled, urgent)

@@ -151,7 +151,18 @@ _VERSION_1 = (
     _tally("outbox_heard AFTER DELETE ON outbox WHEN OLD.awaits > 0", ("'awaiting'", -1)),
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+_VERSION_2 = (
+    # A stratum of settled bursts. `last`: a count that goes up; the highest was added to last.
+    "CREATE TABLE heap (name TEXT PRIMARY KEY, total INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID",
+    # `event` is its id and no reference: the row stays when the event's own goes.
+    """CREATE TABLE sample (
+        row INTEGER PRIMARY KEY AUTOINCREMENT,
+        event TEXT NOT NULL UNIQUE,
+        heap TEXT NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 VERSION = len(MIGRATIONS)
 
 

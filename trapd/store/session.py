@@ -8,6 +8,7 @@ from types import TracebackType
 
 from trapd.errors import StoreError
 from trapd.records import Moment
+from trapd.store.audits import Audits
 from trapd.store.counters import Counters
 from trapd.store.database import FILE, Database
 from trapd.store.events import Events
@@ -32,6 +33,7 @@ class Session:
         self.epoch = self.meta.get(EPOCH) or ""
         self.sums = Sums(root, database)
         self.events = Events(database, unit=unit, epoch=self.epoch, now=now, sums=self.sums)
+        self.audits = Audits(root, database)
         self.outbox = Outbox(database, now=now)
         self.obeyed = Obeyed(database, now=now)
         self.timeline = Timeline(database)

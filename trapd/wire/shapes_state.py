@@ -14,6 +14,7 @@ Flat = float | Annotated[str, Only(maxLength=200)]
 """What a field may be that a later version adds."""
 
 Yes = Annotated[int, Only(enum=(0, 1))]
+Portion = Annotated[float, Only(minimum=0, maximum=1)]
 Seconds = Annotated[float, Only(minimum=0)]
 
 
@@ -86,6 +87,16 @@ class State(Always, total=False):
     photographs_bad: Annotated[Count, "Photographs that could not be decoded."]
     photographs_passed_over: Annotated[Count, "Files that the replay camera could not use."]
     unjudged: Annotated[Count, "Bursts kept because the filter failed on them."]
+    audit_waiting: Annotated[Count, "Samples that nobody has judged yet (trapd audit)."]
+    audit_judged: Count
+    audit_lost: Annotated[Count, "Samples that went, to make room, before anybody judged them."]
+    miss_rate: Annotated[Portion, "Of the bursts worth keeping, the part that was discarded; as judged."]
+    miss_rate_low: Annotated[Portion, "Its interval of 95 %."]
+    miss_rate_high: Portion
+    false_keep: Annotated[Portion, "Of the other bursts, the part that was kept; as judged."]
+    false_keep_low: Annotated[Portion, "Its interval of 95 %."]
+    false_keep_high: Portion
+    auto_keep: Annotated[Yes, "Whether more is kept because the miss rate is rising."]
     gone: Annotated[Count, "Messages whose photograph had gone when their turn came."]
     unsendable: Annotated[Count, "Attempts to send what is damaged."]
     commands_refused: Count

@@ -1,0 +1,82 @@
+"""What the Debian packages are made of: units, scripts and the lock of their wheels."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHELL = ("postinst", "prerm", "postrm", "make-environment")
+PINNED = re.compile(
+    r"^([a-z0-9.-]+)==(\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
+)
+EXPOSURE = "20"  # tenths: 2.0
+
+
+def analysed(*words: str | Path) -> str:
+    """All that systemd-analyze says; it must succeed."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("this machine has no systemd-analyze")
+    done = subprocess.run(
+        ["systemd-analyze", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.rig
+def test_this_machines_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
+    """CI's is Debian 12's; Debian 13's says the same in tests/rig. Only the command is another."""
+    for unit in (ROOT / "systemd").iterdir():
+        text = unit.read_text("utf-8").replace("/usr/bin/trapd ", "/bin/true ")
+        (tmp_path / unit.name).write_text(text)
+    assert analysed("verify", *sorted(tmp_path.iterdir())) == ""
+
+
+@pytest.mark.rig
+def test_the_daemon_is_little_exposed() -> None:
+    unit = ROOT / "systemd" / "trapd.service"
+    told = analysed("security", "--offline=true", f"--threshold={EXPOSURE}", unit)
+    assert "Overall exposure level" in told
+
+
+@pytest.mark.parametrize("name", SHELL)
+def test_the_packages_scripts_can_be_read_by_a_shell(name: str) -> None:
+    done = subprocess.run(["sh", "-n", ROOT / "debian" / name], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_lock_pins_everything_that_trapd_needs_but_numpy() -> None:
+    pinned = {name for name, _, _ in PINNED.findall(_lock())}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {re.split(r"[ <>=;\[]", each)[0] for each in project["dependencies"]}
+    assert needed - pinned == {"numpy", "tflite-runtime"}
+
+
+def test_the_lock_names_no_place() -> None:
+    """Names, versions and hashes; every line of it is one of these."""
+    rest = PINNED.sub("", _lock())
+    assert all(line.startswith("#") for line in rest.splitlines())
+    assert "://" not in _lock()
+
+
+@pytest.mark.slow
+def test_every_wheel_of_the_packages_is_in_the_index() -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "wheels", "check"], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "x86_64 cp311", "x86_64 cp313", "aarch64 cp311", "aarch64 cp313",
+    ]  # fmt: skip
+    assert len({line.partition(":")[2] for line in lines}) == 1
+
+
+def _lock() -> str:
+    return (ROOT / "debian" / "wheels.lock").read_text("ascii")

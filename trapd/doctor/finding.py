@@ -1,0 +1,16 @@
+"""What doctor says of one thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `ok` False: the unit would not work. `warning`: it would; it is worth a look."""
+
+    name: str
+    ok: bool
+    message: str
+    hint: str = ""
+    warning: bool = False
