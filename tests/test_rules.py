@@ -48,6 +48,14 @@ def test_only_unwanted_classes_are_discarded_under_their_name() -> None:
     assert (verdict.verdict, verdict.keep) == ("person", False)
 
 
+def test_an_unwanted_class_in_one_frame_hides_nothing_in_another() -> None:
+    """A person walks out of the picture; what the next frame shows has no name, and is kept."""
+    frames = [FrameScore(0.6, {"person": 0.6}), FrameScore(0.9, {"person": 0.1})]
+    for order in (frames, frames[::-1]):
+        verdict = judge(order, NAMING, ("animal",))
+        assert (verdict.verdict, verdict.keep) == ("unclassified", True)
+
+
 def test_a_model_that_cannot_tell_classes_never_discards_on_one() -> None:
     assert judge([FrameScore(0.9)], BLIND, ("vehicle",)).keep
 

@@ -72,8 +72,8 @@ def judge_burst(
 
     `frames`: None for one that could not be judged, so that boxes keep their frame's number.
 
-    A burst is discarded when no frame reaches the threshold, or when all that reaches it is of classes that
-    the model can tell and nobody asked for. A threshold or score that is not a finite number judges nothing:
+    A burst is discarded when its score does not reach the threshold, or when all that reaches it is of classes
+    that the model can tell and nobody asked for. A threshold or score that is not a finite number judges nothing:
     it would compare as "below" with everything.
     """
     scores = [frame for frame in frames if frame is not None]
@@ -90,7 +90,8 @@ def judge_burst(
         if any(frame.by_class.get(name, 0.0) >= limit for frame in scores)
     }
     score = burst_score(max(frame.score for frame in scores), look, second)
-    verdict, keep = _name_and_keep(score, limit, found, classes)
+    nameless = any(frame.score >= limit and frame.score > _named(frame) for frame in scores)
+    verdict, keep = _name_and_keep(score, limit, found, classes, nameless=nameless)
     return Verdict(
         verdict=verdict,
         keep=keep,
@@ -165,13 +166,18 @@ def _finite(frame: FrameScore) -> bool:
     return all(map(math.isfinite, (frame.score, *frame.by_class.values(), *boxes)))
 
 
+def _named(frame: FrameScore) -> float:
+    return max(frame.by_class.values(), default=0.0)
+
+
 def _name_and_keep(
-    score: float, limit: float, found: dict[str, float], classes: Sequence[str]
+    score: float, limit: float, found: dict[str, float], classes: Sequence[str], *, nameless: bool
 ) -> tuple[str, bool]:
+    """`nameless`: in some frame the strongest thing is one that the model cannot name."""
     wanted = {name: conf for name, conf in found.items() if name in classes}
     if wanted:
         return max(wanted, key=lambda name: wanted[name]), True
-    if found:
+    if found and not nameless:
         return max(found, key=lambda name: found[name]), False
     if score >= limit:
         return "unclassified", True
