@@ -190,6 +190,9 @@ class Link(Protocol):
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
         """Hand one QoS 1 message to the socket's queue; returns its token. Raises LinkUnavailable."""
 
+    def flush(self) -> None:
+        """Send what was handed over, without waiting. `next` does so too; a broken link is told of there."""
+
     def subscribe(self, filters: tuple[str, ...], *, live: Collection[str] = ()) -> None:
         """Ask for these topics at QoS 1, retain as published; the answer comes as Subscribed.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from trapd.errors import Fault
 
@@ -233,8 +233,7 @@ class Event:
     thumb: tuple[str, int] | None = None  # path relative to storage.path, and bytes; None where there is none
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One publish of an outbox row. `payload` says with what, else `event_id`; a thumbnail lies in `file`.
 
     `leaf` is the topic below `<base>/<unit>/`. A row is one publish, but for a photograph's, which is one for

@@ -192,9 +192,24 @@ def test_the_will_is_not_sent_after_close(site: Site) -> None:
     again, _ = connect(site.uplink())  # under the same name: by now the broker is done with the first one
     try:
         again.publish(WILL[0], b"online", retain=False)
+        again.flush()
         assert [heard(hearing).payload for _ in range(2)] == [b"stopped", b"online"]
     finally:
         again.close()
+
+
+def test_flush_sends_what_was_handed_over(site: Site) -> None:
+    """Nobody asks this link what has happened."""
+    hearing = site.listen(f"{UNIT}/#")
+    link, _ = connect(site.uplink())
+    try:
+        link.flush()
+        for number in range(10):
+            link.publish(f"{UNIT}/event", b"%d" % number, retain=False)
+        link.flush()
+        assert [heard(hearing).payload for _ in range(10)] == [b"%d" % number for number in range(10)]
+    finally:
+        link.close()
 
 
 def test_what_was_handed_over_before_close_is_sent(site: Site) -> None:

@@ -57,9 +57,9 @@ def no_transaction_sync() -> None:
     """A commit is not synced."""
     right = Database.write
 
-    def _write(self: Database) -> AbstractContextManager[sqlite3.Connection]:
+    def _write(self: Database, *, sync: bool = True) -> AbstractContextManager[sqlite3.Connection]:
         self._connection.execute("PRAGMA synchronous=OFF")
-        return right(self)
+        return right(self, sync=sync)
 
     vars(database)["Database"].write = _write
 
@@ -112,10 +112,10 @@ def refused_commit_trusted() -> None:
     right = Database.write
 
     @contextmanager
-    def _write(self: Database) -> Iterator[sqlite3.Connection]:
+    def _write(self: Database, *, sync: bool = True) -> Iterator[sqlite3.Connection]:
         begun = False
         try:
-            with right(self) as connection:
+            with right(self, sync=sync) as connection:
                 begun = True
                 yield connection
         except StoreError:

@@ -97,8 +97,15 @@ class Life:
         self._acknowledge([message.row for message in self.session.outbox.next(count, max_bytes=AMPLE_BYTES)])
 
     def _acknowledge(self, rows: list[int]) -> None:
+        """As Deliver does, but that there the sync comes on another thread."""
         say("will", "acknowledge", rows=rows)
-        self.session.outbox.acknowledge(rows)
+        self.session.outbox.acknowledge(rows, sync=False)
+        log = self.session.database.log
+        handle = log.open()
+        try:
+            log.sync(handle)
+        finally:
+            os.close(handle)
         say("did", "acknowledge", rows=rows)
 
     def await_receipts(self, count: int) -> list[str]:

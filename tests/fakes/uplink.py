@@ -225,6 +225,7 @@ class FakeLink:
         self._closed = False
         self._token = 0
         self._unanswered = 0
+        self._unwritten: list[tuple[int, str, bytes, bool]] = []
 
     def give(self, event: LinkEvent) -> None:
         """What happens to this link next."""
@@ -233,6 +234,7 @@ class FakeLink:
     def next(self, timeout_s: float) -> LinkEvent | None:
         if self._ended:
             return None
+        self.flush()
         try:
             event = self._events.get(timeout=timeout_s)
         except queue.Empty:
@@ -254,14 +256,19 @@ class FakeLink:
             raise LinkUnavailable("the broker takes no more unanswered messages")
         self._token += 1
         self._unanswered += 1
-        self._broker.took(self, self._token, topic, payload, retain)
+        self._unwritten.append((self._token, topic, payload, retain))
         return self._token
+
+    def flush(self) -> None:
+        while self._unwritten and not (self._ended or self._closed):
+            self._broker.took(self, *self._unwritten.pop(0))
 
     def subscribe(self, filters: tuple[str, ...], *, live: Collection[str] = ()) -> None:
         self._check_usable()
         self._broker.asked(self, filters, live)
 
     def close(self) -> None:
+        self.flush()
         self._closed = True
         self._broker.left(self)
 

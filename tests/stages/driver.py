@@ -193,6 +193,7 @@ class DeliverDriver:
         for _ in range(times):
             self.clock.advance(after_s)
             self.stage._turn(self.session, 0.0)
+            assert self.session.late_sync.wait(10)
             self.beside()
 
     def connect(self) -> None:

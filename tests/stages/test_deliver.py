@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.stages.driver import BASE, DEAD_AFTER_S, LIMIT, Bench, DeliverDriver
+from trapd.errors import StoreUnwritable
 from trapd.ports import Lost
 from trapd.records import Kind, State
 from trapd.rules import NS_PER_S
@@ -202,6 +203,8 @@ def test_what_is_in_flight_is_bounded(
     for _ in range(30):
         bench.kept()
     link.forget()
+    assert link.stage._connection is not None
+    link.stage._connection.window.pace.room_bytes = 500_000.0  # a link that has shown to be fast
     link.broker.withhold = True
     link.turn(10)
     assert 2 <= len(link.leaves()) <= most
@@ -212,6 +215,36 @@ def test_what_is_in_flight_is_bounded(
     assert set(states(bench)) == {State.DELIVERED}
     assert "waits" not in caplog.text  # the link was never asked for more
     link.close()
+
+
+def test_what_a_power_cut_sends_again_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a disk that takes its time the link waits: one window is noted, one is not."""
+    link = DeliverDriver(bench, limit=Limit(10, 500_000))
+    link.connect()
+    link.forget()
+    for number in range(50):
+        bench.session.outbox.put(Kind.TRAIL, "trail", b"%d" % number, retain=False)
+    with monkeypatch.context() as disk:
+        disk.setattr(link.session.late_sync, "ended", lambda: False)
+        for _ in range(50):
+            link.stage._turn(link.session, 0.0)
+        assert 10 < len(link.leaves()) <= 20
+    link.turn(60)
+    assert [message.payload for message in link.broker.published] == [b"%d" % n for n in range(50)]
+    link.close()
+
+
+def test_a_sync_that_fails_ends_the_stage_as_a_commit_would(
+    bench: Bench, link: DeliverDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise StoreUnwritable("the disk failed", "")
+
+    link.connect()
+    monkeypatch.setattr(link.session.database.log, "sync", refuse)
+    bench.kept()
+    with pytest.raises(StoreUnwritable):
+        link.turn(3)
 
 
 def test_a_message_larger_than_the_window_goes_alone(bench: Bench) -> None:

@@ -185,6 +185,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.broker.receive_maximum = 65535
             self.broker.start()
             self.broker.release()
+            self.bench.alerts.clear_unclaimed()  # as a unit does that has run for a while
             self.broker.drop()  # on the same link what was refused rests for an hour
             for turn in range(400):
                 # What was refused waits an hour of the same link.

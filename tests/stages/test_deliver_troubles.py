@@ -210,7 +210,7 @@ def test_answers_that_cannot_be_noted_are_as_good_as_not_given(bench: Bench, lin
     link.connect()
     bench.kept()
     bench.store.faults.make("acknowledge")
-    link.turn()
+    link.turn(2)
     assert not link.stage.online
     assert states(bench) == [State.KEPT]
     bench.store.faults.end()
@@ -244,7 +244,7 @@ def test_a_store_that_is_broken_ends_the_stage(
     bench.kept()
     bench.store.faults.make(operation, error)
     with pytest.raises(type(error)):
-        link.turn()
+        link.turn(2)
 
 
 def test_an_event_that_cannot_be_read_does_not_stop_the_others(bench: Bench, link: DeliverDriver) -> None:

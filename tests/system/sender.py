@@ -55,6 +55,7 @@ class _WatchedLink:
         self._handed = handed
         self._by_token: dict[int, Handed] = {}
         self.subscribe = link.subscribe
+        self.flush = link.flush
         self.close = link.close
 
     def next(self, timeout_s: float) -> LinkEvent | None:

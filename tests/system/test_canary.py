@@ -31,13 +31,13 @@ NEVER_BY_THE_UNIT = (f"{BASE}/config/desired", f"{BASE}/cmd/")
 # The password's way into the client, with a line too many.
 LEAK = """
 import logging
-from trapd.backends import uplink_client
-read = uplink_client._password
+from trapd.backends.uplink_account import Account
+read = Account.read_password
 def told(account):
     found = read(account)
     logging.getLogger("trapd.uplink").debug("connecting with " + str(found))
     return found
-uplink_client._password = told
+Account.read_password = told
 from trapd.__main__ import main
 main()
 """

@@ -11,6 +11,7 @@ import pytest
 from trapd.wire.window import Limit, Window
 
 LIMIT = Limit(messages=100, bytes=500_000)
+AVAILABILITY_BYTES = 60  # what every link begins with
 
 
 @dataclass
@@ -39,7 +40,12 @@ def run(
     wire: Wire, sizes: list[int], for_s: float, window: Window | None = None, begin_s: float = 0.0
 ) -> Run:
     """There is always something to send, of one size after another."""
-    window = window or Window(LIMIT)
+    if window is None:
+        window = Window(LIMIT)
+        window.sent(0, AVAILABILITY_BYTES, begin_s)
+        wire.send(0, AVAILABILITY_BYTES, begin_s)
+        begin_s, _ = heapq.heappop(wire.answers)
+        window.answered(0, begin_s)
     found, now_s, token, out = Run(), begin_s, 0, {}
     while now_s < begin_s + for_s:
         while window.fits(size := sizes[token % len(sizes)]):
@@ -58,14 +64,17 @@ def run(
     return found
 
 
+@pytest.mark.parametrize("delay_s", [0.3, 0.6])
 @pytest.mark.parametrize(
     "sizes",
     [[700], [24_576], [20_000, 700], [65_600], [700, 24_576, 65_600]],
     ids=["events", "thumbnails", "both", "chunks", "all"],
 )
-def test_a_thin_link_is_used_and_the_oldest_answer_stays_under_five_seconds(sizes: list[int]) -> None:
-    """32 kB/s and 300 ms."""
-    found = run(Wire(32_000, 0.3), sizes, 300.0)
+def test_a_thin_link_is_used_and_the_oldest_answer_stays_under_five_seconds(
+    sizes: list[int], delay_s: float
+) -> None:
+    """32 kB/s and 300 ms, there and back or each way."""
+    found = run(Wire(32_000, delay_s), sizes, 300.0)
     assert found.sent_bytes >= 0.9 * 32_000 * 300
     assert found.worst_age_s < 5.0
 
@@ -75,6 +84,14 @@ def test_a_thin_link_is_used_and_the_oldest_answer_stays_under_five_seconds(size
 def test_other_links(rate: float, delay_s: float) -> None:
     found = run(Wire(rate, delay_s), [700, 5000], 600.0)
     assert found.sent_bytes >= min(0.85 * rate, 0.85 * LIMIT.messages * 2850 / delay_s) * 600
+    assert found.worst_age_s < 5.0
+
+
+@pytest.mark.parametrize("delay_s", [0.05, 0.6])
+def test_a_very_thin_link_does_not_begin_with_too_much(delay_s: float) -> None:
+    """2 kB/s."""
+    found = run(Wire(2_000, delay_s), [700], 600.0)
+    assert found.sent_bytes >= 0.9 * 2_000 * 600
     assert found.worst_age_s < 5.0
 
 

@@ -1,9 +1,10 @@
 """The Uplink over paho-mqtt 2: one new client for each connection, driven by the thread that owns the link.
 
 A thread of the link's own connects (name, TCP, TLS: whatever may block) and hands the connection over. Then
-all of it happens within the link's methods, on Deliver's thread: a publish is written at once, answers are
-read while Deliver waits for them, and nothing has to pass between threads. paho itself never queues, never
-reconnects and never repeats: what waits lies in the store, and a publish goes out once per connection.
+all of it happens within the link's methods, on Deliver's thread: what is published is written with the next
+flush, answers are read while Deliver waits for them, and nothing has to pass between threads. paho itself
+never waits, never reconnects and never repeats: what waits lies in the store, and a publish goes out once per
+connection.
 
 What comes in is acknowledged as it arrives: a command that crashed the daemon must not come back with every
 start. Nothing is read while something waits to be taken; nothing is dropped.
@@ -11,13 +12,8 @@ start. Nothing is read while something waits to be taken; nothing is dropped.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
-import select
 import socket
-import ssl
-import threading
 import time
 from collections import deque
 from collections.abc import Collection
@@ -25,13 +21,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
-from paho.mqtt.enums import LogLevel, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from trapd.backends import uplink_client, uplink_reasons
-from trapd.backends.uplink_client import Account
+from trapd.backends import uplink_reasons, uplink_socket, uplink_tls
+from trapd.backends.uplink_account import Account
+from trapd.backends.uplink_attempt import Attempt, NoLink
 from trapd.backends.uplink_tls import Tls
 from trapd.errors import BadInput, LinkUnavailable
 from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed
@@ -47,8 +45,11 @@ _MOST_THREADS = 3  # of earlier connections that are still stuck, in DNS for ins
 _ATTEMPT_IN_TIMEOUTS = 4  # name, a few addresses and TLS, each with a time-out, make up one attempt
 _SILENT_KEEPALIVES = 1.5  # paho asks after one, and would wait for the answer for another
 _REFUSED = 0x80  # reason codes from here on
+_STRANGE = Lost("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
 _SILENT = Lost("the broker has gone silent: no answer within the keep-alive time")
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
+_LARGEST_INBOUND_BYTES = 2_000_000
+_WRITE_BYTES = 32_768  # that much need not wait for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,42 +64,41 @@ class _Made:
 class PahoUplink(Account):
     """The Uplink port over paho."""
 
-    _threads: list[threading.Thread] = field(default_factory=list, init=False, repr=False)
+    _attempts: list[Attempt[_Made]] = field(default_factory=list, init=False, repr=False)
 
     def connect(self, will: tuple[str, bytes] | None) -> Link:
         """Begin a connection; its first event tells how it went."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        if len(self._threads) >= _MOST_THREADS:
-            return _NoLink(
-                f"{len(self._threads)} earlier attempts to connect are still stuck (is DNS answering?)"
-            )
-        link = PahoLink(self, will)
-        self._threads.append(link.thread)
-        link.thread.start()
-        return link
+        self._attempts = [attempt for attempt in self._attempts if attempt.is_alive()]
+        if len(self._attempts) >= _MOST_THREADS:
+            stuck = len(self._attempts)
+            return NoLink(f"{stuck} earlier attempts to connect are still stuck (is DNS answering?)")
+        attempt = Attempt(
+            lambda: _make(self, will),
+            lambda made: _hang_up(made, orderly=False),
+            within_s=_ATTEMPT_IN_TIMEOUTS * self.connect_timeout_s,
+        )
+        self._attempts.append(attempt)
+        attempt.start()
+        return PahoLink(self, attempt)
 
 
 class PahoLink:
-    """One connection. Its methods belong to one thread; `thread` only makes the connection."""
+    """One connection. Its methods belong to one thread; `attempt` makes the connection on its own."""
 
-    def __init__(self, account: Account, will: tuple[str, bytes] | None) -> None:
+    def __init__(self, account: Account, attempt: Attempt[_Made]) -> None:
         self._account = account
-        self._will = will
-        self.thread = threading.Thread(target=self._make, name="uplink", daemon=True)
-        self._made: queue.SimpleQueue[_Made | Lost] = queue.SimpleQueue()
-        self._closing = threading.Event()
-        self._give_up_s = time.monotonic() + _ATTEMPT_IN_TIMEOUTS * account.connect_timeout_s
-        # Everything below is the owner's.
+        self._attempt = attempt
         self._line: _Made | None = None
         self._answer_by_s = 0.0
         self._misc_s = 0.0
         self._heard_s = 0.0
         self._events: deque[LinkEvent] = deque()
-        self._trouble = ""
+        self._complaints = uplink_reasons.Complaints()
         self._lost = False
         self._asked: dict[int, tuple[str, ...]] = {}
         self._receive_maximum: int | None = None  # None until connected
         self._unanswered = 0
+        self._unwritten_bytes = 0
         self._ended = False
 
     def next(self, timeout_s: float) -> LinkEvent | None:
@@ -127,7 +127,23 @@ class PahoLink:
             raise BadInput(f"{topic[:200]!r} cannot be published: {error}") from error
         _check(info.rc)
         self._unanswered += 1
+        self._unwritten_bytes += len(payload)
+        if self._unwritten_bytes >= _WRITE_BYTES:
+            self.flush()
         return info.mid
+
+    def flush(self) -> None:
+        """Write what was handed over, as far as the socket takes it now; the rest follows with `next`."""
+        line = self._line
+        self._unwritten_bytes = 0
+        if line is None or self._lost or not line.client.want_write():
+            return
+        try:
+            uplink_socket.cork(line.socket, on=True)
+            line.client.loop_write()  # what it says of a broken link, the next read says too
+            uplink_socket.cork(line.socket, on=False)
+        except Exception as error:
+            self._failed_within(error)
 
     def subscribe(self, filters: tuple[str, ...], *, live: Collection[str] = ()) -> None:
         """Ask for these topics; the answer comes as Subscribed. Raises LinkUnavailable, BadInput.
@@ -135,13 +151,13 @@ class PahoLink:
         MQTT 3.1.1 has all of them as those in `live`.
         """
         client, _ = self._usable()
+        five = self._account.protocol == "5"
+        wanted: list[Any] = [
+            (name, SubscribeOptions(qos=1, retainAsPublished=name not in live) if five else 1)
+            for name in filters
+        ]
         try:
-            if self._account.protocol == "5":
-                code, mid = client.subscribe(
-                    [(name, SubscribeOptions(qos=1, retainAsPublished=name not in live)) for name in filters]
-                )
-            else:
-                code, mid = client.subscribe([(name, 1) for name in filters])
+            code, mid = client.subscribe(wanted)
         except ValueError as error:
             raise BadInput(f"cannot subscribe to {filters}: {error}") from error
         _check(code)
@@ -150,14 +166,13 @@ class PahoLink:
 
     def close(self) -> None:
         """Disconnect after what was handed over, at most 3.5 s; what does not end by then is left alone."""
-        self._closing.set()
+        self._attempt.abandon()
         self._take_over(0.0)
         line, self._line = self._line, None
         if line is not None:
-            orderly = not self._lost and _say_goodbye(line.client)
-            uplink_client.hang_up(line.client, line.socket, orderly=orderly)
+            _hang_up(line, orderly=not self._lost and _say_goodbye(line.client))
         self._lose(Lost("closed"))
-        self.thread.join(_CUT_WITHIN_S)
+        self._attempt.join(_CUT_WITHIN_S)
 
     def _usable(self) -> tuple[Client, int]:
         if self._line is None or self._receive_maximum is None or self._lost:
@@ -172,34 +187,34 @@ class PahoLink:
             if self._line is None:
                 self._take_over(left_s)
             if self._line is not None and not self._lost:
-                self._serve(self._line.client, min(left_s, _TURN_S))
+                self._serve(self._line, min(left_s, _TURN_S))
             now_s = time.monotonic()
             if self._events or now_s >= end_s:
                 return
             left_s = end_s - now_s
 
     def _take_over(self, timeout_s: float) -> None:
-        """The connection, as soon as it is made; or the attempt's end, also where the resolver has none."""
+        """The connection, as soon as it is made; or the attempt's end."""
         if self._line is not None or self._lost:
             return
-        try:
-            made = self._made.get(timeout=timeout_s) if timeout_s > 0 else self._made.get_nowait()
-        except queue.Empty:
-            if time.monotonic() > self._give_up_s and not self._closing.is_set():
-                self._lose(self._not_made(TimeoutError()))
+        made = self._attempt.result(timeout_s)
+        if made is None:
             return
-        if isinstance(made, Lost):
-            self._lose(made)
+        if isinstance(made, Exception):
+            reason = uplink_reasons.of_error(made, self._account.host, self._account.port)
+            self._lose(Lost(reason, unreachable=uplink_reasons.is_unreachable(made)))
             return
         self._line = made
         self._heard_s = time.monotonic()
         self._answer_by_s = self._heard_s + self._account.connect_timeout_s
         self._give_callbacks(made.client)
-        made.client.on_socket_register_write = None  # from now on publish() writes at once
 
-    def _serve(self, client: Client, timeout_s: float) -> None:
+    def _serve(self, line: _Made, timeout_s: float) -> None:
         """Write what waits, read what comes within `timeout_s`; whatever goes wrong is a lost link."""
+        client = line.client
         try:
+            if timeout_s > 0 and self._unanswered > 1:
+                uplink_socket.confirm(line.socket)
             code, heard = _exchange(client, timeout_s)
             now_s = time.monotonic()
             if heard:
@@ -208,21 +223,20 @@ class PahoLink:
                 self._misc_s = now_s
                 client.loop_misc()  # keep-alive
         except Exception as error:
-            log.exception("the link failed")
-            self._lose(Lost(f"an error within: {type(error).__name__}: {error}"))
+            self._failed_within(error)
             return
         if code == MQTTErrorCode.MQTT_ERR_PROTOCOL:
-            self._lose(
-                Lost("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
-            )
+            self._lose(_STRANGE)
         elif client.socket() is None or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._lose(Lost(self._why_it_ended()))
         elif self._receive_maximum is None and now_s > self._answer_by_s:
-            self._lose(
-                Lost(f"{self._account.host}:{self._account.port} took the connection but does not answer")
-            )
+            self._lose(Lost(f"{self._account.where} took the connection but does not answer"))
         elif now_s - self._heard_s > _SILENT_KEEPALIVES * self._account.keepalive_s:
             self._lose(_SILENT)
+
+    def _failed_within(self, error: Exception) -> None:
+        log.error("the link failed", exc_info=error)
+        self._lose(Lost(f"an error within: {type(error).__name__}: {error}"))
 
     def _lose(self, lost: Lost) -> None:
         if not self._lost:
@@ -231,8 +245,8 @@ class PahoLink:
 
     def _why_it_ended(self) -> str:
         if self._receive_maximum is not None:
-            return uplink_reasons.of_break(self._trouble)
-        return uplink_reasons.of_rejection(self._trouble, self._account.host, self._account.port)
+            return uplink_reasons.of_break(self._complaints.first)
+        return uplink_reasons.of_rejection(self._complaints.first, self._account.host, self._account.port)
 
     def _give_callbacks(self, client: Client) -> None:
         client.on_connect = self._on_connect
@@ -240,7 +254,8 @@ class PahoLink:
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
-        client.on_log = self._on_log
+        # Not on_log: paho would make a sentence of every packet.
+        client.enable_logger(self._complaints.logger)
 
     def _on_connect(
         self,
@@ -293,28 +308,52 @@ class PahoLink:
         elif reason.value == uplink_reasons.KEEP_ALIVE_TIMEOUT:
             self._lose(_SILENT)
 
-    def _on_log(self, _client: Client, _data: Any, level: int, text: str) -> None:
-        if level == LogLevel.MQTT_LOG_ERR and not self._trouble:
-            self._trouble = text
 
-    def _not_made(self, error: Exception) -> Lost:
-        reason = uplink_reasons.of_error(error, self._account.host, self._account.port)
-        return Lost(reason, unreachable=uplink_reasons.is_unreachable(error))
+# --- one client, on the attempt's thread ------------------------------------------------------------------
 
-    # --- the link's own thread ----------------------------------------------------------------------------
 
-    def _make(self) -> None:
-        try:
-            client = uplink_client.new_client(self._account, self._will)
-            self._made.put(_Made(client, uplink_client.connect(client, self._account)))
-        except Exception as error:  # a thread has no caller: whatever it was, the link is lost
-            self._made.put(self._not_made(error))
-        if self._closing.is_set():
-            # close() may have come too early to see the connection; whoever takes it ends it.
-            with contextlib.suppress(queue.Empty):
-                left = self._made.get_nowait()
-                if isinstance(left, _Made):
-                    uplink_client.hang_up(left.client, left.socket, orderly=False)
+def _make(account: Account, will: tuple[str, bytes] | None) -> _Made:
+    """Name, TCP and TLS; CONNECT is left for the link to write. Raises what they raise."""
+    client = _new_client(account, will)
+    of_five: dict[str, Any] = {}
+    if account.protocol == "5":
+        of_five = {"clean_start": account.visitor, "properties": _connect_properties(account)}
+    client.connect(account.host, account.port, account.keepalive_s, **of_five)
+    line = client.socket()
+    if line is None:
+        raise ConnectionResetError
+    made = _Made(client, uplink_socket.second_handle(line))
+    uplink_socket.no_delay(made.socket)
+    return made
+
+
+def _new_client(account: Account, will: tuple[str, bytes] | None) -> Client:
+    """A client that knows all but its callbacks. Raises LinkUnavailable for an unreadable file."""
+    five = account.protocol == "5"
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        account.client_id,
+        clean_session=None if five else account.visitor,
+        protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+        reconnect_on_failure=False,
+    )
+    client.connect_timeout = account.connect_timeout_s
+    client.max_inflight_messages_set(0)  # without a limit of its own paho keeps no queue of its own
+    client.on_socket_register_write = lambda *_: None  # else each publish would write at once, and by itself
+    if will is not None:
+        client.will_set(will[0], will[1], qos=1, retain=True)
+    if account.username is not None:
+        client.username_pw_set(account.username, account.read_password())
+    if account.tls is not None:
+        client.tls_set_context(uplink_tls.context(account.tls))
+    return client
+
+
+def _connect_properties(account: Account) -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+    properties.SessionExpiryInterval = 0 if account.visitor else account.session_expiry_s
+    properties.MaximumPacketSize = _LARGEST_INBOUND_BYTES
+    return properties
 
 
 def _exchange(client: Client, timeout_s: float) -> tuple[MQTTErrorCode, bool]:
@@ -326,11 +365,7 @@ def _exchange(client: Client, timeout_s: float) -> tuple[MQTTErrorCode, bool]:
     if line is None:
         return MQTTErrorCode.MQTT_ERR_NO_CONN, False
     code = MQTTErrorCode.MQTT_ERR_SUCCESS
-    # TLS may hold bytes that the socket no longer shows.
-    held = line.pending() if isinstance(line, ssl.SSLSocket) else 0
-    look = select.poll()
-    look.register(line, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
-    heard = held > 0 or any(what & ~select.POLLOUT for _, what in look.poll(timeout_s * 1000))
+    heard = uplink_socket.readable(line, timeout_s, writing=client.want_write())
     if heard:
         code = client.loop_read()
     if code == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
@@ -350,29 +385,11 @@ def _say_goodbye(client: Client) -> bool:
     return client.socket() is None
 
 
-class _NoLink:
-    """A connection that was never tried."""
-
-    def __init__(self, reason: str) -> None:
-        self._lost: Lost | None = Lost(reason)
-
-    def next(self, timeout_s: float) -> LinkEvent | None:  # noqa: ARG002 - what it has, it has at once
-        lost, self._lost = self._lost, None
-        return lost
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:  # noqa: ARG002 - it sends nothing
-        raise LinkUnavailable("the link is not connected")
-
-    def subscribe(
-        self,
-        filters: tuple[str, ...],  # noqa: ARG002 - it asks nobody
-        *,
-        live: Collection[str] = (),  # noqa: ARG002 - as above
-    ) -> None:
-        raise LinkUnavailable("the link is not connected")
-
-    def close(self) -> None:
-        """Nothing is open."""
+def _hang_up(made: _Made, *, orderly: bool) -> None:
+    paho_has = made.client.socket()
+    if paho_has is not None:
+        paho_has.close()
+    uplink_socket.hang_up(made.socket, orderly=orderly)
 
 
 def _check(code: MQTTErrorCode) -> None:

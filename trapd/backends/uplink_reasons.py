@@ -6,6 +6,7 @@ Called by the uplink on its own thread. No word of it repeats a credential.
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import ssl
 
@@ -94,6 +95,20 @@ _TLS: tuple[tuple[str, str, str], ...] = (
     ("unsupported protocol", "the broker's TLS is older than 1.2", "it has to offer TLS 1.2 or 1.3"),
     ("key values mismatch", "mqtt.tls.key_file is not the key of mqtt.tls.cert_file", "give the pair"),
 )
+
+
+class Complaints(logging.Handler):
+    """The first error that a client logs; nothing else of what it says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = ""
+        self.logger = logging.Logger("client", logging.ERROR)  # noqa: LOG001 - one for each client
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by the logger."""
+        self.first = self.first or record.getMessage()
 
 
 def words_of(code: int) -> tuple[str, str]:

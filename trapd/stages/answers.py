@@ -36,8 +36,21 @@ class Answers:
         else:
             self._not_taken(connection, message, answer.reason)
 
-    def tell_store(self, session: Session, connection: Connection, *, all_of_it: bool) -> None:
-        """Let go of what the broker has: one transaction for all answers that came together."""
+    def ask_disk(self, session: Session, connection: Connection) -> None:
+        """Whether what the store has noted is durable by now. Raises what the disk said against it."""
+        if connection.unsynced and session.late_sync.ended():
+            connection.unsynced = 0
+
+    def tell_store(
+        self, session: Session, connection: Connection, *, all_of_it: bool, at_once: bool = False
+    ) -> None:
+        """Let go of what the broker has: one transaction for all answers that came together.
+
+        It is synced while the link goes on. What comes before that has ended shares the next one, unless it
+        has to be known `at_once`.
+        """
+        if connection.unsynced and not at_once:
+            return
         rows: list[int] = []
         awaiting: list[int] = []
         parts: dict[tuple[int, int], list[int]] = {}
@@ -48,8 +61,10 @@ class Answers:
                 awaiting.append(message.row)
             else:
                 rows.append(message.row)
-        mark = connection.mark(self._clock.boot_ns())
-        session.outbox.acknowledge(rows, parts=parts, awaiting=awaiting, mark=mark)
+        if rows or parts or awaiting:
+            mark = connection.mark(self._clock.boot_ns())
+            session.outbox.acknowledge(rows, parts=parts, awaiting=awaiting, mark=mark, sync=False)
+            session.late_sync.begin()
 
     def _not_taken(self, connection: Connection, message: Message, reason: int) -> None:
         now_ns = self._clock.boot_ns()

@@ -71,6 +71,7 @@ class Connection:
     _held_since_ns: int = 0
     _rests: dict[Kind, _Rest] = field(default_factory=dict)
     chunks_through: int = 0
+    unsynced: int = 0  # answers that the store has noted and a power cut may still undo
     _out: set[tuple[int, int]] = field(default_factory=set)
     _taken: list[Message] = field(default_factory=list)
 
@@ -133,20 +134,32 @@ class Connection:
 
     def to_note(self, *, all_of_it: bool) -> list[Message]:
         """What the store should know now: all that was taken, or nothing while more may come at once."""
-        enough = max(1, self.most_unnoted // 2, self.most_unnoted - self.window.limit.messages)
+        # Half of what may be taken: the other half comes while the disk is at work.
+        enough = max(1, self.most_unnoted // 4, (self.most_unnoted - self.window.limit.messages) // 2)
         if not all_of_it and len(self._taken) < enough:
             return []
         taken, self._taken = self._taken, []
+        self.unsynced += len(taken)
         self._out.difference_update((message.row, message.part) for message in taken)
         return taken
 
     @property
     def room(self) -> int:
-        """How many more publishes may go: what a crash now would send twice is bounded."""
-        return min(
-            self.window.limit.messages - self.window.messages,
-            self.most_unnoted - self.window.messages - len(self._taken),
-        )
+        """How many more publishes may go: what a kill now would send twice is bounded.
+
+        A power cut would send again what is `unsynced` too, which was as much at most when it was noted.
+        """
+        return min(self.window.limit.messages, self.most_unnoted - len(self._taken)) - len(self.in_flight)
+
+    @property
+    def unnoted(self) -> int:
+        """Answers that the store is yet to know."""
+        return len(self._taken)
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether the end of a sync lets something go on."""
+        return self.unsynced > 0 and (bool(self._taken) or self.room <= 0)
 
     def may_go(self, message: Message, now_ns: int) -> bool:
         """Whether a row that was chosen a moment ago still is to be sent."""
@@ -159,6 +172,8 @@ class Connection:
 
     def heard(self, kind: Kind) -> None:
         """The broker has taken a row of this kind."""
+        if not self._rests and not self._refused:
+            return
         for same in _same_leaf(kind):
             self._rests.pop(same, None)
             self._refused.pop(same, None)

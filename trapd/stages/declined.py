@@ -33,6 +33,8 @@ class Declined:
 
     def taken(self, leaf: str) -> None:
         """The broker has a row of `leaf`."""
+        if not self._refused and not self._too_large:
+            return
         if self._refused.pop(leaf, None) is not None:
             self._tell_refused()
         if self._too_large.pop(leaf, None) is not None and not self._too_large:

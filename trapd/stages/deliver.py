@@ -48,6 +48,7 @@ _CHUNKS_GO_WELL = 10
 _REPLAYS, _REPLAY_EVERY_S = 4, 3600.0
 _EVENTS_AT_ONCE = 100
 _GATHER_S = 0.001
+_DISK_S = 0.002
 
 
 class Deliver(Stage):
@@ -169,6 +170,9 @@ class Deliver(Stage):
         if self._lift_rests.is_set():
             self._lift_rests.clear()
             connection.rest_no_more()
+        self._answers.ask_disk(session, connection)
+        if connection.room <= 0:
+            self._answers.tell_store(session, connection, all_of_it=quiet)  # nothing else makes room
         # Rows first, answers after: the broker is at work while the disk is.
         self._sending.pump(session, connection)
         self._note(session, connection)
@@ -179,6 +183,8 @@ class Deliver(Stage):
     def _listen(self, session: Session, connection: Connection, timeout_s: float) -> bool:
         """Take what has happened; True when nothing more comes at once."""
         enough = connection.window.messages // 2
+        if connection.waits_for_disk:
+            timeout_s = min(timeout_s, _DISK_S)
         for count in range(1, _EVENTS_AT_ONCE + 1):
             event = connection.link.next(timeout_s)
             if event is None:
@@ -190,7 +196,7 @@ class Deliver(Stage):
                 timeout_s = _GATHER_S if count < enough else 0.0
                 continue
             # In the order in which it came: a receipt frees only what was acknowledged before it.
-            self._answers.tell_store(session, connection, all_of_it=True)
+            self._answers.tell_store(session, connection, all_of_it=True, at_once=True)
             if isinstance(event, Lost):
                 self._fit_chunks(connection, dead=False)
                 if self._packet_limit is not None and connection.up:
@@ -351,6 +357,6 @@ class Deliver(Stage):
             self.beat()
             self._turn(session, 0.05)
             waits = connection.choice(self._clock.boot_ns())
-            left = connection.in_flight or session.outbox.next(1, max_bytes=1, **waits)
+            left = connection.in_flight or connection.unnoted or session.outbox.next(1, max_bytes=1, **waits)
             if not left or self._clock.boot_ns() >= end_ns:
                 return

@@ -21,7 +21,7 @@ from trapd.wire.window import publish_bytes
 
 log = logging.getLogger("trapd.deliver")
 
-_AHEAD = 100
+_LEAST_AHEAD, _MOST_AHEAD = 100, 800
 _AHEAD_FOR_S = 0.2  # a kind whose rest is over need not wait longer for its turn
 
 
@@ -50,6 +50,7 @@ class Sending:
         self._declined = declined
         self._clock = clock
         self._ahead: deque[Message] = deque()
+        self._look_ahead = _LEAST_AHEAD
         self._nothing_lower = False
         self._as_of = (0, 0)  # when, and the store's version then
 
@@ -59,29 +60,39 @@ class Sending:
         self._nothing_lower = False
 
     def pump(self, session: Session, connection: Connection) -> None:
-        """Hand rows to the socket while there is room."""
-        connection.release_held(self._clock.boot_ns())
+        """Hand rows to the socket while there is room, and send them."""
+        if not connection.up or connection.room <= 0:
+            return
+        now_ns = self._clock.boot_ns()
+        connection.release_held(now_ns)
         connection.over_budget.clear()
-        self._forget_what_is_old(session)
+        self._forget_what_is_old(session, now_ns)
+        self._hand_over(session, connection, now_ns)
+        connection.link.flush()
+
+    def _hand_over(self, session: Session, connection: Connection, now_ns: int) -> None:
         in_vain = False
-        while connection.up and connection.room > 0 and not (in_vain and not self._ahead):
+        while connection.room > 0 and not (in_vain and not self._ahead):
             if not self._ahead:
-                self._ahead.extend(self._next(session, connection, _AHEAD))
+                self._ahead.extend(self._next(session, connection, self._look_ahead))
+                self._look_ahead = min(_MOST_AHEAD, 2 * self._look_ahead)
                 in_vain = True  # until one of them says otherwise: looking again would find the same
             if not self._ahead:
                 connection.all_looked_at()
                 return
             message = self._ahead.popleft()
-            went = self._send_in_turn(session, connection, message)
+            went = self._send_in_turn(session, connection, message, now_ns)
             if went is _Went.FULL:
                 self._ahead.appendleft(message)
                 return
             in_vain = in_vain and went is _Went.STALE
 
-    def _forget_what_is_old(self, session: Session) -> None:
+    def _forget_what_is_old(self, session: Session, now_ns: int) -> None:
         """What another thread has put counts at once."""
-        now_ns, version = self._clock.boot_ns(), session.outbox.version()
+        version = session.outbox.version()
         if self._as_of[1] != version or now_ns - self._as_of[0] > _AHEAD_FOR_S * NS_PER_S:
+            # As much as goes in such a time is worth a look-up; what is left over was one too many.
+            self._look_ahead = max(_LEAST_AHEAD, self._look_ahead // (2 if self._ahead else 1))
             self.forget_order()
             self._as_of = (now_ns, version)
 
@@ -91,23 +102,23 @@ class Sending:
         choice = connection.choice(self._clock.boot_ns())
         return session.outbox.next(limit, max_bytes=connection.window.limit.bytes, below=below, **choice)
 
-    def _send_in_turn(self, session: Session, connection: Connection, message: Message) -> _Went:
+    def _send_in_turn(self, session: Session, connection: Connection, message: Message, now_ns: int) -> _Went:
         turns = connection.turns
         if turns.lower and message.priority is not Priority.ALERT and not self._nothing_lower:
             lower = self._next(session, connection, 1, below=message.priority)
             for other in lower:
-                if self._send(session, connection, other) is _Went.FULL:
+                if self._send(session, connection, other, now_ns) is _Went.FULL:
                     return _Went.FULL
                 self._ahead.clear()
             self._nothing_lower = not lower
             turns.sent(lower=True)
-        went = self._send(session, connection, message)
+        went = self._send(session, connection, message, now_ns)
         if went is _Went.SENT and message.priority is not Priority.ALERT:
             turns.sent(lower=False)
         return went
 
-    def _send(self, session: Session, connection: Connection, message: Message) -> _Went:
-        if not connection.may_go(message, self._clock.boot_ns()):
+    def _send(self, session: Session, connection: Connection, message: Message, now_ns: int) -> _Went:
+        if not connection.may_go(message, now_ns):
             return _Went.STALE
         packet = self._packet(session, connection, message)
         if packet is None:
@@ -119,9 +130,11 @@ class Sending:
             connection.short.add(message.priority)
             return _Went.NOT_NOW
         connection.short.discard(message.priority)
-        return self._publish(session, connection, message, packet)
+        return self._publish(session, connection, message, packet, now_ns)
 
-    def _publish(self, session: Session, connection: Connection, message: Message, packet: _Packet) -> _Went:
+    def _publish(
+        self, session: Session, connection: Connection, message: Message, packet: _Packet, now_ns: int
+    ) -> _Went:
         try:
             token = connection.link.publish(packet.topic, packet.payload, retain=message.retain)
         except LinkUnavailable as error:
@@ -130,7 +143,7 @@ class Sending:
         except BadInput as error:
             self._cannot_send(session, connection, message, error)
             return _Went.NOT_NOW
-        connection.sent(token, message, packet.size_bytes, self._clock.boot_ns())
+        connection.sent(token, message, packet.size_bytes, now_ns)
         self._spending.sent(message, packet.size_bytes)
         return _Went.SENT
 
@@ -139,10 +152,12 @@ class Sending:
         largest_bytes = connection.largest_bytes
         try:
             topic = self._topics.full(self._payloads.leaf(message))
-            room_bytes = (
-                None if largest_bytes is None else 2 * largest_bytes - publish_bytes(topic, largest_bytes)
-            )
-            payload = self._payloads.make(session, message, room_bytes)
+            payload = message.payload
+            if payload is None:
+                room_bytes = (
+                    None if largest_bytes is None else 2 * largest_bytes - publish_bytes(topic, largest_bytes)
+                )
+                payload = self._payloads.make(session, message, room_bytes)
         except StoreCorrupt:
             raise
         except (BadInput, StoreError, OSError) as error:

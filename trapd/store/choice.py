@@ -7,25 +7,26 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from itertools import chain, islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from trapd.records import Kind, Message, Priority
 from trapd.rules import PRIORITY
 from trapd.store import transfer
 
-_COLUMNS = "SELECT row, bytes, kind, payload IS NULL AS made FROM outbox"
-_OLDEST = f"{_COLUMNS} WHERE priority = ? AND kind = ? AND awaits = 0 ORDER BY row LIMIT ?"
-_NEWEST = f"{_COLUMNS} WHERE priority = ? AND kind = ? AND awaits = 0 ORDER BY row DESC LIMIT ?"
+_COLUMNS = (
+    "SELECT outbox.row, bytes, kind, priority, outbox.leaf, retain,"
+    " CASE WHEN retain THEN (SELECT payload FROM leaf WHERE leaf.leaf = outbox.leaf) ELSE payload END,"
+    " event.id, CASE WHEN kind = 'thumb' THEN event.thumb END, payload IS NULL AND NOT retain"
+    " FROM outbox LEFT JOIN event ON event.row = outbox.event"
+)
+_OLDEST = f"{_COLUMNS} WHERE priority = ? AND kind = ? AND awaits = 0 ORDER BY outbox.row LIMIT ?"
+_NEWEST = f"{_COLUMNS} WHERE priority = ? AND kind = ? AND awaits = 0 ORDER BY outbox.row DESC LIMIT ?"
 _AGAIN = (
     # An urgent event's row has a priority of its own.
     f"{_COLUMNS} WHERE awaits > 0 AND awaits < ?"
-    " AND priority NOT IN (SELECT value FROM json_each(?)) ORDER BY awaits, row LIMIT ?"
-)
-_WHOLE = (
-    "SELECT outbox.*, event.id AS event_id, event.thumb, leaf.payload AS retained FROM outbox"
-    " LEFT JOIN event ON event.row = outbox.event"
-    " LEFT JOIN leaf ON leaf.leaf = outbox.leaf AND outbox.retain = 1"
-    " WHERE outbox.row IN (SELECT value FROM json_each(?))"
+    " AND priority NOT IN (SELECT value FROM json_each(?)) ORDER BY awaits, outbox.row LIMIT ?"
 )
 _KINDS = {kind.value: kind for kind in Kind}
 _PRIORITIES = tuple(Priority)
@@ -36,10 +37,10 @@ _ELSEWHERE = {Kind.EVENT: Priority.ALERT, Kind.THUMB: Priority.ALERT}  # those o
 class Choice:
     """Which rows may go now.
 
-    At most `max_bytes` of them, but always one. Not the rows `exclude` (in flight, held), no parts of
-    photographs that are in flight, by row, no kind that is `resting`, no priority that is `barred`. `below`:
-    only what is of lower priority than this, the oldest first whatever its priority. Rows that await their
-    receipt go again behind the others when their mark is less than `again_below`.
+    At most `max_bytes` of payload along with them, but always one row. Not the rows `exclude` (in flight,
+    held), no parts of photographs that are in flight, by row, no kind that is `resting`, no priority that is
+    `barred`. `below`: only what is of lower priority than this, the oldest first whatever its priority. Rows
+    that await their receipt go again behind the others when their mark is less than `again_below`.
     """
 
     _: KW_ONLY
@@ -53,32 +54,46 @@ class Choice:
     chunk_bytes: int = 65_536
 
 
-class _Publish(NamedTuple):
+class _Row(NamedTuple):
+    """One row of the outbox, in the order of _COLUMNS. `made`: its bytes are made when it is sent."""
+
     row: int
     size_bytes: int
-    part: int = 0
-    chunk_bytes: int = 0
+    kind: str
+    priority: int
+    leaf: str
+    retain: int
+    payload: bytes | None
+    event_id: str | None
+    file: str | None
+    made: int
+
+
+_number = itemgetter(0)
 
 
 def choose(connection: sqlite3.Connection, limit: int, choice: Choice) -> list[Message]:
     """At most `limit` publishes in the order in which they should go."""
     left_out = frozenset(choice.exclude)
-    chosen: list[_Publish] = []
+    chosen: list[Message] = []
     total_bytes = 0
     for row in _rows(connection, limit + len(left_out) + len(choice.parts_out), choice):
-        if row["row"] in left_out:
+        if row[0] in left_out:
             continue
-        for publish in _publishes(connection, row, limit - len(chosen), choice):
-            total_bytes += publish.size_bytes
+        in_parts = row[9] and row[2] in transfer.KINDS
+        for message in _parts(connection, row, limit - len(chosen), choice) if in_parts else (_whole(row),):
+            if message.payload is not None:
+                total_bytes += message.bytes
             if len(chosen) == limit or (chosen and total_bytes > choice.max_bytes):
-                return _messages(connection, chosen)
-            chosen.append(publish)
+                return chosen
+            chosen.append(message)
         if len(chosen) == limit:
             break
-    return _messages(connection, chosen)
+    return chosen
 
 
-def _rows(connection: sqlite3.Connection, limit: int, choice: Choice) -> Iterator[sqlite3.Row]:
+def _rows(connection: sqlite3.Connection, limit: int, choice: Choice) -> Iterator[_Row]:
+    """Read one by one: what nobody asks for any more is not looked up."""
     kinds = [kind for kind in _present(connection) if kind not in choice.resting]
     allowed = [
         priority
@@ -87,10 +102,13 @@ def _rows(connection: sqlite3.Connection, limit: int, choice: Choice) -> Iterato
     ]
     found = (_candidates(connection, priority, kinds, limit, choice) for priority in allowed)
     if choice.below is None:
-        for rows in found:
-            yield from rows
-    else:
-        yield from sorted((row for rows in found for row in rows), key=lambda row: int(row["row"]))
+        return chain.from_iterable(found)
+    # Those that await their receipt come last among the events, whatever their age.
+    in_order = (
+        sorted(rows, key=_number) if priority is Priority.EVENT else rows
+        for priority, rows in zip(allowed, found, strict=True)
+    )
+    return heapq.merge(*in_order, key=_number)
 
 
 def _present(connection: sqlite3.Connection) -> list[Kind]:
@@ -100,53 +118,43 @@ def _present(connection: sqlite3.Connection) -> list[Kind]:
 
 def _candidates(
     connection: sqlite3.Connection, priority: Priority, kinds: Sequence[Kind], limit: int, choice: Choice
-) -> list[sqlite3.Row]:
+) -> Iterator[_Row]:
     """The first `limit` rows of one priority, in order; one look into the index for each kind."""
     newest_first = priority is Priority.ALERT
     found = [
-        connection.execute(
-            _NEWEST if newest_first else _OLDEST, (int(priority), kind.value, limit)
-        ).fetchall()
+        _look(connection, _NEWEST if newest_first else _OLDEST, (int(priority), kind.value, limit))
         for kind in kinds
         if priority in (PRIORITY[kind], _ELSEWHERE.get(kind))
     ]
-    merged = list(heapq.merge(*found, key=lambda row: row["row"], reverse=newest_first))[:limit]
-    if priority is Priority.EVENT and Kind.EVENT in kinds and len(merged) < limit:
+    merged = found[0] if len(found) == 1 else heapq.merge(*found, key=_number, reverse=newest_first)
+    count = 0
+    for row in islice(merged, limit):
+        yield row
+        count += 1
+    if priority is Priority.EVENT and Kind.EVENT in kinds and count < limit:
         barred = json.dumps([int(priority) for priority in choice.barred])
-        merged += connection.execute(_AGAIN, (choice.again_below, barred, limit - len(merged))).fetchall()
-    return merged
+        yield from _look(connection, _AGAIN, (choice.again_below, barred, limit - count))
 
 
-def _publishes(connection: sqlite3.Connection, row: sqlite3.Row, most: int, choice: Choice) -> list[_Publish]:
-    number, size_bytes = row["row"], row["bytes"]
-    if not row["made"] or row["kind"] not in transfer.KINDS:
-        return [_Publish(number, size_bytes)]
-    out = choice.parts_out.get(number, ())
-    parts, chunk_bytes = transfer.to_go(
-        connection, number, size_bytes, choice.chunk_bytes, out=out, most=max(1, most)
-    )
-    return [_Publish(number, min(size_bytes, chunk_bytes), part, chunk_bytes) for part in parts]
+def _look(connection: sqlite3.Connection, query: str, values: Sequence[object]) -> Iterator[_Row]:
+    cursor = connection.cursor()
+    cursor.row_factory = None  # plain tuples: a name for each column would cost more than all else
+    found: Iterator[_Row] = cursor.execute(query, values)
+    return found
 
 
-def _messages(connection: sqlite3.Connection, chosen: Sequence[_Publish]) -> list[Message]:
-    if not chosen:
-        return []
-    rows = connection.execute(_WHOLE, (json.dumps([publish.row for publish in chosen]),)).fetchall()
-    found = {row["row"]: row for row in rows}
-    return [_message(found[publish.row], publish) for publish in chosen]
-
-
-def _message(row: sqlite3.Row, publish: _Publish) -> Message:
+def _whole(row: _Row) -> Message:
+    number, size_bytes, kind, priority, leaf, retain, payload, event_id, file, _ = row
     return Message(
-        row=publish.row,
-        kind=_KINDS[row["kind"]],
-        leaf=row["leaf"],
-        retain=bool(row["retain"]),
-        payload=row["retained"] if row["retain"] else row["payload"],
-        event_id=row["event_id"],
-        file=row["thumb"] if row["kind"] == Kind.THUMB else None,
-        bytes=publish.size_bytes,
-        priority=_PRIORITIES[row["priority"]],
-        part=publish.part,
-        chunk_bytes=publish.chunk_bytes,
+        number, _KINDS[kind], leaf, retain == 1, payload, event_id, file, size_bytes, _PRIORITIES[priority]
     )
+
+
+def _parts(connection: sqlite3.Connection, row: _Row, most: int, choice: Choice) -> list[Message]:
+    whole = _whole(row)
+    out = choice.parts_out.get(whole.row, ())
+    parts, chunk_bytes = transfer.to_go(
+        connection, whole.row, whole.bytes, choice.chunk_bytes, out=out, most=max(1, most)
+    )
+    part_bytes = min(whole.bytes, chunk_bytes)
+    return [whole._replace(bytes=part_bytes, part=part, chunk_bytes=chunk_bytes) for part in parts]

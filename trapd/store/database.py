@@ -78,9 +78,12 @@ class Database:
             return cls(connection, Log(file))
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing."""
-        with self.log.writing(), _sqlite_errors(self.log):
+    def write(self, *, sync: bool = True) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or nothing.
+
+        `sync` False: a kill does not undo it, and a power cut may until the log is synced.
+        """
+        with self.log.writing(), _sqlite_errors(self.log), self._syncing(sync):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self.log.mend()
@@ -89,6 +92,16 @@ class Database:
             except BaseException:
                 self._roll_back()
                 raise
+
+    @contextmanager
+    def _syncing(self, sync: bool) -> Iterator[None]:
+        if not sync:
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            if not sync:
+                self._connection.execute("PRAGMA synchronous=FULL")
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

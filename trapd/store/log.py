@@ -8,6 +8,7 @@ committed behind a failed sync until all of the log has been written again.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,27 @@ class Log:
             yield
         finally:
             self._lock.release()
+
+    def open(self) -> int:
+        """A handle for `sync`. Keep it: one that is opened after a failed write is not told of that."""
+        with disk_errors("open the database's log"):
+            return os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
+
+    def sync(self, handle: int) -> None:
+        """Make durable what was committed without a sync; nobody commits meanwhile.
+
+        Raises StoreUnwritable, StoreFull, StoreError; then the log is in doubt.
+        """
+        with self.writing():
+            if self._doubted:
+                self.mend()
+                return
+            with disk_errors("make the database's log durable"):
+                try:
+                    os.fdatasync(handle)
+                except OSError:
+                    self.doubt()
+                    raise
 
     def doubt(self) -> None:
         """The disk failed under the database: what the log holds may never get there."""

@@ -52,8 +52,9 @@ class Outbox:
         parts: Mapping[tuple[int, int], Sequence[int]] | None = None,
         awaiting: Sequence[int] = (),
         mark: int = 0,
+        sync: bool = True,
     ) -> None:
-        """What the broker has taken, in one transaction with one sync.
+        """What the broker has taken, in one transaction with one sync; without `sync` that is yet to come.
 
         `rows` have arrived: they go, and an event's row makes its event `delivered`. `parts`, by row and
         chunk size, are done; with its last part a row goes. `awaiting` rows stay for the receiver's receipt,
@@ -61,13 +62,14 @@ class Outbox:
         """
         if not (rows or parts or awaiting):
             return
-        with self._database.write() as connection:
+        with self._database.write(sync=sync) as connection:
             free(connection, rows)
             for (row, chunk_bytes), numbers in (parts or {}).items():
                 transfer.done(connection, row, chunk_bytes, numbers)
-            connection.executemany(
-                "UPDATE outbox SET awaits = ? WHERE row = ?", [(mark, r) for r in awaiting]
-            )
+            if awaiting:
+                connection.executemany(
+                    "UPDATE outbox SET awaits = ? WHERE row = ?", [(mark, r) for r in awaiting]
+                )
             put_meta(connection, LAST_DELIVERY_MS, str(self._now().wall_ms))
 
     def version(self) -> int:

@@ -12,6 +12,7 @@ from trapd.store.audits import Audits
 from trapd.store.counters import Counters
 from trapd.store.database import FILE, Database
 from trapd.store.events import Events
+from trapd.store.late_sync import LateSync
 from trapd.store.obeyed import Obeyed
 from trapd.store.outbox import Outbox
 from trapd.store.rows import EPOCH, Meta
@@ -36,6 +37,7 @@ class Session:
         self.outbox = Outbox(database, now=now)
         self.obeyed = Obeyed(database, now=now)
         self.timeline = Timeline(database)
+        self.late_sync = LateSync(database.log)
         self.counters = Counters(database, root / FILE if writes else None)
 
     @classmethod
@@ -45,6 +47,7 @@ class Session:
 
     def close(self) -> None:
         """May be called twice."""
+        self.late_sync.close()
         self.counters.close()
         self.database.close()
 

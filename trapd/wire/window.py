@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 _FIXED_HEADER_BYTES = 1
 _TOPIC_LENGTH_BYTES = 2
 _PACKET_ID_BYTES = 2
 _NO_PROPERTIES_BYTES = 1
+_TELLING_S = 0.1  # a difference smaller than that is chance
 PUBACK_BYTES = 6
 """A PUBACK at its longest: 4 bytes for success, 6 with a reason and no properties (MQTT 5.0, section 3.4)."""
 
@@ -21,13 +23,14 @@ def publish_bytes(topic: str, payload_bytes: int) -> int:
 
     MQTT 5.0, section 3.3; one byte less on 3.1.1.
     """
-    rest = _TOPIC_LENGTH_BYTES + len(topic.encode()) + _PACKET_ID_BYTES + _NO_PROPERTIES_BYTES + payload_bytes
+    topic_bytes = len(topic) if topic.isascii() else len(topic.encode())
+    rest = _TOPIC_LENGTH_BYTES + topic_bytes + _PACKET_ID_BYTES + _NO_PROPERTIES_BYTES + payload_bytes
     return _FIXED_HEADER_BYTES + _length_bytes(rest) + rest
 
 
 def _length_bytes(length: int) -> int:
     """How many bytes MQTT takes to write this length, seven bits in each."""
-    return max(1, -(-length.bit_length() // 7))
+    return 1 if length < 1 << 7 else 2 if length < 1 << 14 else 3 if length < 1 << 21 else 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,7 @@ class Limit:
         return replace(self, messages=max(1, min(self.messages, receive_maximum)))
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """A message in flight. `behind_bytes`: what was in flight when it was sent, itself included."""
 
     size_bytes: int
@@ -55,15 +57,16 @@ class Sent:
 class Pace:
     """How many bytes may be in flight so that answers come soon, learnt from how long they took.
 
-    Grows while the window is used and answers come within `quick_s`: by what was answered until the first
-    slow answer, by one step for each window after it; never so far that answers must be expected later than
-    `late_s`. Halves when what was sent under the present room took more than `slow_s`. So what an alert has
-    to wait behind stays a second's worth or so.
+    Grows while the window is used and answers come within `quick_s`, or did not wait behind others for long:
+    by what was answered until the first slow answer, by one step for each window after it; never so far that
+    answers must be expected later than `late_s`. Halves when what was sent under the present room took more
+    than `slow_s`. So what an alert has to wait behind stays a second's worth or so, however far the broker
+    is.
     """
 
-    room_bytes: float = 16_384.0
+    room_bytes: float = 4096.0
     quick_s: float = 1.0
-    slow_s: float = 4.5
+    slow_s: float = 4.8
     late_s: float = 4.8
     step_bytes: int = 8192
     most_bytes: int = 2**31
@@ -71,11 +74,15 @@ class Pace:
     _cautious: bool = False
     _changed_s: float = float("-inf")
     _fastest_s: float = float("inf")
+    _fastest_bytes: int = 0
+    _largest_bytes: int = 0
 
     def answered(self, sent: Sent, now_s: float) -> None:
         """A message was answered."""
         age_s = now_s - sent.at_s
-        self._fastest_s = min(self._fastest_s, age_s)
+        self._largest_bytes = max(self._largest_bytes, sent.size_bytes)
+        if age_s < self._fastest_s:
+            self._fastest_s, self._fastest_bytes = age_s, sent.behind_bytes
         if age_s > self.slow_s:
             if sent.at_s >= self._changed_s:
                 self.room_bytes = max(1.0, self.room_bytes / 2)
@@ -89,14 +96,25 @@ class Pace:
         if sent.size_bytes == sent.behind_bytes:
             # It did not wait behind anything: its own size is what took so long, and a second may follow.
             grown = max(grown, sent.size_bytes + 1.0)
-        if age_s <= max(self.quick_s, self._fastest_s + self.quick_s / 2):
+        rate = self._rate(sent, age_s)
+        waited_s = age_s - self._fastest_s - sent.size_bytes / rate
+        if age_s <= self.quick_s or waited_s <= self.quick_s / 2:
             grown += (
                 self.step_bytes * sent.size_bytes / self.room_bytes if self._cautious else sent.size_bytes
             )
-        # At the rate that this answer tells, with one more message on top, the next still comes in time.
-        rate = sent.behind_bytes / max(age_s, 1e-6)
-        most = min(self.most_bytes, rate * self.late_s - sent.size_bytes)
+        # At the rate that this answer tells, with one more message on top, the next still comes in time:
+        # that one may be as large as any before it.
+        most = min(
+            self.most_bytes,
+            sent.behind_bytes + rate * (self.late_s - age_s) - self._largest_bytes,
+        )
         self.room_bytes = max(self.room_bytes, min(grown, most))
+
+    def _rate(self, sent: Sent, age_s: float) -> float:
+        """Bytes a second, by what more of them cost than the fastest answer: distance is not transmission."""
+        at_least = sent.behind_bytes / max(age_s, 1e-6)
+        more_bytes, more_s = sent.behind_bytes - self._fastest_bytes, age_s - self._fastest_s
+        return max(at_least, more_bytes / more_s) if more_s > _TELLING_S else at_least
 
 
 @dataclass(slots=True)
