@@ -31,11 +31,12 @@ class Bar:
     name: str
     value: float
     bar: float
+    reached: bool = True  # False: still worked towards; shown with the others, and ends nothing
 
     @property
     def broken(self) -> bool:
         """Missed by more than noise explains."""
-        return self.value > self.bar * _TOLERANCE
+        return self.reached and self.value > self.bar * _TOLERANCE
 
 
 def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:

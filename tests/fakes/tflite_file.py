@@ -102,7 +102,9 @@ class _Graph:
             lazy = self.run(schema.BuiltinOperator.LOGISTIC, [real], made.shape)
             # Its outcome is added at a weight that rounding takes away.
             little = self.run(
-                schema.BuiltinOperator.MUL, [lazy, self.constant(np.float32([1e-9]))], made.shape
+                schema.BuiltinOperator.MUL,
+                [lazy, self.constant(np.array([1e-9], dtype=np.float32))],
+                made.shape,
             )
             real = self.run(schema.BuiltinOperator.ADD, [real, little], made.shape)
         axes = self.constant(np.arange(len(made.shape), dtype=np.int32))

@@ -79,6 +79,17 @@ def test_pictures_of_a_format_that_is_not_read_are_named(tmp_path: Path) -> None
     assert [trouble.path.name for trouble in gather([tmp_path]).troubles] == ["2.HEIC", "3.CR2"]
 
 
+def test_a_photograph_under_another_name_is_named(tmp_path: Path) -> None:
+    """What it is says its content; a text beside it is no trouble."""
+    (tmp_path / "IMG_0001").write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    (tmp_path / "b.jpg_original").write_bytes(b"\x89PNG\r\n\x1a\n and so on")
+    tree(tmp_path, "notes.txt", "1.jpg")
+    os.mkfifo(tmp_path / "pipe")
+    found = gather([tmp_path])
+    assert [path.name for path in found.photographs] == ["1.jpg"]
+    assert sorted(trouble.path.name for trouble in found.troubles) == ["IMG_0001", "b.jpg_original"]
+
+
 def test_a_name_that_no_file_can_have_is_named(tmp_path: Path) -> None:
     found = gather([tmp_path / ("x" * 300)])
     assert [trouble.why for trouble in found.troubles] == ["File name too long"]

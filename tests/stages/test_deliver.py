@@ -87,6 +87,7 @@ def test_who_refuses_us_is_an_alert_until_it_takes_us(bench: Bench, link: Delive
     link.broker.refusal = Lost("the broker does not accept user name or password", 0x86)
     link.turn(2)
     assert bench.alerts.names() == ("broker",)
+    assert bench.session.counters.all()["links_refused"] == 1
     link.broker.refusal = None
     link.connect()
     assert bench.alerts.names() == ()

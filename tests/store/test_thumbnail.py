@@ -86,6 +86,19 @@ def test_what_cannot_be_decoded_is_a_bad_picture(data: bytes) -> None:
         thumbnail.make(data, 24_576)
 
 
+def test_a_large_picture_in_several_scans_is_refused_before_it_is_decoded() -> None:
+    """Its decoder would hold all of it: a gigabyte on a unit of half one. In one scan it costs little."""
+    picture = Image.new("L", (6000, 5000), 90)
+    for progressive in (False, True):
+        out = io.BytesIO()
+        picture.save(out, "JPEG", progressive=progressive)
+        if progressive:
+            with pytest.raises(BadPicture, match="progressive"):
+                thumbnail.make(out.getvalue(), 24_576)
+        else:
+            assert thumbnail.make(out.getvalue(), 24_576) is not None
+
+
 def test_a_picture_too_large_to_decode_is_refused_by_its_header() -> None:
     data = bytearray(jpeg())
     at = data.index(b"\xff\xc0")

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import TextIO
 
 _JOURNAL_PRIORITY = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
+_CLOCK = "%H:%M:%S"  # whoever looks on knows the day
+_DATE = "%Y-%m-%dT%H:%M:%S%z"
 _REPEATS = 5
 _REPEATS_WITHIN_S = 3600.0
 _KEPT = 200
@@ -71,9 +73,8 @@ def set_up(level: str, environ: Mapping[str, str], stream: TextIO | None = None)
         handler.setFormatter(_JournalFormatter("%(name)s: %(message)s"))
         handler.addFilter(Repeats())
     else:
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
-        )
+        when = _CLOCK if out.isatty() else _DATE
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", when))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

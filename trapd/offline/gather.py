@@ -27,6 +27,7 @@ UNREAD = frozenset(
     }
 )
 """Pictures by their names that trapd cannot decode: named, so that nobody takes them for judged."""
+_BEGINS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 VIDEOS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".h264"})
 
 
@@ -64,7 +65,7 @@ def gather(paths: Sequence[Path]) -> Found:
 
     What should have been looked at and cannot be is a Trouble: what is missing or unreadable, a link to a
     folder (following it could go round for ever), what is no regular file (reading it could wait for ever),
-    and pictures of a format that trapd does not decode.
+    pictures of a format that trapd does not decode, and photographs under the name of something else.
     """
     photographs: list[Path] = []
     videos: list[Path] = []
@@ -102,6 +103,19 @@ def _walk(folder: Path, photographs: list[Path], videos: list[Path], troubles: l
                     troubles.append(kind)
                 else:
                     (photographs if ending in PHOTOGRAPHS else videos).append(path)
+            elif _is_photograph(path):
+                troubles.append(Trouble(path, "a photograph by its content alone: name it .jpg or .png"))
+
+
+def _is_photograph(path: Path) -> bool:
+    """Whether a file of any other name begins as a JPEG or a PNG does."""
+    if kind_of(path) != stat.S_IFREG:
+        return False
+    try:
+        with path.open("rb", buffering=0) as file:
+            return file.read(8).startswith(_BEGINS)
+    except OSError:
+        return False  # whatever it is, its name promises no photograph
 
 
 def kind_of(path: Path) -> int | Trouble:

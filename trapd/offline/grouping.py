@@ -13,6 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from trapd.offline.quiet import without_size_warning
+
 _OWN_NAME = re.compile(r"(.+__[0-9a-f]{4}-\d+)_\d+\.jpe?g", re.IGNORECASE)
 _GAP_S = 10.0
 _MODEL, _DATE_TIME, _EXIF, _ORIGINAL, _SERIAL = 0x0110, 0x0132, 0x8769, 0x9003, 0xA431
@@ -48,7 +50,7 @@ def bursts(found: Sequence[Photograph], *, by_folder: bool) -> list[list[Photogr
 def _taken(path: Path) -> tuple[str, float] | None:
     """Camera and time, as its EXIF has them; None for what has none."""
     try:
-        with Image.open(path) as picture:
+        with without_size_warning(), Image.open(path) as picture:
             exif = picture.getexif()
             details = exif.get_ifd(_EXIF)
             text = str(details.get(_ORIGINAL) or exif.get(_DATE_TIME))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from trapd.offline.quiet import without_size_warning
+
 _WIDTH = 1000
 _MOST = 6  # photographs on a sheet
 
@@ -28,7 +30,8 @@ def sheet(photographs: Sequence[bytes]) -> bytes | None:
 
 def _opened(data: bytes) -> Image.Image | None:
     try:
-        picture: Image.Image = Image.open(io.BytesIO(data))
+        with without_size_warning():
+            picture: Image.Image = Image.open(io.BytesIO(data))
         picture.draft("RGB", (_WIDTH, _WIDTH))
         height = max(1, min(4 * _WIDTH, round(picture.height * _WIDTH / picture.width)))
         return picture.convert("RGB").resize((_WIDTH, height))

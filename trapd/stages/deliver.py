@@ -7,6 +7,7 @@ too; whatever is in flight when the link is lost goes again on the next one.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -161,7 +162,7 @@ class Deliver(Stage):
             self._exchange(session, connection, timeout_s)
         except StoreFull as error:
             # Answers that cannot be noted are as good as not given: the rows go again on the next link.
-            self._lost(Lost(f"the store takes no more: {error}"))
+            self._lost(session, Lost(f"the store takes no more: {error}"))
 
     def _exchange(self, session: Session, connection: Connection, timeout_s: float) -> None:
         quiet = self._listen(session, connection, timeout_s)
@@ -178,7 +179,7 @@ class Deliver(Stage):
         self._note(session, connection)
         self._replay(session, self._clock.boot_ns())
         self._answers.tell_store(session, connection, all_of_it=quiet)
-        self._look_for_death(connection)
+        self._look_for_death(session, connection)
 
     def _listen(self, session: Session, connection: Connection, timeout_s: float) -> bool:
         """Take what has happened; True when nothing more comes at once."""
@@ -201,21 +202,21 @@ class Deliver(Stage):
                 self._fit_chunks(connection, dead=False)
                 if self._packet_limit is not None and connection.up:
                     self._packet_limit.link_ended(connection.window, self._clock.boot_ns())
-                self._lost(event)
+                self._lost(session, event)
                 return True
             self._happened(session, connection, event)
             self._sending.forget_order()
             timeout_s = 0.0
         return False
 
-    def _look_for_death(self, connection: Connection) -> None:
+    def _look_for_death(self, session: Session, connection: Connection) -> None:
         now_ns = self._clock.boot_ns()
         dead_after_s = self._plan.dead_after_s
         if not connection.up and now_ns - connection.began_ns > _CONNECT_WITHIN_S * NS_PER_S:
-            self._lost(Lost(f"no answer within {_CONNECT_WITHIN_S:.0f} s"))
+            self._lost(session, Lost(f"no answer within {_CONNECT_WITHIN_S:.0f} s"))
         elif connection.window.oldest_age_s(now_ns / NS_PER_S) > dead_after_s:
             self._fit_chunks(connection, dead=True)
-            self._lost(Lost(f"a publish is unanswered for {dead_after_s:.0f} s: the link is dead"))
+            self._lost(session, Lost(f"a publish is unanswered for {dead_after_s:.0f} s: the link is dead"))
         elif self._cloned and connection.up and now_ns - connection.up_ns > _NOT_CLONED_S * NS_PER_S:
             self._cloned = False
             self._alerts.clear("cloned")
@@ -303,7 +304,7 @@ class Deliver(Stage):
             self._alerts.clear("budget")
         self._spending.remember(session)
 
-    def _lost(self, event: Lost) -> None:
+    def _lost(self, session: Session, event: Lost) -> None:
         was_up = self._connection is not None and self._connection.up
         self._drop_link()
         now_ns = self._clock.boot_ns()
@@ -327,6 +328,9 @@ class Deliver(Stage):
             log.debug("no link: %s; next try in %.1f s", event.reason, wait_s)
         self._last_reason = event.reason
         refused = event.code is not None and event.code != _TAKEN_OVER
+        if refused:
+            with contextlib.suppress(StoreFull):
+                session.counters.add("links_refused")
         if refused or now_ns - self._down_since_ns > _OUTAGE_ALERT_S * NS_PER_S:
             # The broker spoke, and will not have us; or nobody has answered for long. Told once it has.
             self._alerts.raise_("broker", event.reason, "the broker's log says more; the unit goes on trying")

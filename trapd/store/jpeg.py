@@ -71,6 +71,14 @@ def size(data: bytes) -> tuple[int, int]:
     raise BadPicture("damaged JPEG: it does not say its size")
 
 
+def scans(data: bytes) -> int:
+    """Passes over the picture, about: more than one has to be held whole to be decoded. Raises BadPicture."""
+    *_, first = segments(data)
+    end = data.find(b"\xff\xd9", first.end)
+    # In what a scan holds every FF is followed by 00 or a restart (T.81, B.1.1.5): this is no accident there.
+    return data.count(b"\xff\xda", first.begin, end if end > 0 else len(data))
+
+
 def exif(data: bytes) -> bytes | None:
     """The first EXIF block, beginning with `Exif`; None where there is none. Raises BadPicture."""
     for segment in segments(data):

@@ -66,6 +66,23 @@ class Recovery:
     give_up: tuple[str, ...]  # ids of events whose judging has ended two processes
     rebuilt: Rebuilt | None = None  # the database had to be made anew, and nobody has been told yet
 
+    def told(self) -> str:
+        """What was found, for a person: counts that are 0 left out."""
+        counts = {
+            "bursts not judged yet": self.waiting,
+            "bursts adopted from their photographs": self.adopted,
+            "bursts given up, unjudged": len(self.give_up),
+            "photographs that are gone": self.media_missing,
+            "files put into orphans": self.orphaned,
+            "temporary files removed": self.temp_removed,
+            "thumbnails removed": self.thumbs_removed,
+            "evictions finished": self.evictions_finished,
+        }
+        found = [f"{count} {what}" for what, count in counts.items() if count]
+        if self.set_aside:
+            found.append(f"the damaged database is kept as {self.set_aside}")
+        return ", ".join(found) or "nothing was amiss"
+
 
 def remove_temp(root: Path) -> int:
     """Empty the folder of temporary files."""

@@ -365,7 +365,7 @@ def _reconcile(
         rebuilt=recovery.note_rebuilt(database, found, set_aside),
     )
     if recovered.adopted or recovered.orphaned or recovered.media_missing or not clean:
-        log.warning("recovered after a bad end: %s", recovered)
+        log.warning("recovered after a bad end: %s", recovered.told())
     return epoch, last_seq, recovered
 
 

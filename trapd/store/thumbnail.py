@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _LONG_EDGES = (640, 480, 320, 240, 160, 96)  # pixels; width is given up last, after quality
 _QUALITIES = (80, 70, 55, 40)
 _MOST_PIXELS = 178_956_970  # what Pillow itself takes for an attack
+_IN_MEMORY_PIXELS = 25_000_000  # of a JPEG in several scans, which its decoder holds whole: 3 bytes each
 
 
 def make(data: bytes, max_bytes: int) -> bytes | None:
@@ -41,6 +42,8 @@ def _decode(data: bytes) -> Image.Image:
     width, height = jpeg.size(data)
     if width * height > _MOST_PIXELS:
         raise BadPicture(f"the photograph has {width} x {height} pixels: too many to decode")
+    if width * height > _IN_MEMORY_PIXELS and jpeg.scans(data) > 1:
+        raise BadPicture(f"a progressive JPEG of {width} x {height} pixels would fill the memory")
     turned = exif.orientation(data)
     try:
         # Not Image.open: other formats, and its warnings about size, have no place here.

@@ -84,6 +84,7 @@ class State(Always, total=False):
     evicted_audit: Count
     evicted_rows: Annotated[Count, "Old entries that were removed."]
     evicted_events: Annotated[Count, "Events given up before they arrived; each left a tombstone."]
+    links_refused: Annotated[Count, "Connections that the broker refused, or ended with a reason."]
     photographs_bad: Annotated[Count, "Photographs that could not be decoded."]
     photographs_passed_over: Annotated[Count, "Files that the replay camera could not use."]
     unjudged: Annotated[Count, "Bursts kept because the filter failed on them."]
