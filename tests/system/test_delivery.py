@@ -15,6 +15,7 @@ import pytest
 
 from tests.brokers import Listener, make_mosquitto
 from tests.system.daemon import BASE, UNIT, Daemon, Heard, until
+from tests.wires import Wire
 from trapd.demo.broker import MosquittoBroker
 from trapd.records import State
 
@@ -32,6 +33,7 @@ class Rig:
         self.broker: MosquittoBroker = make_mosquitto(folder, *lines)
         self.broker.start()
         self.daemons: list[Daemon] = []
+        self.wires: list[Wire] = []
         self.listener: Listener | None = None
         self.heard: Heard
 
@@ -54,6 +56,12 @@ class Rig:
         self.daemons.append(daemon)
         return daemon
 
+    def wire(self, rate: float) -> Wire:
+        """A link of so many bytes a second to the broker."""
+        made = Wire(self.broker.port, rate=rate)
+        self.wires.append(made)
+        return made
+
     def freeze(self, number: signal.Signals) -> None:
         process = self.broker._process
         assert process is not None
@@ -63,6 +71,8 @@ class Rig:
         self.deaf()
         for daemon in self.daemons:
             daemon.close()
+        for wire in self.wires:
+            wire.close()
         self.broker.stop()
 
 
@@ -206,8 +216,11 @@ def _photograph(heard: Heard, medium_id: str) -> bytes | None:
 
 
 def test_a_photograph_survives_kills_on_its_way(rig: Rig) -> None:
+    """The link takes fifty chunks a second, so that each kill comes while they are under way."""
     heard = rig.listen()
+    wire = rig.wire(rate=50_000)
     daemon = rig.unit(
+        mqtt={"port": wire.port},
         remote={"allow_plaintext": True},
         publish={"chunk_bytes": 1024},
         sensor={"backend": "timer", "every_s": 5},
