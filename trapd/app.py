@@ -25,7 +25,7 @@ from trapd.host.notify import ServiceManager
 from trapd.host.power import Reboot
 from trapd.ports import Clock, Received
 from trapd.records import Kind, ModelInfo
-from trapd.remote.configuration import RemoteConfiguration, Surroundings
+from trapd.remote.configuration import RemoteConfiguration
 from trapd.remote.start import Start
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Supervisor
@@ -85,11 +85,17 @@ def run(start: Start, *, stop: threading.Event, manager: ServiceManager) -> bool
             each=manager.starting,
         )
 
+    overlays: RemoteConfiguration | None = None
     while (store := standby.open(open_store, stop)) is not None:
+        around = parts.surroundings(settings, store)
+        # One for the life of the process: a trial that was kept, or ran, is not forgotten with the store.
+        overlays = overlays or RemoteConfiguration(start, around, clock)
+        overlays.moved_to(around)
         daemon = _Daemon(
             start,
             store,
             clock,
+            overlays=overlays,
             refusals=refusals,
             outage_s=standby.outage_s(),
             restart=_Restart(restart, stop),
@@ -147,6 +153,7 @@ class _Daemon:
         store: Store,
         clock: Clock,
         *,
+        overlays: RemoteConfiguration,
         refusals: Refusals,
         outage_s: float | None,
         restart: _Restart,
@@ -162,15 +169,7 @@ class _Daemon:
         self._started = clock.now()
         self._topics = Topics(settings.mqtt.base_topic, settings.unit.id)
         self._alerts = Alerts(store, codec.alert, lambda: codec.rfc3339(clock.now().wall_ms))
-        self._overlays = RemoteConfiguration(
-            start,
-            Surroundings(
-                cannot=lambda wanted: parts.cannot(settings, wanted),
-                used_bytes=lambda: store.space.disk().used_bytes,
-                free_bytes=lambda: store.space.disk().free_bytes,
-            ),
-            clock,
-        )
+        self._overlays = overlays
         self._orders = Orders()
         self._reboot = Reboot(os.environ)
         waiting = WaitingFrames()

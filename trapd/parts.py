@@ -13,11 +13,12 @@ from typing import Any, cast
 from trapd.config import Loaded, Settings, mqtt_password
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
 from trapd.ports import Camera, Classifier, Clock, Lamp, Scene, Sensor, Uplink
+from trapd.remote.configuration import Surroundings
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
 from trapd.stages.screen import ScreenPlan
-from trapd.store import ExifContext
+from trapd.store import ExifContext, Store
 from trapd.wire.authority import Authority
 from trapd.wire.signing import Keyring
 from trapd.wire.window import Limit
@@ -200,6 +201,15 @@ def authority(settings: Settings) -> Authority:
         Keyring(remote.trusted_keys),
         signed_only=remote.require_signature,
         open_=settings.mqtt.tls.enabled or remote.allow_plaintext,
+    )
+
+
+def surroundings(settings: Settings, store: Store) -> Surroundings:
+    """What a configuration from afar is held against."""
+    return Surroundings(
+        cannot=lambda wanted: cannot(settings, wanted),
+        used_bytes=lambda: store.space.disk().used_bytes,
+        free_bytes=lambda: store.space.disk().free_bytes,
     )
 
 

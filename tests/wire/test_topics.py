@@ -116,6 +116,8 @@ def test_filters_hear_the_operator_and_the_groups() -> None:
         ("trapd/v1/_reply/+", False),
         ("trapd/v1/_reply/\ud800", False),
         ("trapd/v1/_reply/" + "x" * 600, False),
+        ("trapd/v1/_reply/" + "a/" * 8, True),
+        ("trapd/v1/_reply/" + "a/" * 240, False),
         ("$SYS/x", False),
         ("", False),
     ],

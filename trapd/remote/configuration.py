@@ -74,6 +74,10 @@ class RemoteConfiguration:
         self._told: frozenset[str] = frozenset()  # documents that lie at the broker, and are out of date
         self._again_s = 0.0 if start.unsettled else _AGAIN_S
 
+    def moved_to(self, surroundings: Surroundings) -> None:
+        """The store was opened anew within this process. Called while no stage runs."""
+        self._around = surroundings
+
     @property
     def on_trial(self) -> bool:
         """Whether this process runs on a configuration that has to prove itself."""

@@ -152,6 +152,9 @@ def fitting(doc: Mapping[str, Any], present: Present, *, may_rotate: bool) -> Se
         raise Refused(INVALID, error.message, faults=error.faults) from None
     if faults := refused_changes(present.settings, wanted, may_rotate=may_rotate):
         raise Refused(FORBIDDEN, "it changes what cannot be changed from afar", faults=faults)
+    if present.settings.remote.trusted_keys and not wanted.remote.trusted_keys:
+        fault = Fault("remote.trusted_keys", "without a key nothing signed is obeyed any more", "name one")
+        raise Refused(FORBIDDEN, "it would leave nobody who may change it back", faults=(fault,))
     if faults := present.cannot(wanted):
         raise Refused(CANNOT, "this unit cannot do that", faults=faults)
     # Of a store that is too large already nothing is asked but that it be made no smaller.

@@ -169,7 +169,7 @@ def _armed(means: Means, session: Session, asked: Asked, *, armed: bool) -> Outc
 
 def _configured(considered: Considered) -> Outcome:
     if considered.code == 0:
-        error = "the link has not proved itself yet: ask again in a moment"
+        error = "link, camera and filter have not shown yet that they work: ask again in a minute"
         return Outcome(Answer(CONFLICT, error=error))
     errors = [
         {"path": fault.path, "message": fault.message, "hint": fault.hint} for fault in considered.faults

@@ -297,9 +297,11 @@ class Control(Stage):
             outgoing.append(self._desired.reported())
         if found.error:
             session.counters.add("commands_refused")
-        session.obeyed.end(caller.txn or "", payload, outgoing, record)
-        if considered is not None:
-            self._desired.follow(considered)
+        try:
+            session.obeyed.end(caller.txn or "", payload, outgoing, record)
+        finally:
+            if considered is not None:
+                self._desired.follow(considered)  # see Desired: also where the disk takes no word of it
 
     def _refuse(self, session: Session, caller: _Caller, error: Refused) -> None:
         log.warning("%s refused with %d: %s", caller.leaf[:_SHOWN], error.code, error.message)

@@ -22,6 +22,7 @@ from trapd.wire.topics import CONFIG_DESIRED, CONFIG_REPORTED, PROBE
 log = logging.getLogger("trapd.control")
 
 _PROBE_EVERY_S = 10.0
+_FOUND_OUT_S = 60.0  # by then a camera and a filter that work have shown it
 _PROVED = frozenset({"link", "puback"})
 
 
@@ -57,14 +58,23 @@ class Desired:
         self._trail = trail
         self._restart = restart
         self._leaving = False  # another process takes over: nothing new is begun
+        self._began_ns = clock.boot_ns()
         self._later: Received | None = None  # the newest that could not be considered yet
         self._probe = secrets.token_hex(16).encode()
         self._probe_due_ns = 0
 
     @property
     def ready(self) -> bool:
-        """Whether a trial may begin: the link has proved itself under this configuration, and it stays."""
-        return not self._leaving and self._eyes.standing() >= _PROVED
+        """Whether a trial may begin: the link has proved itself under this configuration, and it stays.
+
+        Camera and filter as well, or they have had their time: what worked before a trial has to work in it,
+        and a document that waits at the broker comes before either has shown that it does.
+        """
+        if self._leaving or not self._eyes.standing() >= _PROVED:
+            return False
+        if self._eyes.camera_seen() and self._eyes.model_ready():
+            return True
+        return self._clock.boot_ns() - self._began_ns > _FOUND_OUT_S * NS_PER_S
 
     def take(self, session: Session, message: Received) -> None:
         """A document of `config/desired`. Empty means no opinion."""
@@ -151,8 +161,12 @@ class Desired:
         )
         if message:
             log.warning("version %d: %d %s", considered.version, considered.code, message)
-        session.obeyed.tell((self.reported(),) if considered.changed else (), record)
-        self.follow(considered)
+        try:
+            session.obeyed.tell((self.reported(),) if considered.changed else (), record)
+        finally:
+            # What has begun or ended in the files goes on: a full disk may take no word of it, and must not
+            # leave the unit with a configuration that has failed.
+            self.follow(considered)
 
     def _refuse(self, session: Session, error: Refused) -> None:
         """What cannot be read, or is nobody's who may: recorded, and forgotten."""

@@ -33,6 +33,7 @@ _GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[a-z0-9_]{1,64}")  # of an alert or a command
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # of an event or a photograph
 _LONGEST_BASE_BYTES = 256
+_MOST_LEVELS_BELOW = 16  # the base, where an answer may go
 _TAKEN = frozenset(
     {
         AVAILABILITY, BIRTH, STATE, "alert", EVENT, "thumb", "media", CLOCK, "config", TRAIL, PROBE,
@@ -149,7 +150,9 @@ class Topics:
     def may_answer_to(self, response_topic: str) -> bool:
         """Whether an answer may go there: below this unit or the common place for replies, nowhere else.
 
-        Nor to a leaf that has its own meaning: the unit must not command itself, nor speak out of turn.
+        Nor to a leaf that has its own meaning: the unit must not command itself, nor speak out of turn. Nor
+        to one of many levels: a broker ends the link of who publishes there (Mosquitto takes 200), and the
+        answer would go again and again.
         """
         own = self.full("")
         if response_topic.startswith(own) and response_topic[len(own) :].partition("/")[0] in _TAKEN:
@@ -158,6 +161,7 @@ class Topics:
             response_topic.startswith((own, f"{self.base}/_reply/"))
             and not _FORBIDDEN.search(response_topic)
             and len(response_topic.encode()) <= 2 * _LONGEST_BASE_BYTES
+            and response_topic.count("/") <= self.base.count("/") + _MOST_LEVELS_BELOW
         )
 
 
