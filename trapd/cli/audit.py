@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trapd.cli.inspect import store_of
 from trapd.cli.options import ANY_PATH, config_option, json_option
-from trapd.errors import Unavailable, UsageError
+from trapd.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +62,7 @@ def audit(
     if export is not None and read is not None:
         raise UsageError("--export and --read exclude each other", "sort the folder between the two")
     loaded = load(find(config))
-    with _store_of(loaded) as session:
+    with store_of(loaded) as session:
         view = _View(loaded, session, every_filter)
         if read is not None:
             _read_back(view, read)
@@ -74,19 +75,6 @@ def audit(
         click.echo(json.dumps(_as_json(found)))
     else:
         _tell(found, loaded.settings.filter.audit_fraction)
-
-
-def _store_of(loaded: Loaded) -> Session:
-    from trapd.store import Store
-
-    root = Path(loaded.settings.storage.path)
-    try:
-        return Store.peek(root)
-    except UsageError as error:
-        raise Unavailable(
-            f"unit {loaded.settings.unit.id} has not run yet: there is no store in {root}",
-            "trapd run makes it; if it did run, storage.path is another",
-        ) from error
 
 
 class _View:

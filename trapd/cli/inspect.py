@@ -36,7 +36,7 @@ def status(config: str | None, as_json: bool, trail: bool) -> None:
     from trapd.config import find, load
 
     loaded = load(find(config))
-    with _store_of(loaded) as session:
+    with store_of(loaded) as session:
         if trail:
             for record in map(json.loads, session.obeyed.trail(_TRAIL)):
                 click.echo(json.dumps(record, ensure_ascii=False) if as_json else _trail_text(record))
@@ -65,13 +65,13 @@ def events(
 
     loaded = load(find(config))
     since_ms = None if since is None else _since_ms(since, datetime.now(UTC))
-    with _store_of(loaded) as session:
+    with store_of(loaded) as session:
         for event in _chosen(session, since_ms, verdict, limit):
             line = codec.event_line(event)
             click.echo(json.dumps(line) if as_json else _event_text(line))
 
 
-def _store_of(loaded: Loaded) -> Session:
+def store_of(loaded: Loaded) -> Session:
     """Raises Unavailable where the unit has not run yet: nothing is wrong, there is only nothing to show."""
     from trapd.store import Store
 
