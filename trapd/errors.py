@@ -9,6 +9,7 @@ TrapdError
  |    +-- ModelUnavailable
  |    +-- LinkUnavailable
  |    +-- CredentialUnavailable
+ |    +-- SourceUnavailable
  +-- BadInput             this one thing is damaged: name it, count it, go on with the next
  |    +-- BadPicture
  |    +-- BadDocument
@@ -89,6 +90,10 @@ class LinkUnavailable(Unavailable):
 
 class CredentialUnavailable(Unavailable):
     """A password is named in the configuration and cannot be read; no message ever holds its value."""
+
+
+class SourceUnavailable(Unavailable):
+    """The process that reads the configuration failed: that says nothing of the configuration."""
 
 
 class BadInput(TrapdError):

@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from trapd.config import Loaded, Settings, mqtt_password
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
 from trapd.ports import Camera, Classifier, Clock, Lamp, Scene, Sensor, Uplink
 from trapd.remote.configuration import Surroundings
+from trapd.settings import Loaded, Settings, mqtt_password
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trapd import parts
-from trapd.config import Loaded
 from trapd.errors import StoreLocked
 from trapd.host import vitals
 from trapd.host.clock import SystemClock
 from trapd.ports import Clock
 from trapd.records import Event, State
 from trapd.rules import NS_PER_S
+from trapd.settings import Loaded
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage, Supervisor
 from trapd.stages.capture import Capture

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from trapd.cli import run as run_module
+from trapd.cli import daemon as run_module
 
 # A signal that comes while the main thread is inside Event.wait, and there holds the event's lock.
 _AT_THE_WORST_MOMENT = """

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from trapd.config.words import joined, key_shown, printable
 from trapd.errors import ConfigurationError, Fault
+from trapd.settings.text import joined, key_shown, printable
 
 MAX_DEPTH = 20
 MAX_ALIASES = 20

@@ -14,13 +14,13 @@ from typing import Any
 
 import rfc8785
 
-from trapd.config import Settings
-from trapd.config.overlay import depth_within, refused_changes
-from trapd.config.words import key_shown
 from trapd.errors import BadDocument, ConfigurationError, Fault
 from trapd.records import Moment
 from trapd.remote.ledger import VERSION_STEP, Attempt, Ledger, Overlay, few
 from trapd.remote.stored import DEEPEST
+from trapd.settings import Settings
+from trapd.settings.overlay import depth_within, refused_changes
+from trapd.settings.text import key_shown
 from trapd.wire.authority import (
     CANNOT,
     CONFLICT,
