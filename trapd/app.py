@@ -12,11 +12,11 @@ import platform
 import random
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from trapd import __version__, parts
 from trapd.errors import StageFailed, StoreCorrupt, StoreError
+from trapd.frozen import frozen
 from trapd.host import memory, vitals
 from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
@@ -131,7 +131,7 @@ def _run_on(
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Restart:
     """Asks for a process that begins anew: an orderly stop, and then the same command again."""
 

@@ -28,7 +28,7 @@ Each carries a sentence that says what is wrong and a hint that says what to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from trapd.frozen import frozen
 
 
 class TrapdError(Exception):
@@ -43,7 +43,7 @@ class TrapdError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One fault of a configuration: where, what, and what would be right."""
 

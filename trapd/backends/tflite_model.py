@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -26,13 +26,14 @@ from trapd.backends.tflite_layouts import Layout, recognise, require_picture_inp
 from trapd.backends.tflite_metadata import Metadata, read_metadata
 from trapd.backends.tflite_pixels import UNIT, Normalisation, normalisation
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 from trapd.records import FrameScore, Small
 
 _SEED: Final = 20261122
 _INSTALL_ANOTHER: Final = "install another model"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SelfTest:
     """What the self-test saw: the score of each test picture, and the spread of each of its outputs."""
 

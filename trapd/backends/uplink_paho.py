@@ -20,6 +20,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+import trapd.backends.paho_lean  # noqa: F401 - before paho
+
+# isort: split
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -32,6 +35,7 @@ from trapd.backends.uplink_account import Account
 from trapd.backends.uplink_attempt import Attempt, NoLink
 from trapd.backends.uplink_tls import Tls
 from trapd.errors import BadInput, LinkUnavailable
+from trapd.frozen import frozen
 from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed
 
 __all__ = ["PahoLink", "PahoUplink", "Tls"]
@@ -52,7 +56,7 @@ _LARGEST_INBOUND_BYTES = 2_000_000
 _WRITE_BYTES = 32_768  # that much need not wait for more
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Made:
     """A connection on which CONNECT waits to be written, and a second handle on its socket."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from trapd.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Says:
     """Stands in an annotation: what is allowed, so that "must be {text}" is a sentence."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from trapd.errors import BadDocument, ConfigurationError, Fault, SourceUnavailable, StoreError
+from trapd.frozen import frozen
 from trapd.ports import Clock
 from trapd.records import Considered
 from trapd.remote import proposal
@@ -44,7 +45,7 @@ _IF_IT_WORKED = ("camera", "filter")
 _BUSY = Fault("", "another version is on trial", "this one is considered when that has ended")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surroundings:
     """What a proposal is judged by. `cannot`: what this hardware cannot do; `used_bytes`: what is stored;
     `free_bytes`: what is free on its disk.

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from trapd.errors import ConfigurationError, Fault, StoreError, StoreLocked
+from trapd.frozen import frozen
 from trapd.remote.files import ConfigFiles, Damaged
 from trapd.remote.ledger import Overlay, Trial, few
 from trapd.settings import Loaded, Source
@@ -24,7 +25,7 @@ log = logging.getLogger("trapd.remote")
 _MOST_STARTS = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start:
     """What this process runs on. `overlay` lies over the local file; `trial` is set while it is on trial.
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from trapd.errors import ConfigurationError, Fault
+from trapd.frozen import frozen
 from trapd.settings.values import Settings
 
 PLACES = (Path("/etc/trapd/config.yaml"), Path("config.yaml"))
 
 
-class Loaded(NamedTuple):
+@frozen
+class Loaded:
     """A sound configuration. `hash`: `sha256:<hex>` of the settings in effect; `warnings`: worth a word."""
 
     settings: Settings

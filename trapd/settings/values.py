@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, cast
+
+from trapd.frozen import frozen
 
 Class = Literal["animal", "person", "vehicle"]
 
 
-class UnitSettings(NamedTuple):
+@frozen
+class UnitSettings:
     """Which unit this is and where it hangs."""
 
     id: str
@@ -27,7 +30,8 @@ class UnitSettings(NamedTuple):
     groups: tuple[str, ...]
 
 
-class SensorSettings(NamedTuple):
+@frozen
+class SensorSettings:
     """What notices an animal."""
 
     backend: Literal["gpiozero", "timer"]
@@ -39,7 +43,8 @@ class SensorSettings(NamedTuple):
     every_s: float
 
 
-class TriggerSettings(NamedTuple):
+@frozen
+class TriggerSettings:
     """Which triggers become bursts."""
 
     while_active: bool
@@ -47,7 +52,8 @@ class TriggerSettings(NamedTuple):
     max_per_hour: int
 
 
-class CameraSettings(NamedTuple):
+@frozen
+class CameraSettings:
     """What takes the photographs."""
 
     backend: Literal["picamera2", "replay"]
@@ -60,7 +66,8 @@ class CameraSettings(NamedTuple):
     tuning_file: Path | None
 
 
-class BurstSettings(NamedTuple):
+@frozen
+class BurstSettings:
     """What one trigger takes."""
 
     frames: int
@@ -68,7 +75,8 @@ class BurstSettings(NamedTuple):
     pre_trigger: bool
 
 
-class FilterSettings(NamedTuple):
+@frozen
+class FilterSettings:
     """What tells an animal from waving grass."""
 
     backend: Literal["tflite", "none"]
@@ -83,7 +91,8 @@ class FilterSettings(NamedTuple):
     discard: Literal["when_needed", "at_once"]
 
 
-class StorageSettings(NamedTuple):
+@frozen
+class StorageSettings:
     """Where everything lies, and how much of it."""
 
     path: Path
@@ -91,7 +100,8 @@ class StorageSettings(NamedTuple):
     min_free_bytes: int
 
 
-class TlsSettings(NamedTuple):
+@frozen
+class TlsSettings:
     """How the link is encrypted and the broker recognised."""
 
     enabled: bool
@@ -100,7 +110,8 @@ class TlsSettings(NamedTuple):
     key_file: Path | None
 
 
-class MqttSettings(NamedTuple):
+@frozen
+class MqttSettings:
     """The broker and how it is spoken to."""
 
     host: str
@@ -114,7 +125,8 @@ class MqttSettings(NamedTuple):
     delivery: Literal["puback", "receipt"]
 
 
-class PublishSettings(NamedTuple):
+@frozen
+class PublishSettings:
     """What is sent, and how much."""
 
     thumbnail_bytes: int
@@ -125,7 +137,8 @@ class PublishSettings(NamedTuple):
     alert_classes: tuple[Class, ...]
 
 
-class RemoteSettings(NamedTuple):
+@frozen
+class RemoteSettings:
     """Who may change this unit from afar, and what."""
 
     enabled: bool
@@ -136,13 +149,15 @@ class RemoteSettings(NamedTuple):
     confirm_s: float
 
 
-class IndicatorSettings(NamedTuple):
+@frozen
+class IndicatorSettings:
     """What a person standing in front of the unit sees."""
 
     led_pin: int | None
 
 
-class Settings(NamedTuple):
+@frozen
+class Settings:
     """Everything an operator can set. Times in seconds, sizes in bytes or pixels, as the names say."""
 
     unit: UnitSettings
@@ -257,7 +272,7 @@ def _walk(group: str) -> Iterator[str]:
 
 def _below(group: str) -> dict[str, str]:
     """The names in a group, and their paths."""
-    return {name: f"{group}.{name}" if group else name for name in GROUPS[group]._fields}
+    return {name: f"{group}.{name}" if group else name for name in GROUPS[group].__match_args__}
 
 
 def _made(group: str, value: Callable[[str], Any]) -> Any:
@@ -271,8 +286,7 @@ def _made(group: str, value: Callable[[str], Any]) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        names = getattr(value, "_fields", None)
-        if names is None:
-            return list(value)
-        return {name: _plain(below) for name, below in zip(names, value, strict=True)}
+        return list(value)
+    if type(value) in GROUPS.values():
+        return {name: _plain(getattr(value, name)) for name in value.__match_args__}
     return str(value) if isinstance(value, Path) else value
