@@ -26,6 +26,7 @@ def run(config: str | None) -> None:
     from trapd.host.memory import keep_small
 
     keep_small()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: a thread for each processor, never used
     _show_stacks_when_asked()
     stop = stop_on_signal()
     try:
