@@ -3,7 +3,7 @@
 In turns, in one run, each in a process of its own; the least of each counts. `python -m bench.imports`.
 
 `daemon`: what `trapd run` imports until it is up and its model is loaded, as it does it. `pictures`: with
-what comes with the first photograph of a replay camera, or the first thumbnail. `child`: the process that reads
+what comes with the first photograph of a replay camera, or a first thumbnail. `child`: the process that reads
 the configuration, from its start to its answer, beside the daemon's imports.
 """
 
