@@ -19,7 +19,7 @@ BAR = 1.5
 _FLOOR = "import numpy, ai_edge_litert.interpreter"
 _DAEMON = (
     "import trapd.cli, trapd.cli.daemon, trapd.settings.asked, trapd.host.memory, gc; gc.disable(); "
-    "import trapd.app, trapd.host.logs, trapd.host.notify, trapd.remote.start; gc.enable(); "
+    "import trapd.app, trapd.host.logs, trapd.host.notify, trapd.remote.start; gc.freeze(); gc.enable(); "
     "import trapd.backends.camera_replay, trapd.backends.sensor_timer, trapd.backends.scene, "
     "trapd.backends.classifier_tflite, trapd.backends.tflite_layout_trapd, trapd.backends.uplink_paho, "
     "ai_edge_litert.interpreter"

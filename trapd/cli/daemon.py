@@ -46,12 +46,13 @@ def _until_told(config: str | None, stop: threading.Event) -> bool:
 
     path = find(config)
     with AskedSource() as source:
-        gc.disable()  # nothing of what is imported is ever garbage
+        gc.disable()
         from trapd import app
         from trapd.host import logs
         from trapd.host.notify import ServiceManager
         from trapd.remote import start as starting
 
+        gc.freeze()  # what is imported is never garbage: it is not looked through, now or later
         gc.enable()
         # A trial's start is counted before anything of its configuration is used.
         start = starting.begin(path, source)
