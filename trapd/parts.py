@@ -153,6 +153,9 @@ def build_scene() -> Scene:
 
 def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:
     """The uplink to the configured broker. A `visitor` looks in by a name of its own beside the unit's."""
+    from trapd.backends.paho_lean import lean
+
+    lean()
     from trapd.backends.uplink_paho import Tls
 
     mqtt = settings.mqtt

@@ -1,6 +1,7 @@
 """Imports paho's client without `urllib.request`, which it uses for WebSockets behind proxies alone.
 
-With it come HTTP and e-mail, a tenth of the daemon's imports. Main thread; imported before paho's names are.
+With it come HTTP and e-mail, a tenth of the daemon's imports. Called by the composition root on the main
+thread, before the uplink is imported.
 """
 
 from __future__ import annotations
@@ -21,6 +22,3 @@ def lean() -> None:
         importlib.import_module("paho.mqtt.client")
     finally:
         del sys.modules[_LEFT_OUT]
-
-
-lean()

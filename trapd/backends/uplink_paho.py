@@ -20,9 +20,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-import trapd.backends.paho_lean  # noqa: F401 - before paho
-
-# isort: split
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
