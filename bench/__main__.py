@@ -2,8 +2,9 @@
 
 Prints one JSON object: what was measured, on what, and each bar with the value it allows. Most are ratios
 against a floor measured in the same run, for machines are noisy; sync calls, memory and the edge's way are
-absolutes, of the machine that is named. Exits 1 when a value exceeds its bar 1.5 times (a few bars say
-less): such a miss is no noise. With --short there are fewer rounds and rows: the names say what a whole run has.
+absolutes, of the machine that is named. Exits 1 when a value exceeds its bar 1.5 times, a few of
+them less: such a miss is no noise. With --short there are fewer rounds and rows: the names say what a whole
+run has.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
         Bar("sync calls per burst of 3", store["syncs_per_burst"], 5),
         Bar("sync calls per settled burst (event and thumbnail)", store["syncs_per_settle"], 2),
         Bar("sync calls per outbox row", store["syncs_per_row"], 1),
-        # Absolutes, on x86-64. The tolerance is for ratios that noise blurs: memory has none of its own.
+        # An absolute, on x86-64. Other work on the machine does not blur it as it does a ratio of times.
         Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90, tolerance=1.1),
         Bar("memory grown over the soak, MB", figures["memory"]["grown_mb"], memory.GROWN_BAR_MB),
         Bar(
