@@ -145,7 +145,7 @@ def test_the_first_answer_imports_nothing_slow(arguments: list[str]) -> None:
     slow = {"numpy", "pydantic", "paho", "PIL", "yaml", "rich", "sqlite3", "ai_edge_litert", "skimage"}
     assert not slow & loaded
     ours = {name for name in loaded if name.startswith("trapd")}
-    assert ours == {"trapd", "trapd.cli", "trapd.cli.verbs", "trapd.errors"}
+    assert ours == {"trapd", "trapd.cli", "trapd.cli.verbs", "trapd.errors", "trapd.frozen"}
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
