@@ -15,6 +15,7 @@ from tests.config.common import LEAST, ROOT, document, faults_of
 from tests.config.test_schema import BAD, BAD_ITEMS, GOOD
 from trapd.config import json_schema
 from trapd.config.schema import keys
+from trapd.settings.published import schema_text
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -129,3 +130,9 @@ def test_the_schema_never_refuses_what_settings_take(validator: Any, path: str, 
     faults = faults_of(given_document)
     if path not in {fault.partition("[")[0] for fault in faults}:
         assert list(validator.iter_errors(given_document)) == []
+
+
+def test_the_schema_that_units_publish_is_this_one() -> None:
+    """scripts/schemas writes it anew."""
+    assert json.loads(schema_text()) == json_schema()
+    assert b"\n" not in schema_text()

@@ -88,6 +88,19 @@ def test_a_child_that_goes_wrong_is_told_and_the_next_one_answers(way: str) -> N
     assert str(asked.read_storage_path(Path("a"))).startswith("a by")
 
 
+def test_a_child_that_cannot_be_started_is_told_and_the_next_one_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = AskedSource(CHILDREN)
+    with monkeypatch.context() as no_memory:
+        no_memory.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(SourceUnavailable, match="cannot be started"):
+            asked.read_storage_path(Path("a"))
+    with pytest.raises(SourceUnavailable, match="has ended"), asked:
+        asked.read_storage_path(Path("ends"))
+    assert str(asked.read_storage_path(Path("a"))).startswith("a by")
+
+
 def test_a_child_that_hangs_is_given_up() -> None:
     asked = AskedSource(CHILDREN, answer_s=1.0)
     began_s = time.monotonic()

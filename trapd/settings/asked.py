@@ -42,9 +42,9 @@ class AskedSource:
 
     def __enter__(self) -> Self:
         """Begins the child at once: it gets ready while the caller does other things."""
-        self._users += 1
         if self._link is None:
             self._begin()
+        self._users += 1
         return self
 
     def __exit__(
