@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from trapd.config import Loaded, Settings, mqtt_password
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
 from trapd.ports import Camera, Classifier, Clock, Lamp, Scene, Sensor, Uplink
-from trapd.remote.configuration import Surroundings
+from trapd.remote.here import Surroundings
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
@@ -194,13 +195,14 @@ def configured_classifier(settings: Settings) -> Classifier | None:
     )
 
 
-def authority(settings: Settings) -> Authority:
-    """Who may tell this unit what."""
+def authority(settings: Settings, retiring: Callable[[], str]) -> Authority:
+    """Who may tell this unit what. `retiring`: see RemoteConfiguration."""
     remote = settings.remote
     return Authority(
         Keyring(remote.trusted_keys),
         signed_only=remote.require_signature,
         open_=settings.mqtt.tls.enabled or remote.allow_plaintext,
+        retiring=retiring,
     )
 
 

@@ -106,7 +106,7 @@ def test_any_document_is_read_or_refused_and_can_be_remembered_and_told(found: d
     try:
         proposal.read(arrived, None)
     except Refused as error:
-        attempt = proposal.refused(arrived, error)
+        attempt = proposal.refused(arrived, "sha256:0", error.code, error.faults)
         told = json.dumps(
             [attempt.txn, *(fault.path + fault.message for fault in attempt.errors)], ensure_ascii=False
         )
