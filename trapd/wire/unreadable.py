@@ -95,10 +95,12 @@ def begun(text: str) -> dict[str, Any]:
                 break
             value, at = decoder.raw_decode(text, _skip(text, at + 1))
             at = _skip(text, at)
-            if text[at] not in ",}":  # the break is here, and the value may be half of one
+            # Where it breaks off behind a number, that may be half of one.
+            if isinstance(value, str) or text[at : at + 1] in (",", "}"):
+                twice |= {key} & found.keys()
+                found[key] = value
+            if text[at] not in ",}":
                 break
-            twice |= {key} & found.keys()
-            found[key] = value
     except (ValueError, IndexError, RecursionError):
         pass
     return texts_and_numbers({key: value for key, value in found.items() if key not in twice})
