@@ -18,6 +18,7 @@ from trapd.remote import proposal
 from trapd.wire import inbound
 from trapd.wire.authority import Refused
 
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 OTHER_KEY = f"ed25519:{'B' * 42}A="
 KID = "0" * 16
 
@@ -174,6 +175,13 @@ def test_keys_are_changed_by_what_is_signed_and_then_kept_by_what_is_not(unit: U
     assert unit.settings.remote.trusted_keys == (OTHER_KEY,)
     assert unit.desire(document(3)) == 403  # it leaves them out, which would bring the old ones back
     assert unit.desire(document(3, {**rotated, "burst": {"frames": 2}})) == 202
+
+
+def test_the_published_shape_has_the_fields_that_are_taken() -> None:
+    for name, taken in (("desired", proposal._FIELDS), ("cmd-reboot", inbound._REQUEST)):
+        schema = json.loads((SCHEMAS / f"{name}.json").read_text())
+        assert set(schema["properties"]) == taken
+        assert schema["additionalProperties"] is False
 
 
 def paths(unit: Unit) -> list[str]:

@@ -69,7 +69,7 @@ def of_camera(
 
 
 def of_pins(wanted: Mapping[str, int]) -> Iterator[Fault]:
-    """What cannot be claimed of these pins, each under the key that names it. None of them is the unit's own."""
+    """What cannot be claimed of these pins, each under its key. None is the unit's own already."""
     if not wanted:
         return
     try:

@@ -93,8 +93,7 @@ class RemoteConfiguration:
     @property
     def retiring(self) -> str:
         """The line of a key that is trusted although the list leaves it out; empty for none."""
-        settings = self._start.loaded.settings
-        if rotation_is_locked(settings):
+        if rotation_is_locked(self._start.loaded.settings):
             return ""  # somebody stood there: theirs is the list
         return self._ledger.retiring if self._trial is None else self._trial.retiring
 
@@ -178,7 +177,11 @@ class RemoteConfiguration:
         if self.busy:
             return Considered(CONFLICT, *proposal.named(document), (_BUSY,))
         considered = judged(is_again)
-        return self._said_once(hash_, considered) if is_again else considered
+        if not is_again or considered.changed or considered.code == 0:
+            return considered
+        is_told = hash_ in self._told
+        self._told = (self._told & frozenset(self._ledger.known)) | {hash_}
+        return None if is_told else considered
 
     def heard(self, kid: str) -> None:
         """This trusted key has signed something: where its list was not proved yet, it is now."""
@@ -186,12 +189,10 @@ class RemoteConfiguration:
             return
         try:
             if self._trial is not None:
-                trial = replace(self._trial, retiring="", ran_s=self._ran_s())
-                self._files.update(trial)
+                self._files.update(trial := replace(self._trial, retiring="", ran_s=self._ran_s()))
                 self._trial = trial
             else:
-                ledger = replace(self._ledger, retiring="")
-                self._files.note(ledger)
+                self._files.note(ledger := replace(self._ledger, retiring=""))
                 self._ledger = ledger
         except StoreError as error:  # the next word that it signs does it
             log.error("the key that was replaced stays trusted: %s", error)
@@ -358,13 +359,6 @@ class RemoteConfiguration:
         if last is None:
             return None
         return Considered(last.code, last.version, last.txn, last.errors, changed=True)
-
-    def _said_once(self, hash_: str, considered: Considered) -> Considered | None:
-        if considered.changed or considered.code == 0:
-            return considered
-        is_told = hash_ in self._told
-        self._told = (self._told & frozenset(self._ledger.known)) | {hash_}
-        return None if is_told else considered
 
     def _rejected(self, attempt: Attempt, by: By, *, is_again: bool = False) -> Considered:
         if is_again:
