@@ -91,6 +91,17 @@ def test_a_pin_that_somebody_else_has() -> None:
     assert cannot(indicator={"led_pin": 8}) == {"indicator.led_pin": "pin 8 is in use by spi0 CS0"}
 
 
+def test_a_pin_of_a_bus_that_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link may hang on it: no roll-back would give it back before the next boot."""
+    monkeypatch.setattr(abilities, "_DEVICES", tmp_path)
+    assert cannot(indicator={"led_pin": 14}) == {}
+    (tmp_path / "serial0").touch()
+    assert cannot(indicator={"led_pin": 14}) == {"indicator.led_pin": "pin 14 is in use by the serial port"}
+    assert cannot(sensor={"pins": [9]}) == {}
+    (tmp_path / "spidev0.1").touch()
+    assert cannot(sensor={"pins": [9]}) == {"sensor.pins[0]": "pin 9 is in use by SPI"}
+
+
 def test_pins_that_the_unit_has_already_may_change_places() -> None:
     present = {"sensor": {"pins": [17]}, "indicator": {"led_pin": 24}}
     assert cannot(present, sensor={"pins": [24]}, indicator={"led_pin": 17}) == {}

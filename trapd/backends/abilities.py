@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trapd.backends import gpio_chip
@@ -15,6 +16,16 @@ from trapd.errors import Fault, SensorUnavailable
 
 _PULLED_UP = (2, 3)
 """Pins with a resistor of their own on every Raspberry Pi: of no use to a sensor that is active high."""
+
+
+_DEVICES = Path("/dev")
+_BUSES = (
+    ("serial0", "the serial port", (14, 15)),
+    ("i2c-1", "I2C", (2, 3)),
+    ("spidev0.0", "SPI", (8, 9, 10, 11)),
+    ("spidev0.1", "SPI", (7, 9, 10, 11)),
+)
+"""Devices that are there only where the kernel has given them these pins; it does not call them in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ def of_pins(wanted: Mapping[str, int]) -> Iterator[Fault]:
             yield Fault(key, f"cannot be used here: {error.message}", error.hint)
         return
     for key, pin in wanted.items():
-        if name := gpio_chip.holder(chip, pin):
+        if name := gpio_chip.holder(chip, pin) or _bus_on(pin):
             yield Fault(key, f"pin {pin} is in use by {name}", "use another pin")
 
 
@@ -89,6 +100,14 @@ def of_pulls(pins: Mapping[str, int], *, active_high: bool) -> Iterator[Fault]:
         if active_high and pin in _PULLED_UP:
             message = f"pin {pin} has a resistor of its own that pulls the other way"
             yield Fault(key, message, "use another pin than 2 and 3")
+
+
+def _bus_on(pin: int) -> str:
+    """A modem or a clock may hang there, and claiming the pin would take it from them until the next boot."""
+    for device, name, pins in _BUSES:
+        if pin in pins and (_DEVICES / device).exists():
+            return name
+    return ""
 
 
 def _pixels(size: Any) -> tuple[int, int] | None:
