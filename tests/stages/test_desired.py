@@ -197,11 +197,13 @@ def test_what_the_files_know_and_the_trail_does_not_is_recorded_once_by_the_next
     bench: Bench, control: ControlDriver
 ) -> None:
     noted = Note(3, LEAF, 500, 5, "x", None, "the unit has begun 3 times with it")
-    for _ in range(2):
+    bench.store.faults.make("tell")
+    for _ in range(3):
         later = ControlDriver(bench)
         later.overlays.noted.append(noted)
         later.stage._begin(later.session)
-        later.turn(2)
+        bench.store.faults.end()  # the first of them finds no room when it begins
+        later.turn(2, after_s=11.0)
         later.close()
     (record,) = [json.loads(line) for line in control.session.obeyed.trail(10)]
     assert (record["code"], record["version"], record["txn"]) == (500, 5, "x")

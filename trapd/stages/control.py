@@ -151,8 +151,9 @@ class Control(Stage):
 
     def _begin(self, session: Session) -> None:
         schema = self._schema()
-        with suppress(StoreFull):  # the schema is told by the next start, all else when there is room
+        with suppress(StoreFull):
             self._answers.settle(session)
+        with suppress(StoreFull):  # the schema is told by the next start, all else when there is room
             self._desired.report(session)
             if session.outbox.retained(CONFIG_SCHEMA).get(CONFIG_SCHEMA) != schema:
                 session.outbox.put(Kind.CONTROL, CONFIG_SCHEMA, schema, retain=True)
