@@ -76,8 +76,22 @@ def test_a_full_store_obeys_nothing_and_ends_nothing(bench: Bench, control: Cont
     control.say("cmd/reboot", command())
     assert control.reboots == 0
     bench.store.faults.end()
-    control.say("cmd/reboot", command())
+    control.turn(2)
     assert control.reboots == 1
+    assert [record["code"] for record in trail(control)] == [200]
+
+
+@pytest.mark.parametrize("leaf", ["cmd/format_disk", "cmd/..", "config/desired"])
+def test_what_a_full_store_has_no_room_to_refuse_is_refused_when_there_is(
+    bench: Bench, control: ControlDriver, leaf: str
+) -> None:
+    control.overlays.verdict = Considered(409, 5, "t1")
+    bench.store.faults.make("tell")
+    control.say(leaf, command())
+    control.turn(3)
+    bench.store.faults.end()
+    control.turn(2)
+    assert [record["code"] for record in trail(control)] == [409 if leaf == "config/desired" else 404]
 
 
 def test_an_unknown_command_is_answered(control: ControlDriver) -> None:

@@ -122,6 +122,7 @@ class Control(Stage):
         self._schema = schema
         self._draw = draw
         self._inbox: queue.Queue[Received] = queue.Queue(_MOST_WAITING)
+        self._held: Received | None = None
         self._waiting_bytes = 0  # put by Deliver, taken by Control: only ever a guard
         self._passed_over = 0  # counted by Deliver
         self._passed_over_noted = 0
@@ -162,18 +163,15 @@ class Control(Stage):
         try:
             self._work(session, timeout_s)
         except StoreFull as error:
-            # What could not be noted has not been obeyed: the operator hears nothing, and asks again. What
-            # was obeyed is answered, and recorded, when there is room (see Answers and Desired).
+            # What could not be noted has not been obeyed, and is looked at again. What was obeyed is answered
+            # and recorded when there is room (see Answers and Desired).
             log.warning("Control waits for space: %s", error)
             self._clock.wait(self.stop, 1.0)
 
     def _work(self, session: Session, timeout_s: float) -> None:
         self._answers.settle(session)
         self._answers.look(session)
-        with suppress(queue.Empty):
-            message = self._inbox.get(timeout=timeout_s) if timeout_s else self._inbox.get_nowait()
-            self._waiting_bytes -= len(message.payload)
-            self._take(session, message)
+        self._take_next(session, timeout_s)
         self._take_later(session)
         self._answer_bursts(session)
         self._desired.look(session)
@@ -182,6 +180,21 @@ class Control(Stage):
             session.obeyed.pass_over(passed_over - self._passed_over_noted)
             self._passed_over_noted = passed_over
             self._trail.is_under_way()
+
+    def _take_next(self, session: Session, timeout_s: float) -> None:
+        """The next message; the same one again where there was no room to note what came of it."""
+        message, self._held = self._held, None
+        if message is None:
+            try:
+                message = self._inbox.get(timeout=timeout_s) if timeout_s else self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            self._waiting_bytes -= len(message.payload)
+        try:
+            self._take(session, message)
+        except StoreFull:
+            self._held = message
+            raise
 
     def _take(self, session: Session, message: Received) -> None:
         asked = self._topics.parse(message.topic)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +90,7 @@ class Desired:
         return self._clock.boot_ns() - self._began_ns > _FOUND_OUT_S * NS_PER_S
 
     def take(self, session: Session, message: Received) -> None:
-        """A document of `config/desired`. Empty means no opinion."""
+        """A document of `config/desired`. Empty: no opinion. Raises StoreFull: then it has to come again."""
         if not message.payload:
             self._later = None
             return
@@ -137,11 +138,7 @@ class Desired:
         self, session: Session, message: Received, kid: str | None, judged: Callable[[], Considered | None]
     ) -> None:
         was_busy = self._overlays.busy
-        try:
-            considered = judged()
-        except StoreFull:
-            self._later = message  # retained: it would not come again before the next connection
-            raise
+        considered = judged()
         if considered is None:
             return
         if considered.code == 0 or (was_busy and considered.code == CONFLICT):
@@ -167,7 +164,11 @@ class Desired:
             self.report(session)
         if self._later is not None and not self._overlays.busy and self.ready:
             message, self._later = self._later, None
-            self.take(session, message)
+            try:
+                self.take(session, message)
+            except StoreFull:
+                self._later = message  # retained: it would not come again before the next connection
+                raise
 
     def report(self, session: Session) -> None:
         """Publish what is in force and what became of the latest attempt, and record what is not recorded.
@@ -209,7 +210,8 @@ class Desired:
             session.counters.add("commands_refused")
         try:
             if considered.changed:  # noted in the files already, and recorded from there
-                self.report(session)
+                with suppress(StoreFull):  # then it is due, see `look`
+                    self.report(session)
             else:
                 record = self._trail.record(
                     CONFIG_DESIRED,
