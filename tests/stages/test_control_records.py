@@ -77,6 +77,43 @@ def test_a_burst_that_was_asked_for_is_answered_by_the_next_process(
     later.close()
 
 
+def test_what_came_while_the_process_ended_is_obeyed_by_the_next(
+    bench: Bench, control: ControlDriver
+) -> None:
+    """The broker has been told that it arrived: it does not come again."""
+    for leaf, txn in (("cmd/disarm", "t1"), ("cmd/ping", "t2"), ("config/desired", "t3")):
+        assert control.stage.offer(Received(f"{BASE}/{leaf}", command(txn), retained=False))
+    assert control.stage.offer(Received(f"{GROUP}/cmd/ping", command("t4"), retained=False))
+    assert control.stage.offer(Received(f"{BASE}/cmd/arm", command("t5"), retained=True))
+    control.stage.ended()
+    later = ControlDriver(bench)
+    later.stage._begin(later.session)
+    later.turn(5)
+    assert not later.orders.armed
+    assert [record["txn"] for record in trail(later)] == ["t1", "t2"]
+    later.turn(31, after_s=1.0)
+    assert [record["txn"] for record in trail(later)] == ["t1", "t2", "t4"]
+    last = ControlDriver(bench)
+    last.stage._begin(last.session)
+    last.turn(5)
+    assert len(trail(last)) == 3
+    last.close()
+    later.close()
+
+
+def test_of_what_came_while_the_process_ended_no_more_is_kept_than_has_room(
+    bench: Bench, control: ControlDriver
+) -> None:
+    for number in range(120):
+        assert control.stage.offer(Received(f"{BASE}/cmd/ping", command(f"t{number}"), retained=False))
+    control.stage.ended()
+    later = ControlDriver(bench)
+    later.stage._begin(later.session)
+    later.turn(60)
+    assert [record["txn"] for record in trail(later)] == [f"t{number}" for number in range(50)]
+    later.close()
+
+
 def test_an_answer_that_the_full_store_does_not_take_waits_for_room(
     bench: Bench, control: ControlDriver, caplog: pytest.LogCaptureFixture
 ) -> None:

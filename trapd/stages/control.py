@@ -14,10 +14,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from trapd.errors import BadDocument, StoreFull
+from trapd.errors import BadDocument, StoreError, StoreFull
 from trapd.ports import Clock, Received
 from trapd.records import Kind, Moment, Trigger
 from trapd.rules import NS_PER_S
+from trapd.stages import unheard
 from trapd.stages.answering import Answers, Caller
 from trapd.stages.base import Stage
 from trapd.stages.commands import COMMANDS, Asked, Means, Outcome
@@ -150,8 +151,28 @@ class Control(Stage):
                 self.beat()
                 self._turn(session, _TURN_S)
 
+    def ended(self) -> None:
+        """Commands that Deliver has passed on meanwhile are for the next process: they will not come again.
+
+        A configuration does, with the next connection; so does what is retained.
+        """
+        left = [] if self._held is None else [self._held]
+        with suppress(queue.Empty):
+            while True:
+                left.append(self._inbox.get_nowait())
+        prefix = self._topics.full("cmd/")
+        asked = [each for each in left if not each.retained and _is_for_a_command(each, prefix)]
+        try:
+            with self._store.session() as session:
+                unheard.keep(session, asked)
+        except StoreError as error:
+            log.warning("%d commands that came while trapd ended are lost: %s", len(asked), error)
+
     def _begin(self, session: Session) -> None:
         schema = self._schema()
+        with suppress(StoreFull):
+            for message in unheard.take(session):
+                self.offer(message)
         with suppress(StoreFull):
             self._answers.settle(session)
         with suppress(StoreFull):  # the schema is told by the next start, all else when there is room
@@ -332,6 +353,10 @@ class Control(Stage):
             if elsewhere is not None:
                 leaves.append(elsewhere)
         return tuple(leaves)
+
+
+def _is_for_a_command(message: Received, prefix: str) -> bool:
+    return message.topic.startswith(prefix) or "/_group/" in message.topic
 
 
 def _leaf(asked: Operator) -> str:
