@@ -18,6 +18,7 @@ from trapd.store import Session
 from trapd.store.obeyed import Outgoing
 from trapd.wire import inbound
 from trapd.wire.authority import CONFLICT, INVALID, TOO_LARGE, Authority, Refused
+from trapd.wire.signing import SIGNATURE
 from trapd.wire.topics import CONFIG_DESIRED, CONFIG_REPORTED, PROBE
 from trapd.wire.unreadable import Unreadable
 
@@ -105,17 +106,21 @@ class Desired:
                 self._refuse(session, refused, error.members)
             return
         try:
+            inbound.configuration(document)
+        except inbound.TooLarge as error:
+            # To check the signature of so much takes a small machine long: it is refused, whoever signed it.
+            if self._authority.unsigned and document.get(SIGNATURE) is None:
+                self._reject(session, message, TOO_LARGE, error)
+            else:
+                self._refuse(session, Refused(TOO_LARGE, str(error)), document)
+            return
+        try:
             kid = self._authority.check(self._topic, document)
         except Refused as error:
             self._refuse(session, error, document)
             return
         if kid is not None:
             self._overlays.heard(kid)
-        try:
-            inbound.configuration(document)
-        except inbound.TooLarge as error:
-            self._reject(session, message, TOO_LARGE, error)
-            return
         self._judge(
             session,
             message,
