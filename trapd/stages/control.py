@@ -190,13 +190,30 @@ class Control(Stage):
             self._clock.wait(self.stop, 1.0)
 
     def _work(self, session: Session, timeout_s: float) -> None:
-        self._answers.settle(session)
-        self._answers.look(session)
-        self._take_next(session, timeout_s)
-        self._take_later(session)
-        self._answer_bursts(session)
-        self._desired.look(session)
-        self._trail.look(session)
+        """Each of its steps, whatever another finds no room for: a trial has to end in time.
+
+        Raises StoreFull.
+        """
+        full: StoreFull | None = None
+        steps: tuple[Callable[[], None], ...] = (
+            lambda: self._answers.settle(session),
+            lambda: self._answers.look(session),
+            lambda: self._take_next(session, timeout_s),
+            lambda: self._take_later(session),
+            lambda: self._answer_bursts(session),
+            lambda: self._desired.look(session),
+            lambda: self._trail.look(session),
+            lambda: self._tell_passed_over(session),
+        )
+        for step in steps:
+            try:
+                step()
+            except StoreFull as error:
+                full = full or error
+        if full is not None:
+            raise full
+
+    def _tell_passed_over(self, session: Session) -> None:
         if (passed_over := self._passed_over) > self._passed_over_noted:
             session.obeyed.pass_over(passed_over - self._passed_over_noted)
             self._passed_over_noted = passed_over
