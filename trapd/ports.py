@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trapd.errors import Fault
+from trapd.frozen import frozen
 from trapd.records import (
     Activity,
     Considered,
@@ -130,7 +130,7 @@ class Scene(Protocol):
         """Four overlapping parts of a photograph, finer than the frame that was judged; none if it is not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connected:
     """The broker took us. `session_present`: it remembers our session and subscriptions."""
 
@@ -139,7 +139,7 @@ class Connected:
     maximum_packet_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Acknowledged:
     """The broker answered publish `token`. On MQTT 3.1.1 `reason` is always 0x00."""
 
@@ -147,7 +147,7 @@ class Acknowledged:
     reason: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Received:
     """A message for us. `retained`: it lay at the broker before us, or is published as such just now."""
 
@@ -158,14 +158,14 @@ class Received:
     correlation: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subscribed:
     """The broker answered our subscription; `refused` lists the filters it would not take."""
 
     refused: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lost:
     """The link is gone (or never came to be). `code`: the broker's reason, where it gave one.
 

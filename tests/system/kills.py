@@ -43,7 +43,7 @@ _CALLS = {
     "sendto": 40,
     "recvfrom": 40,
 }
-_DONE = re.compile(r"(?P<thread>\d+) (?:<\.\.\. )?(?P<call>\w+)(?:\(| resumed)")
+_DONE = re.compile(r"(?P<thread>\d+) +(?:<\.\.\. )?(?P<call>\w+)(?:\(| resumed)")
 
 
 class Campaign:

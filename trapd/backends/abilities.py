@@ -7,12 +7,12 @@ the sensor's library the pins. Nothing is opened or claimed here. What is not kn
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trapd.backends import gpio_chip
 from trapd.errors import Fault, SensorUnavailable
+from trapd.frozen import frozen
 
 _PULLED_UP = (2, 3)
 """Pins with a resistor of their own on every Raspberry Pi: of no use to a sensor that is active high."""
@@ -28,14 +28,14 @@ _BUSES = (
 """Devices that are there only where the kernel has given them these pins; it does not call them in use."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lens:
     """`nearest` in dioptres; None for one that cannot be moved."""
 
     nearest: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CameraAbilities:
     """Of the camera that was opened last in this process. None where it did not say."""
 

@@ -11,20 +11,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from trapd.config.overlay import depth_within, locked, patched, redacted, rotation_is_locked
-from trapd.errors import BadDocument, Fault, StoreError
+from trapd.errors import BadDocument, Fault, SourceUnavailable, StoreError
 from trapd.ports import Clock
 from trapd.records import Considered, Note
 from trapd.remote import proposal
 from trapd.remote.files import Damaged, kept
-from trapd.remote.here import Here, Surroundings
+from trapd.remote.here import Surroundings, ThisUnit
 from trapd.remote.ledger import ITSELF, Attempt, By, Ledger, Trial, few
 from trapd.remote.proposal import Desired
 from trapd.remote.start import Start, roll_back, settle, taken_back
 from trapd.remote.stored import DEEPEST
 from trapd.rules import NS_PER_S
+from trapd.settings.overlay import depth_within, locked, patched, redacted, rotation_is_locked
 from trapd.wire import codec, signing
-from trapd.wire.authority import CONFLICT, INVALID, OK, ON_TRIAL, QUARANTINED, ROLLED_BACK, Refused
+from trapd.wire.authority import CANNOT, CONFLICT, INVALID, OK, ON_TRIAL, QUARANTINED, ROLLED_BACK, Refused
 from trapd.wire.topics import command
 
 log = logging.getLogger("trapd.remote")
@@ -42,6 +42,7 @@ NEEDS = {
 """What has to be seen before a trial is kept, and what is said where it was not."""
 _OF_THE_LINK = ("link", "heard", "puback", "probe")
 _IF_IT_WORKED = ("camera", "filter")
+_Judged = Callable[[bool], Considered]  # told whether it comes again
 _BUSY = Fault("", "another version is on trial", "this one is considered when that has ended")
 
 
@@ -51,7 +52,7 @@ class RemoteConfiguration:
     def __init__(self, start: Start, surroundings: Surroundings, clock: Clock) -> None:
         self._start = start
         self._files = start.files
-        self._here = Here(start.loaded.path, surroundings, clock)
+        self._here = ThisUnit(start.loaded.path, start.source, surroundings, clock)
         self._clock = clock
         self._ledger = start.files.ledger()
         self._overlay = start.overlay
@@ -64,9 +65,9 @@ class RemoteConfiguration:
         self._told: frozenset[str] = frozenset()  # documents that lie at the broker, and are out of date
         self._again_s = 0.0 if start.unsettled else _AGAIN_S
 
-    def moved_to(self, surroundings: Surroundings) -> None:
+    def moved_to(self, around: Surroundings) -> None:
         """The store was opened anew within this process. Called while no stage runs."""
-        self._here = Here(self._start.loaded.path, surroundings, self._clock)
+        self._here = ThisUnit(self._start.loaded.path, self._start.source, around, self._clock)
 
     @property
     def on_trial(self) -> bool:
@@ -128,7 +129,6 @@ class RemoteConfiguration:
             hash_ = proposal.hash_of(document)
         except BadDocument as error:
             return Considered(INVALID, faults=(Fault("", error.message),))
-        by = By(kid=kid)
 
         def judged(is_again: bool) -> Considered:
             try:
@@ -136,8 +136,8 @@ class RemoteConfiguration:
             except Refused as error:
                 faults = (*error.faults, *self._within(document))
                 attempt = proposal.refused(document, hash_, error.code, faults)
-                return self._rejected(attempt, by, is_again=is_again)
-            return self._propose(desired, by, ready=ready, phase="committed", is_again=is_again)
+                return self._rejected(attempt, By(kid=kid), is_again=is_again)
+            return self._propose(desired, By(kid=kid), ready=ready, phase="committed", is_again=is_again)
 
         return self._once(hash_, document, retained, judged)
 
@@ -164,11 +164,7 @@ class RemoteConfiguration:
         return self._once(hash_, members, retained, judged)
 
     def _once(
-        self,
-        hash_: str,
-        document: Mapping[str, Any],
-        retained: bool,
-        judged: Callable[[bool], Considered],
+        self, hash_: str, document: Mapping[str, Any], retained: bool, judged: _Judged
     ) -> Considered | None:
         """What becomes of it, unless it is the latest again, or somebody else's turn."""
         if hash_ in self._unchanged():
@@ -288,11 +284,14 @@ class RemoteConfiguration:
         overlay = desired.overlay
         is_new = phase == "committed"
         try:
-            present = self._here.present(self._overlay, self._ledger, locked_too=is_new)
-            if is_new:
-                wanted = proposal.judge(desired, present)
-            else:
-                wanted = proposal.fitting(overlay.doc, present, is_new=False)
+            with self._start.source:
+                present = self._here.present(self._overlay, self._ledger, locked_too=is_new)
+                if is_new:
+                    wanted = proposal.judge(desired, present)
+                else:
+                    wanted = proposal.fitting(overlay.doc, present, is_new=False)
+        except SourceUnavailable as error:  # no word on the document, which may come again
+            return Considered(CANNOT, overlay.version, desired.txn, (Fault("", error.message, error.hint),))
         except Refused as error:
             faults = few(error.faults)
             attempt = Attempt(overlay.version, desired.txn, error.code, "rejected", overlay.hash, faults)
@@ -371,9 +370,10 @@ class RemoteConfiguration:
     def _within(self, document: Mapping[str, Any]) -> tuple[Fault, ...]:
         """What is wrong within the overlay of a document that is refused for other reasons already."""
         try:
-            present = self._here.present(self._overlay, self._ledger)
-            return proposal.faults_within(document.get("doc"), present)
-        except Refused:
+            with self._start.source:
+                present = self._here.present(self._overlay, self._ledger)
+                return proposal.faults_within(document.get("doc"), present)
+        except (Refused, SourceUnavailable):
             return ()
 
     def _remember(self, trial: Trial) -> None:

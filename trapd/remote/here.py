@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from trapd.config import Settings, load
 from trapd.errors import ConfigurationError, Fault
+from trapd.frozen import frozen
 from trapd.ports import Clock
 from trapd.remote.ledger import Ledger, Overlay
 from trapd.remote.proposal import LEAST_CONFIRM_S, Present
+from trapd.settings import Settings, Source
 from trapd.wire.authority import INVALID, Refused
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surroundings:
     """What a proposal is judged by. `cannot`: what this hardware cannot do; `used_bytes`: what is stored;
     `free_bytes`: what is free on its disk.
@@ -25,21 +25,24 @@ class Surroundings:
     free_bytes: Callable[[], int]
 
 
-class Here:
-    """`path`: the local file."""
+class ThisUnit:
+    """`path`: the local file, which `source` reads."""
 
-    def __init__(self, path: Path, around: Surroundings, clock: Clock) -> None:
+    def __init__(self, path: Path, source: Source, around: Surroundings, clock: Clock) -> None:
         self._path = path
+        self._source = source
         self._around = around
         self._clock = clock
 
     def present(self, overlay: Overlay, ledger: Ledger, *, locked_too: bool = True) -> Present:
-        """With `overlay` in force. Raises Refused where this unit could not be started again as it is now."""
+        """With `overlay` in force. Raises Refused where this unit could not be started again as it is now,
+        SourceUnavailable.
+        """
         return Present(
             settings=self._as_it_would_start(overlay),
             ledger=ledger,
             now=self._clock.now(),
-            effective=lambda doc: load(self._path, doc, locked_too=locked_too).settings,
+            effective=lambda doc: self._source.load(self._path, doc, locked_too=locked_too).settings,
             cannot=self._around.cannot,
             used_bytes=self._around.used_bytes(),
             free_bytes=self._around.free_bytes(),
@@ -49,7 +52,7 @@ class Here:
     def _as_it_would_start(self, overlay: Overlay) -> Settings:
         for each in (overlay, Overlay()):
             try:
-                return load(self._path, each.doc).settings
+                return self._source.load(self._path, each.doc).settings
             except ConfigurationError:
                 continue
         # A restart now might be the last one. What the file says is nobody's business but its owner's.
@@ -59,6 +62,6 @@ class Here:
     def _own_confirm_s(self) -> float:
         """What the local file alone says."""
         try:
-            return load(self._path).settings.remote.confirm_s
+            return self._source.load(self._path).settings.remote.confirm_s
         except ConfigurationError:  # an overlay makes it good
             return LEAST_CONFIRM_S

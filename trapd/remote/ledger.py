@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from trapd.errors import Fault
+from trapd.frozen import frozen
 from trapd.records import Note
 from trapd.wire.topics import CONFIG_DESIRED
 
@@ -18,7 +19,7 @@ _NOTES = 16
 _NOTED_FAULTS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overlay:
     """What lies over the local file. Version 0 with an empty document: nothing does.
 
@@ -30,7 +31,7 @@ class Overlay:
     hash: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class By:
     """What asked for it: its leaf and the key that signed it. None of anybody's: the unit's own doing."""
 
@@ -41,7 +42,7 @@ class By:
 ITSELF = By()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trial:
     """A configuration that has to prove itself.
 
@@ -75,7 +76,7 @@ class Trial:
         return Attempt(self.overlay.version, self.txn, code, phase, document, errors)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """The latest document that was considered, and what became of it."""
 
@@ -87,7 +88,7 @@ class Attempt:
     errors: tuple[Fault, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ledger:
     """What is remembered of attempts: the highest version that reached trial, the latest attempt, the
     versions that failed, by their hashes the documents that were considered last, and what the trail is to

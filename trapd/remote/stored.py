@@ -10,10 +10,10 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from trapd.config.overlay import depth_within
 from trapd.errors import Fault
 from trapd.records import Note
 from trapd.remote.ledger import Attempt, By, Ledger, Overlay, Trial
+from trapd.settings.overlay import depth_within
 
 DEEPEST = 20
 """So many objects and lists may lie within each other in a document."""

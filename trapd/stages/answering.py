@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
 
 from trapd.errors import StoreFull
+from trapd.frozen import frozen
 from trapd.records import Considered, Kind
 from trapd.stages.desired import Desired
 from trapd.stages.fetch import Answer
@@ -28,7 +28,7 @@ _SHOWN = 80
 _INTERRUPTED = "the unit began with it and was interrupted"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caller:
     """Whom to answer: the command's leaf for the trail, and the leaves that the answer goes to."""
 
@@ -43,7 +43,7 @@ class Caller:
         return name_of(self.leaf)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Owed:
     """A command that was obeyed, and whose answer the store has not taken."""
 

@@ -12,9 +12,10 @@ import queue
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from trapd.errors import BadDocument, StoreError, StoreFull
+from trapd.frozen import frozen
 from trapd.ports import Clock, Received
 from trapd.records import Kind, Moment, Trigger
 from trapd.rules import NS_PER_S
@@ -58,7 +59,7 @@ _SHOWN = 80
 _BURST_WITHIN_S = 120.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Order:
     """A command that may be obeyed."""
 
@@ -67,7 +68,7 @@ class _Order:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Judged:
     """What is to become of a command: `order` is noted and obeyed; `refused`; else it was here before."""
 
@@ -76,7 +77,7 @@ class _Judged:
     refused: Refused | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Burst:
     """A command that waits for the burst it asked for."""
 
@@ -84,7 +85,7 @@ class _Burst:
     until_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Later:
     """A group's command, which waits so that the units do not all answer at once. It is judged and noted."""
 

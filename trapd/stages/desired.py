@@ -6,10 +6,10 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from trapd.errors import StoreFull
+from trapd.frozen import frozen
 from trapd.ports import Clock, Overlays, Received
 from trapd.records import Considered, Kind, Note
 from trapd.rules import NS_PER_S
@@ -30,7 +30,7 @@ _FOUND_OUT_S = 60.0  # by then a camera and a filter that work have shown it
 _PROVED = frozenset({"link", "puback"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Eyes:
     """What this process has seen: of the link (Deliver.standing), its own probe, the camera, the filter."""
 
@@ -40,7 +40,7 @@ class Eyes:
     model_ready: Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Untold:
     """`notes` that the trail does not have yet; `keys` of all that it has once it has these."""
 

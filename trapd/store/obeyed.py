@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from trapd.frozen import frozen
 from trapd.records import Kind, Moment
 from trapd.rules import PRIORITY
 from trapd.store import trail_hour
@@ -25,7 +25,7 @@ _FORGOTTEN_MS = "commands_forgotten_ms"
 _TOLD = "notes_told"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outgoing:
     """A payload for a leaf, queued in the same transaction as what it tells of."""
 
@@ -35,7 +35,7 @@ class Outgoing:
     retain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """A command that was here before, as its leaf has it. `answer` None: it is under way."""
 

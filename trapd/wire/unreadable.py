@@ -9,10 +9,10 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from trapd.errors import BadDocument, Fault
+from trapd.frozen import frozen
 
 LARGEST = 2**53
 """Beyond it, JSON numbers differ between programs."""
@@ -44,7 +44,7 @@ class Unreadable(BadDocument):
         self.faults = faults or (Fault("", message, hint),)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Wrong:
     """In place of a value that is not taken."""
 
