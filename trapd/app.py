@@ -281,7 +281,7 @@ class _Daemon:
     def _build_control(self, restart: _Restart) -> Control:
         """What hears the operator."""
         trail = Trail(self._clock)
-        authority = parts.authority(self._settings)
+        authority = parts.authority(self._settings, lambda: self._overlays.retiring)
         desired = Desired(
             topic=self._topics.full(CONFIG_DESIRED),
             clock=self._clock,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
 from trapd.ports import Camera, Classifier, Clock, Lamp, Scene, Sensor, Uplink
-from trapd.remote.configuration import Surroundings
+from trapd.remote.here import Surroundings
 from trapd.settings import Loaded, Settings, mqtt_password
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
@@ -197,13 +198,14 @@ def configured_classifier(settings: Settings) -> Classifier | None:
     )
 
 
-def authority(settings: Settings) -> Authority:
-    """Who may tell this unit what."""
+def authority(settings: Settings, retiring: Callable[[], str]) -> Authority:
+    """Who may tell this unit what. `retiring`: see RemoteConfiguration."""
     remote = settings.remote
     return Authority(
         Keyring(remote.trusted_keys),
         signed_only=remote.require_signature,
         open_=settings.mqtt.tls.enabled or remote.allow_plaintext,
+        retiring=retiring,
     )
 
 
@@ -217,7 +219,50 @@ def surroundings(settings: Settings, store: Store) -> Surroundings:
 
 
 def cannot(present: Settings, wanted: Settings) -> tuple[Fault, ...]:
-    """What this unit, as it is, cannot do of what is wanted: a model that is not there or fails its test."""
+    """What this unit, as it is, cannot do of what is wanted, as far as that is known without a trial.
+
+    Only what would change is asked about: what does not work now must not bar its cure.
+    """
+    return (
+        *_camera_cannot(present, wanted),
+        *_pins_cannot(present, wanted),
+        *_filter_cannot(present, wanted),
+    )
+
+
+def _camera_cannot(present: Settings, wanted: Settings) -> Iterator[Fault]:
+    if wanted.camera.backend != "picamera2":
+        return
+    from trapd.backends import abilities
+
+    was, is_ = present.camera, wanted.camera
+    yield from abilities.of_camera(
+        size=None if is_.size == was.size else (is_.size[0], is_.size[1]),
+        focus=None if is_.focus == was.focus else is_.focus,
+    )
+
+
+def _pins_cannot(present: Settings, wanted: Settings) -> Iterator[Fault]:
+    from trapd.backends import abilities
+
+    ours = set(present.sensor.pins) if present.sensor.backend == "gpiozero" else set()
+    if (led_pin := present.indicator.led_pin) is not None:
+        ours.add(led_pin)
+    pins: dict[str, int] = {}
+    if wanted.sensor.backend == "gpiozero":
+        pins = {f"sensor.pins[{number}]": pin for number, pin in enumerate(wanted.sensor.pins)}
+        if (wanted.sensor.pins, wanted.sensor.active_high) != (
+            present.sensor.pins,
+            present.sensor.active_high,
+        ):
+            yield from abilities.of_pulls(pins, active_high=wanted.sensor.active_high)
+    if wanted.indicator.led_pin is not None:
+        pins["indicator.led_pin"] = wanted.indicator.led_pin
+    yield from abilities.of_pins({key: pin for key, pin in pins.items() if pin not in ours})
+
+
+def _filter_cannot(present: Settings, wanted: Settings) -> tuple[Fault, ...]:
+    """A model that is not there or fails its test."""
     if wanted.filter == present.filter:
         return ()
     try:

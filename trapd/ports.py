@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from trapd.errors import Fault
 from trapd.frozen import frozen
 from trapd.records import (
     Activity,
@@ -19,6 +20,7 @@ from trapd.records import (
     Look,
     ModelInfo,
     Moment,
+    Note,
     Small,
     Trigger,
     TsQuality,
@@ -217,13 +219,27 @@ class Overlays(Protocol):
         `ready`: the link has proved itself, and a trial may begin. `retained`: it lay at the broker before.
         """
 
+    def reject(
+        self,
+        payload: bytes,
+        code: int,
+        faults: tuple[Fault, ...],
+        members: Mapping[str, Any],
+        *,
+        retained: bool,
+    ) -> Considered | None:
+        """As `consider`, of one that cannot be read as a whole; `members` are what can."""
+
+    def heard(self, kid: str) -> None:
+        """This trusted key has signed what came. Does not raise."""
+
     def patch(self, txn: str, args: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered:
         """`config_patch`: a merge patch on what is in force."""
 
     def confirm(self, args: Mapping[str, Any]) -> Considered:
         """`config_confirm`: the operator keeps what is on trial."""
 
-    def go_back(self, txn: str, *, ready: bool) -> Considered:
+    def go_back(self, txn: str, *, kid: str | None = None, ready: bool) -> Considered:
         """`config_rollback`: end the trial, or try what was in force before."""
 
     def watch(self, seen: frozenset[str]) -> Considered | None:
@@ -231,6 +247,13 @@ class Overlays(Protocol):
 
     def report(self) -> bytes:
         """The payload of `config/reported`."""
+
+    def notes(self) -> tuple[Note, ...]:
+        """The latest attempts that the configuration's own files know, the oldest first."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a trial is not over: on, about to begin, or not settled."""
 
     @property
     def on_trial(self) -> bool:

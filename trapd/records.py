@@ -272,6 +272,27 @@ class Considered:
 
 
 @frozen
+class Note:
+    """An attempt on the configuration, as its own files remember it until the trail has it.
+
+    `number` counts them, so that two that are alike are two. `txn`: of the document, or of the command.
+    """
+
+    number: int
+    leaf: str
+    code: int
+    version: int
+    txn: str
+    kid: str | None = None
+    message: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is known by once it is told."""
+        return f"{self.number} {self.leaf} {self.code} {self.version} {self.txn}"
+
+
+@frozen
 class Alert:
     """Something the operator should know. `name` is a topic leaf: [a-z0-9_]+."""
 

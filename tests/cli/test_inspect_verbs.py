@@ -106,6 +106,9 @@ def test_status_for_programs(unit: Bench) -> None:
     photographs = sum(medium.bytes for event in unit.events() for medium in event.media)
     assert facts["disk"]["used_bytes"] > photographs
     assert facts["disk"]["free_bytes"] > 0
+    (alert,) = facts["alerts"]
+    assert (alert["name"], alert["message"], alert["hint"]) == ("camera", "no camera", "look")
+    assert alert["since"].endswith("Z")
 
 
 def _rfc3339(wall_ms: int) -> str:
@@ -122,6 +125,9 @@ def test_status_for_people(unit: Bench) -> None:
     assert told["counters"] == "2 photographs_bad, 1 unjudged"
     assert told["disk"].endswith("GB free")
     assert told["configuration"] == "local, version 0"
+    assert told["alert"] == "camera: no camera (look)"
+    unit.alerts.clear("camera")
+    assert "\nalert" not in run(unit, "status").output
 
 
 def test_status_of_a_unit_that_has_seen_nothing(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class StandInCamera:
         self.starved = 0
         self.pre_callback: Callable[[Request], None] | None = None
         self.configuration: dict[str, Any] = {}
-        self.camera_properties = {"Model": "imx708"}
+        self.camera_properties: dict[str, Any] = {"Model": "imx708", "PixelArraySize": (4608, 2592)}
         self.camera_controls: dict[str, tuple[Any, Any, Any]] = {"FrameDurationLimits": (33, 120_000_000, 0)}
         if knobs.lens:
             self.camera_controls |= {"AfMode": (0, 2, 0), "LensPosition": (0.0, 15.0, 1.0)}

@@ -14,7 +14,8 @@ from tests.fakes.clock import FakeClock
 from trapd.config import Here, Settings
 from trapd.errors import Fault
 from trapd.records import Considered
-from trapd.remote.configuration import NEEDS, RemoteConfiguration, Surroundings
+from trapd.remote.configuration import NEEDS, RemoteConfiguration
+from trapd.remote.here import Surroundings
 from trapd.remote.start import Start, begin
 
 LOCAL: dict[str, Any] = {"unit": {"id": "ridge-07"}, "mqtt": {"host": "broker.example.org"}}

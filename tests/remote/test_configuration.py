@@ -60,7 +60,7 @@ def test_what_worked_before_must_work_on_trial(unit: Unit) -> None:
 
 
 def test_the_deadline_is_that_of_the_old_configuration(unit: Unit) -> None:
-    assert unit.desire(document(1, {"remote": {"confirm_s": 10}})) == 202
+    assert unit.desire(document(1, {"remote": {"confirm_s": 300}})) == 202
     unit.start()
     assert unit.watch(frozenset(), CONFIRM_S) is None
     considered = unit.watch(LINK - {"puback"}, 1.0)

@@ -18,6 +18,7 @@ from trapd.remote import proposal
 from trapd.wire import inbound
 from trapd.wire.authority import Refused
 
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 OTHER_KEY = f"ed25519:{'B' * 42}A="
 KID = "0" * 16
 
@@ -106,7 +107,7 @@ def test_any_document_is_read_or_refused_and_can_be_remembered_and_told(found: d
     try:
         proposal.read(arrived, None)
     except Refused as error:
-        attempt = proposal.refused(arrived, error)
+        attempt = proposal.refused(arrived, "sha256:0", error.code, error.faults)
         told = json.dumps(
             [attempt.txn, *(fault.path + fault.message for fault in attempt.errors)], ensure_ascii=False
         )
@@ -174,6 +175,87 @@ def test_keys_are_changed_by_what_is_signed_and_then_kept_by_what_is_not(unit: U
     assert unit.settings.remote.trusted_keys == (OTHER_KEY,)
     assert unit.desire(document(3)) == 403  # it leaves them out, which would bring the old ones back
     assert unit.desire(document(3, {**rotated, "burst": {"frames": 2}})) == 202
+
+
+def test_the_published_shape_has_the_fields_that_are_taken() -> None:
+    for name, taken in (("desired", proposal._FIELDS), ("cmd-reboot", inbound._REQUEST)):
+        schema = json.loads((SCHEMAS / f"{name}.json").read_text())
+        assert set(schema["properties"]) == taken
+        assert schema["additionalProperties"] is False
+
+
+def paths(unit: Unit) -> list[str]:
+    return [each["path"] for each in unit.report["last_attempt"]["errors"]]
+
+
+def test_every_error_is_told_at_once_whatever_the_first_is(unit: Unit) -> None:
+    doc = {"burst": {"frames": 0}, "trigger": {"cooldown": 1}}
+    assert unit.desire({**document(5, doc), "expire_at": "x", "confirm": "no"}) == 400
+    assert paths(unit) == ["expire_at", "confirm", "trigger.cooldown", "burst.frames"]
+    hints = {each["path"]: each["hint"] for each in unit.report["last_attempt"]["errors"]}
+    assert hints["expire_at"] == "did you mean expires_at?"
+    assert hints["trigger.cooldown"] == "did you mean trigger.cooldown_s?"
+    unit.commit(document(6))
+    assert unit.desire(document(6, doc, txn="again")) == 409
+    assert paths(unit) == ["version", "trigger.cooldown", "burst.frames"]
+
+
+def test_what_is_locked_what_cannot_be_and_what_has_no_room_are_told_together(unit: Unit) -> None:
+    unit.cannot = lambda wanted: (Fault("camera.rotation", "is glued"),)
+    unit.used_bytes = 5_000_000_000
+    doc = {"mqtt": {"host": "elsewhere"}, "storage": {"max_bytes": 2_000_000_000}}
+    assert unit.desire(document(5, doc)) == 403
+    assert paths(unit) == ["mqtt.host", "camera.rotation", "storage.max_bytes"]
+    assert unit.desire(document(6, {"storage": {"max_bytes": 2_000_000_000}})) == 422
+    assert paths(unit) == ["camera.rotation", "storage.max_bytes"]
+
+
+BROKEN = b'{"v":1,"version":5,"txn":"x","txn":"y","doc":{"burst":{"frames":0},"heartbeat_s":NaN}}'
+
+
+def reject(unit: Unit, payload: bytes, *, retained: bool = False) -> int | None:
+    with pytest.raises(inbound.Unreadable) as caught:
+        inbound.document(payload)
+    error = caught.value
+    considered = unit.remote.reject(payload, 400, error.faults, error.members, retained=retained)
+    return None if considered is None else considered.code
+
+
+def test_one_that_cannot_be_read_is_reported_with_all_that_is_wrong_in_it(unit: Unit) -> None:
+    assert reject(unit, BROKEN) == 400
+    assert (unit.report["phase"], unit.attempt) == ("rejected", (5, 400))
+    assert paths(unit) == ["txn", "heartbeat_s", "burst.frames"]
+    assert reject(unit, BROKEN, retained=True) is None  # with each connection
+    assert reject(unit, b'{"version":6,"txn":"z"') == 400
+    assert (unit.attempt, unit.report["last_attempt"]["txn"]) == ((6, 400), "z")
+    assert len(paths(unit)) == 1
+    assert unit.desire(document(5)) == 202
+
+
+def test_one_that_cannot_be_read_waits_for_the_end_of_a_trial_like_any_other(unit: Unit) -> None:
+    assert unit.desire(document(1)) == 202
+    assert reject(unit, BROKEN) == 409
+    unit.start()
+    assert reject(unit, BROKEN) == 409
+    assert unit.attempt == (1, 202)
+    unit.watch()
+    assert reject(unit, BROKEN) == 400
+
+
+@pytest.mark.parametrize(
+    ("local_s", "asked_s", "code"),
+    [(900, 299, 403), (900, 300, 202), (900, 86_400, 202), (60, 59, 403), (60, 60, 202), (60, 100, 202)],
+)
+def test_no_document_leaves_a_slow_unit_too_little_time(
+    tmp_path: Path, local_s: int, asked_s: int, code: int
+) -> None:
+    """Else no later one could ever prove itself; the local file may say less, for who stands there."""
+    unit = Unit(tmp_path, {**LOCAL, "remote": {"confirm_s": local_s}})
+    assert unit.desire(document(1, {"remote": {"confirm_s": asked_s}})) == code
+    if code == 403:
+        (fault,) = unit.report["last_attempt"]["errors"]
+        assert fault["path"] == "remote.confirm_s"
+        assert f"must be {min(300, local_s)} or more" in fault["message"]
 
 
 def test_a_store_that_is_too_large_already_bars_no_other_change(unit: Unit) -> None:

@@ -59,7 +59,7 @@ def a_failed_version_is_not_remembered(patch: pytest.MonkeyPatch) -> None:
 
 
 def what_arrives_during_a_trial_is_judged(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(RemoteConfiguration, "_is_busy", property(lambda self: self._restarting))
+    patch.setattr(RemoteConfiguration, "busy", property(lambda self: self._restarting))
 
 
 def nothing_is_finished_at_a_start(patch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import pytest
 from tests.remote.common import CONFIRM_S, Unit, document, mark
 from trapd.config import Here
 from trapd.errors import SourceUnavailable
-from trapd.remote.configuration import RemoteConfiguration, Surroundings
+from trapd.remote.configuration import RemoteConfiguration
+from trapd.remote.here import Surroundings
 from trapd.remote.start import begin
 from trapd.settings import Loaded
 from trapd.settings.asked import AskedSource

@@ -51,6 +51,53 @@ def test_two_starts_are_on_trial_and_the_third_ends_it(unit: Unit) -> None:
     assert unit.desire(document(2, txn="again")) == 423
 
 
+def notes(unit: Unit) -> list[tuple[str, str, int]]:
+    return [(note.leaf, note.txn, note.code) for note in unit.remote.notes()]
+
+
+def test_what_a_start_has_taken_back_is_noted_for_the_trail_once(unit: Unit) -> None:
+    for _ in range(5):
+        unit.start()
+    assert notes(unit)[-2:] == [("config/desired", "t2", 202), ("config/desired", "t2", 500)]
+    assert [note.number for note in unit.remote.notes()] == [1, 2, 3, 4]
+
+
+def test_a_promotion_that_was_cut_is_noted_once(unit: Unit) -> None:
+    """Whichever of its lines was the last."""
+    for call in range(12):
+        unit.start()
+        if unit.began.trial is None:
+            break
+        with pytest.MonkeyPatch.context() as patch:
+            refuses_from(patch, call, errno.EROFS)
+            unit.watch()
+        unit.start()
+        assert notes(unit).count(("config/desired", unit.report["last_attempt"]["txn"], 200)) <= 1
+        if unit.began.trial is None:
+            unit.desire(document(10 + call))
+
+
+def test_a_process_that_fails_on_trial_is_noted(unit: Unit) -> None:
+    unit.start()
+    assert took_back(unit.began, RuntimeError("a stage failed"))
+    unit.start()
+    assert notes(unit)[-1] == ("config/desired", "t2", 500)
+    assert unit.remote.notes()[-1].message == "the unit failed with it: a stage failed"
+
+
+def test_a_patch_and_a_way_back_are_noted_as_the_commands_that_they_are(tmp_path: Path) -> None:
+    unit = Unit(tmp_path)
+    args = {"base": 0, "version": 1, "patch": {"heartbeat_s": 77}}
+    assert unit.remote.patch("p", args, kid="k", ready=True).code == 202
+    unit.start()
+    assert unit.remote.go_back("b", kid="j", ready=True).code == 200
+    unit.start()
+    first, second = unit.remote.notes()
+    assert (first.leaf, first.txn, first.code, first.kid) == ("cmd/config_patch", "p", 202, "k")
+    assert (second.leaf, second.txn, second.code, second.kid) == ("cmd/config_rollback", "b", 200, "j")
+    assert (unit.report["phase"], unit.attempt) == ("rolled_back", (1, 500))
+
+
 def test_a_trial_that_became_invalid_with_the_local_file_is_rolled_back_by_its_start(tmp_path: Path) -> None:
     unit = Unit(tmp_path)
     assert unit.desire(document(1, {"indicator": {"led_pin": 5}})) == 202

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 from tests.fakes.overlays import FakeOverlays
 from tests.stages.driver import BASE, UNIT, Bench
@@ -25,11 +26,16 @@ class ControlDriver:
     """Knobs: `standing`, `echo`, `camera_seen`, `model_ready` (what the process has seen), `no_reboot`."""
 
     def __init__(
-        self, bench: Bench, authority: Authority = OPEN, *, chunk_bytes: Callable[[], int] = lambda: 65_536
+        self,
+        bench: Bench,
+        authority: Authority = OPEN,
+        *,
+        chunk_bytes: Callable[[], int] = lambda: 65_536,
+        overlays: Any = None,
     ) -> None:
         self.bench = bench
         self.session = bench.store.session()
-        self.overlays = FakeOverlays()
+        self.overlays = overlays or FakeOverlays()
         self.orders = Orders()
         self.standing = PROVED
         self.echo: bytes | None = None

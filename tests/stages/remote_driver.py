@@ -18,7 +18,8 @@ from tests.stages.driver import BASE, UNIT, Bench, DeliverDriver
 from trapd.config import Here
 from trapd.ports import Received
 from trapd.remote import start as starting
-from trapd.remote.configuration import RemoteConfiguration, Surroundings
+from trapd.remote.configuration import RemoteConfiguration
+from trapd.remote.here import Surroundings
 from trapd.stages.commands import Means
 from trapd.stages.control import Control
 from trapd.stages.deliver import DeliverPlan

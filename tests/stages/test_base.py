@@ -52,6 +52,24 @@ class Silent(Stage):
         self.stop.wait(30)
 
 
+@pytest.mark.parametrize("failing", [False, True])
+def test_when_all_have_ended_in_good_order_each_is_told(failing: bool) -> None:
+    told: list[list[str]] = []
+    ended: list[str] = []
+
+    class Last(Steady):
+        def ended(self) -> None:
+            told.append(list(ended))
+
+    stages = [Last("last", ended), Steady("steady", ended), *([Failing()] if failing else [])]
+    try:
+        with Supervisor(stages):
+            pass
+    except StageFailed:
+        assert failing
+    assert told == ([] if failing else [["last", "steady"]])
+
+
 def test_the_first_failure_ends_the_watch_with_its_cause() -> None:
     ended: list[str] = []
     with (

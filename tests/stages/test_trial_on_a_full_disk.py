@@ -36,6 +36,29 @@ def test_a_trial_ends_at_its_deadline(bench: Bench, tmp_path: Path) -> None:
     remote.close()
 
 
+def test_a_trial_ends_at_its_deadline_whatever_else_finds_no_room(bench: Bench, tmp_path: Path) -> None:
+    """An answer that is owed, a command that is held, a probe, a report."""
+    remote = driver(bench, tmp_path)
+    remote.say(DESIRED, document(1, txn="v1", confirm="operator"))
+    remote.pass_by(0.1)
+    before = remote.restarts
+    bench.store.faults.make("end")
+    remote.say("cmd/ping", {"txn": "owed"})
+    for operation in ("tell", "begin", "put"):
+        bench.store.faults.make(operation)
+    remote.say("cmd/ping", {"txn": "held"})
+    for _ in range(5):
+        remote.pass_by(CONFIRM_S / 2)
+    bench.store.faults.end()
+    assert remote.restarts > before
+    assert remote.overlays.version == 0
+    remote.pass_by(11.0)
+    remote.pass_by(1.0)
+    codes = [(record["leaf"], record["code"]) for record in remote.records()]
+    assert codes.count((DESIRED, 500)) == 1
+    remote.close()
+
+
 def test_a_document_goes_on_trial(bench: Bench, tmp_path: Path) -> None:
     """Its files are written by then: a process that stayed would refuse all else for the rest of its life."""
     remote = driver(bench, tmp_path)

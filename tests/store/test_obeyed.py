@@ -29,13 +29,15 @@ def test_a_command_is_here_before_it_is_obeyed_and_its_answer_after(tmp_path: Pa
     with running(tmp_path) as (_, session):
         assert session.obeyed.known("t1") is None
         assert session.obeyed.begin("t1", "ping", None)
-        assert session.obeyed.known("t1") == Known(None)
+        assert session.obeyed.known("t1") == Known("ping", None)
+        assert session.obeyed.unanswered() == [("t1", "ping")]
         assert not session.obeyed.begin("t1", "reboot", 5)
         session.obeyed.end("t1", b"answer", [ANSWER], b"line")
-        assert session.obeyed.known("t1") == Known(b"answer")
+        assert session.obeyed.known("t1") == Known("ping", b"answer")
+        assert session.obeyed.unanswered() == []
         assert sorted(waiting(session)) == [("res/ping", b'{"ok":1}', False), ("trail", b"line", False)]
     with running(tmp_path) as (_, session):
-        assert session.obeyed.known("t1") == Known(b"answer")
+        assert session.obeyed.known("t1") == Known("ping", b"answer")
         assert session.obeyed.trail(10) == [b"line"]
 
 
@@ -47,7 +49,7 @@ def test_a_command_that_ended_the_process_is_known_to_the_next(tmp_path: Path) -
     session.close()
     store.close(clean=False)
     with running(tmp_path) as (_, session):
-        assert session.obeyed.known("t1") == Known(None)
+        assert session.obeyed.known("t1") == Known("reboot", None)
         assert not session.obeyed.begin("t1", "reboot", 5)
 
 
@@ -65,8 +67,9 @@ def test_answer_what_goes_out_and_trail_are_one_transaction(
 
         monkeypatch.setattr(obeyed, "queue_leaf", fails_at_the_trail)
         with pytest.raises(StoreError):
-            session.obeyed.end("t1", b"answer", [ANSWER, REPORT], b"line")
-        assert session.obeyed.known("t1") == Known(None)
+            session.obeyed.end("t1", b"answer", [ANSWER, REPORT], b"line", told=["1"])
+        assert session.obeyed.known("t1") == Known("ping", None)
+        assert session.obeyed.told() == frozenset()
         assert waiting(session) == []
         assert session.obeyed.trail(10) == []
 
@@ -136,6 +139,17 @@ def test_of_the_trail_the_newest_lines_are_kept_the_oldest_of_them_first(
         assert session.obeyed.trail(100) == [b"7", b"8", b"9", b"10", b"11"]
         assert session.obeyed.trail(2) == [b"10", b"11"]
         assert len(waiting(session)) == 12
+
+
+def test_what_the_trail_has_of_notes_is_remembered_with_its_lines(tmp_path: Path) -> None:
+    with running(tmp_path) as (_, session):
+        session.obeyed.tell([], b"a", b"b", told=["1", "2"])
+        session.obeyed.tell([], b"c")
+    with running(tmp_path) as (_, session):
+        assert session.obeyed.told() == {"1", "2"}
+        session.obeyed.tell([], told=["2"])
+        assert session.obeyed.told() == {"2"}
+        assert session.obeyed.trail(10) == [b"a", b"b", b"c"]
 
 
 def test_an_hour_of_the_trail_holds_sixty_lines_through_a_reboot(tmp_path: Path) -> None:

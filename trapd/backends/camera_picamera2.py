@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from trapd.backends import abilities
 from trapd.backends.picamera2_library import LOOK_AT_CABLE, Calls, Library, load, named
 from trapd.backends.picamera2_ring import Held, Ring
 from trapd.backends.picamera2_streams import Stream, agreed, jpeg_of, small_of
@@ -252,6 +253,7 @@ class PicameraCamera:
         ring = Ring(self._clock, _KEPT if self._pre_trigger else 0)
         camera.pre_callback = ring.took
         camera.start()
+        abilities.note_camera(camera.camera_properties, camera.camera_controls)
         model = str(camera.camera_properties.get("Model", "")) or "unknown"
         return _Open(library, camera, ring, main, lores, model)
 

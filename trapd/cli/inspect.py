@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,7 +145,21 @@ def _status(loaded: Loaded, session: Session) -> dict[str, Any]:
         "counters": {name: n for name, n in counters.items() if not name.startswith("refused.")},
         "disk": _disk(session.root, settings.storage.max_bytes, settings.storage.min_free_bytes),
         "config": {"version": version, "phase": phase},
+        "alerts": _alerts(session),
     }
+
+
+def _alerts(session: Session) -> list[dict[str, str]]:
+    """Those that stand, by name; of one that cannot be read the name alone."""
+    found = []
+    for leaf, payload in session.outbox.retained("alert/").items():
+        said: Any = None
+        with suppress(ValueError):
+            said = json.loads(payload)
+        fields = said if isinstance(said, dict) else {}
+        alert = {"name": leaf.removeprefix("alert/")}
+        found.append(alert | {field: str(fields.get(field, "")) for field in ("since", "message", "hint")})
+    return found
 
 
 def _disk(root: Path, max_bytes: int, min_free_bytes: int) -> dict[str, int]:
@@ -176,9 +191,15 @@ def _tell_status(facts: dict[str, Any]) -> None:
         ("last delivery", facts["last_delivery"] or "never"),
         ("disk", f"{disk['used_bytes'] / 1e6:.1f} MB used, {disk['free_bytes'] / 1e9:.1f} GB free"),
         ("configuration", f"{facts['config']['phase']}, version {facts['config']['version']}"),
+        *(("alert", _alert_text(alert)) for alert in facts["alerts"]),
     )
     for name, text in lines:
         click.echo(f"{name:14} {text}")
+
+
+def _alert_text(alert: dict[str, str]) -> str:
+    what = f"{alert['name']}: {alert['message']}"
+    return f"{what} ({alert['hint']})" if alert["hint"] else what
 
 
 def _trail_text(record: dict[str, Any]) -> str:

@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from trapd.errors import BadDocument, ConfigurationError, Fault, SourceUnavailable, StoreError
-from trapd.frozen import frozen
+from trapd.errors import BadDocument, Fault, SourceUnavailable, StoreError
 from trapd.ports import Clock
-from trapd.records import Considered
+from trapd.records import Considered, Note
 from trapd.remote import proposal
-from trapd.remote.files import Damaged
-from trapd.remote.ledger import Attempt, Overlay, Trial, few
-from trapd.remote.proposal import Desired, Present
-from trapd.remote.start import Start, roll_back, settle
+from trapd.remote.files import Damaged, kept
+from trapd.remote.here import Surroundings, ThisUnit
+from trapd.remote.ledger import ITSELF, Attempt, By, Ledger, Trial, few
+from trapd.remote.proposal import Desired
+from trapd.remote.start import Start, roll_back, settle, taken_back
 from trapd.remote.stored import DEEPEST
 from trapd.rules import NS_PER_S
-from trapd.settings import Settings
-from trapd.settings.overlay import depth_within, locked, patched, redacted
-from trapd.wire import codec
+from trapd.settings.overlay import depth_within, locked, patched, redacted, rotation_is_locked
+from trapd.wire import codec, signing
 from trapd.wire.authority import CANNOT, CONFLICT, INVALID, OK, ON_TRIAL, QUARANTINED, ROLLED_BACK, Refused
+from trapd.wire.topics import command
 
 log = logging.getLogger("trapd.remote")
 
@@ -42,18 +42,8 @@ NEEDS = {
 """What has to be seen before a trial is kept, and what is said where it was not."""
 _OF_THE_LINK = ("link", "heard", "puback", "probe")
 _IF_IT_WORKED = ("camera", "filter")
+_Judged = Callable[[bool], Considered]  # told whether it comes again
 _BUSY = Fault("", "another version is on trial", "this one is considered when that has ended")
-
-
-@frozen
-class Surroundings:
-    """What a proposal is judged by. `cannot`: what this hardware cannot do; `used_bytes`: what is stored;
-    `free_bytes`: what is free on its disk.
-    """
-
-    cannot: Callable[[Settings], tuple[Fault, ...]]
-    used_bytes: Callable[[], int]
-    free_bytes: Callable[[], int]
 
 
 class RemoteConfiguration:
@@ -62,7 +52,7 @@ class RemoteConfiguration:
     def __init__(self, start: Start, surroundings: Surroundings, clock: Clock) -> None:
         self._start = start
         self._files = start.files
-        self._around = surroundings
+        self._here = ThisUnit(start.loaded.path, start.source, surroundings, clock)
         self._clock = clock
         self._ledger = start.files.ledger()
         self._overlay = start.overlay
@@ -75,9 +65,9 @@ class RemoteConfiguration:
         self._told: frozenset[str] = frozenset()  # documents that lie at the broker, and are out of date
         self._again_s = 0.0 if start.unsettled else _AGAIN_S
 
-    def moved_to(self, surroundings: Surroundings) -> None:
+    def moved_to(self, around: Surroundings) -> None:
         """The store was opened anew within this process. Called while no stage runs."""
-        self._around = surroundings
+        self._here = ThisUnit(self._start.loaded.path, self._start.source, around, self._clock)
 
     @property
     def on_trial(self) -> bool:
@@ -95,6 +85,22 @@ class RemoteConfiguration:
         if self._trial is not None:
             return "trial"
         return self._ledger.last.phase if self._ledger.last is not None else "local"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a trial is not over: on, about to begin or to end with a restart, or not settled."""
+        return self._trial is not None or self._restarting or self._unsettled
+
+    @property
+    def retiring(self) -> str:
+        """The line of a key that is trusted although the list leaves it out; empty for none."""
+        if rotation_is_locked(self._start.loaded.settings):
+            return ""  # somebody stood there: theirs is the list
+        return self._ledger.retiring if self._trial is None else self._trial.retiring
+
+    def notes(self) -> tuple[Note, ...]:
+        """The latest attempts that the files know, the oldest first."""
+        return self._ledger.notes
 
     def report(self) -> bytes:
         """The payload of `config/reported`."""
@@ -121,20 +127,71 @@ class RemoteConfiguration:
         """
         try:
             hash_ = proposal.hash_of(document)
-            if hash_ in self._unchanged():
-                return None
-            is_again = retained and hash_ in self._ledger.known
-            if self._is_busy:
-                return Considered(CONFLICT, *proposal.named(document), (_BUSY,))
+        except BadDocument as error:
+            return Considered(INVALID, faults=(Fault("", error.message),))
+
+        def judged(is_again: bool) -> Considered:
             try:
                 desired = proposal.read(document, kid)
             except Refused as error:
-                considered = self._rejected(proposal.refused(document, error), is_again=is_again)
-                return self._said_once(hash_, considered) if is_again else considered
-        except BadDocument as error:
-            return Considered(INVALID, faults=(Fault("", error.message),))
-        considered = self._propose(desired, ready=ready, phase="committed", is_again=is_again)
-        return self._said_once(hash_, considered) if is_again else considered
+                faults = (*error.faults, *self._within(document))
+                attempt = proposal.refused(document, hash_, error.code, faults)
+                return self._rejected(attempt, By(kid=kid), is_again=is_again)
+            return self._propose(desired, By(kid=kid), ready=ready, phase="committed", is_again=is_again)
+
+        return self._once(hash_, document, retained, judged)
+
+    def reject(
+        self,
+        payload: bytes,
+        code: int,
+        faults: tuple[Fault, ...],
+        members: Mapping[str, Any],
+        *,
+        retained: bool,
+    ) -> Considered | None:
+        """A document that cannot be read as a whole, of somebody who may; None where it comes again.
+
+        `members`: what could be read of it.
+        """
+        hash_ = proposal.hash_of_bytes(payload)
+
+        def judged(is_again: bool) -> Considered:
+            all_of_them = (*faults, *proposal.faults_beside(members, faults), *self._within(members))
+            attempt = proposal.refused(members, hash_, code, all_of_them)
+            return self._rejected(attempt, ITSELF, is_again=is_again)
+
+        return self._once(hash_, members, retained, judged)
+
+    def _once(
+        self, hash_: str, document: Mapping[str, Any], retained: bool, judged: _Judged
+    ) -> Considered | None:
+        """What becomes of it, unless it is the latest again, or somebody else's turn."""
+        if hash_ in self._unchanged():
+            return None
+        is_again = retained and hash_ in self._ledger.known
+        if self.busy:
+            return Considered(CONFLICT, *proposal.named(document), (_BUSY,))
+        considered = judged(is_again)
+        if not is_again or considered.changed or considered.code == 0:
+            return considered
+        is_told = hash_ in self._told
+        self._told = (self._told & frozenset(self._ledger.known)) | {hash_}
+        return None if is_told else considered
+
+    def heard(self, kid: str) -> None:
+        """This trusted key has signed something: where its list was not proved yet, it is now."""
+        if not self.retiring or kid == signing.kid_of_line(self.retiring):
+            return
+        try:
+            if self._trial is not None:
+                self._files.update(trial := replace(self._trial, retiring="", ran_s=self._ran_s()))
+                self._trial = trial
+            else:
+                self._files.note(ledger := replace(self._ledger, retiring=""))
+                self._ledger = ledger
+        except StoreError as error:  # the next word that it signs does it
+            log.error("the key that was replaced stays trusted: %s", error)
 
     def patch(self, txn: str, args: Mapping[str, Any], *, kid: str | None, ready: bool) -> Considered:
         """A merge patch on what is in force; then as a whole document."""
@@ -143,7 +200,7 @@ class RemoteConfiguration:
             return _invalid(txn, 'config_patch takes "base", "version" and "patch", an object')
         if not depth_within(patch, DEEPEST):
             return _invalid(txn, f"patch has more than {DEEPEST} objects or lists within each other")
-        if self._is_busy:
+        if self.busy:
             return Considered(CONFLICT, self._overlay.version, txn, (_BUSY,))
         if type(base) is not int or base != self._overlay.version:
             message = f"the version in force is {self._overlay.version}, and not the base"
@@ -152,8 +209,8 @@ class RemoteConfiguration:
         try:
             desired = replace(proposal.read(document, None), kid=kid)
         except Refused as error:
-            return Considered(INVALID, 0, txn, few(error.faults))
-        return self._propose(desired, ready=ready, phase="committed")
+            return Considered(INVALID, 0, txn, few((*error.faults, *self._within(document))))
+        return self._propose(desired, By(command("config_patch"), kid), ready=ready, phase="committed")
 
     def confirm(self, args: Mapping[str, Any]) -> Considered:
         """The operator keeps what is on trial; `version` names it."""
@@ -169,14 +226,16 @@ class RemoteConfiguration:
         self._trial = confirmed
         return Considered(OK, trial.overlay.version, trial.txn)
 
-    def go_back(self, txn: str, *, ready: bool) -> Considered:
+    def go_back(self, txn: str, *, kid: str | None = None, ready: bool) -> Considered:
         """End the trial; without one, try what was in force before.
 
         Never to other trusted keys: a list of keys changes only by what one of them has signed.
         """
+        by = By(command("config_rollback"), kid)
         if self._trial is not None:
-            return replace(self._give_up((Fault("", "the operator took it back"),)), code=OK, txn=txn)
-        if self._is_busy:
+            faults = (Fault("", "the operator took it back"),)
+            return replace(self._give_up(faults, by, txn), code=OK, txn=txn)
+        if self.busy:
             return Considered(CONFLICT, self._overlay.version, txn, (_BUSY,))
         try:
             previous = self._files.previous()
@@ -188,7 +247,7 @@ class RemoteConfiguration:
         if previous.version and previous.version in self._ledger.quarantined:
             message = f"version {previous.version}, which was before, has failed a trial since"
             return Considered(QUARANTINED, previous.version, txn, (Fault("", message),))
-        return self._propose(Desired(previous, txn, confirm=False), ready=ready, phase="rolled_back")
+        return self._propose(Desired(previous, txn, confirm=False), by, ready=ready, phase="rolled_back")
 
     def watch(self, seen: frozenset[str]) -> Considered | None:
         """Keep the trial that has proved itself, end the one whose time is over."""
@@ -211,11 +270,6 @@ class RemoteConfiguration:
             self._remember(replace(trial, ran_s=self._ran_s()))
         return None
 
-    @property
-    def _is_busy(self) -> bool:
-        """Whether a trial is not over: on, about to begin or to end with a restart, or not settled."""
-        return self._trial is not None or self._restarting or self._unsettled
-
     def _unchanged(self) -> frozenset[str]:
         """Of the latest attempt; after a way back, of what was left as well as of what is in force again."""
         last = self._ledger.last
@@ -224,27 +278,29 @@ class RemoteConfiguration:
         went_back = last.phase == "rolled_back" and last.code == OK
         return frozenset({last.hash, self._overlay.hash} if went_back else {last.hash})
 
-    def _propose(self, desired: Desired, *, ready: bool, phase: str, is_again: bool = False) -> Considered:
+    def _propose(
+        self, desired: Desired, by: By, *, ready: bool, phase: str, is_again: bool = False
+    ) -> Considered:
         overlay = desired.overlay
+        is_new = phase == "committed"
         try:
             with self._start.source:
-                if phase == "committed":
-                    proposal.judge(desired, self._present(locked_too=True))
+                present = self._here.present(self._overlay, self._ledger, locked_too=is_new)
+                if is_new:
+                    wanted = proposal.judge(desired, present)
                 else:
-                    proposal.fitting(overlay.doc, self._present(locked_too=False), may_rotate=False)
+                    wanted = proposal.fitting(overlay.doc, present, is_new=False)
         except SourceUnavailable as error:  # no word on the document, which may come again
             return Considered(CANNOT, overlay.version, desired.txn, (Fault("", error.message, error.hint),))
         except Refused as error:
             faults = few(error.faults)
-            return self._rejected(
-                Attempt(overlay.version, desired.txn, error.code, "rejected", overlay.hash, faults),
-                is_again=is_again,
-            )
+            attempt = Attempt(overlay.version, desired.txn, error.code, "rejected", overlay.hash, faults)
+            return self._rejected(attempt, by, is_again=is_again)
         if not ready:
             return Considered(0, overlay.version, desired.txn)
-        return self._begin(desired, phase)
+        return self._begin(desired, by, phase, proposal.retires(by.kid, present, wanted, self.retiring))
 
-    def _begin(self, desired: Desired, phase: str) -> Considered:
+    def _begin(self, desired: Desired, by: By, phase: str, retiring: str) -> Considered:
         overlay = desired.overlay
         trial = Trial(
             overlay,
@@ -255,29 +311,37 @@ class RemoteConfiguration:
             needs=(*_OF_THE_LINK, *(need for need in _IF_IT_WORKED if need in self._seen)),
             confirm=desired.confirm,
             returns_to=phase,
+            by=by,
+            retiring=retiring,
         )
-        ledger = self._ledger.began(trial.attempt(ON_TRIAL, "trial"))
+        ledger = self._ledger.began(trial.attempt(ON_TRIAL, "trial"), by)
         self._files.begin(trial, ledger)
         self._ledger, self._restarting = ledger, True
         log.warning("version %d goes on trial", overlay.version)
         return Considered(ON_TRIAL, overlay.version, desired.txn, changed=True, restart=True)
 
     def _keep(self, trial: Trial) -> Considered:
-        ledger = self._ledger.noted(trial.attempt(OK, trial.returns_to))
+        ledger = kept(self._ledger, trial)
         self._files.promote(trial, ledger)
         self._ledger, self._trial = ledger, None
         log.warning("version %d has proved itself and is kept", trial.overlay.version)
         return Considered(OK, trial.overlay.version, trial.txn, changed=True)
 
-    def _give_up(self, faults: tuple[Fault, ...]) -> Considered:
+    def _give_up(self, faults: tuple[Fault, ...], by: By = ITSELF, txn: str = "") -> Considered:
+        """`by` with the `txn` of its command, where it was the operator's word and the answer is 200."""
         trial = self._trial
         assert trial is not None  # noqa: S101 - for mypy; the callers have looked
+
+        def noted(ledger: Ledger) -> Ledger:
+            after = taken_back(ledger, trial, faults)
+            return after.asked(by, OK, txn) if txn else after
+
         try:
-            roll_back(self._files, trial, faults)
+            self._ledger = roll_back(self._files, trial, faults, noted)
         except StoreError as error:
             log.error("that cannot be noted yet: %s", error)
-        attempt = trial.attempt(ROLLED_BACK, "rolled_back", few(faults))
-        self._ledger, self._trial, self._restarting = self._ledger.failed(attempt), None, True
+            self._ledger = noted(self._ledger)
+        self._trial, self._restarting = None, True
         self._overlay = trial.before
         version = trial.overlay.version
         return Considered(ROLLED_BACK, version, trial.txn, faults, changed=True, restart=True)
@@ -295,20 +359,22 @@ class RemoteConfiguration:
             return None
         return Considered(last.code, last.version, last.txn, last.errors, changed=True)
 
-    def _said_once(self, hash_: str, considered: Considered) -> Considered | None:
-        if considered.changed or considered.code == 0:
-            return considered
-        is_told = hash_ in self._told
-        self._told = (self._told & frozenset(self._ledger.known)) | {hash_}
-        return None if is_told else considered
-
-    def _rejected(self, attempt: Attempt, *, is_again: bool = False) -> Considered:
+    def _rejected(self, attempt: Attempt, by: By, *, is_again: bool = False) -> Considered:
         if is_again:
             return Considered(attempt.code, attempt.version, attempt.txn, attempt.errors)
-        ledger = self._ledger.noted(attempt)
+        ledger = self._ledger.noted(attempt, by)
         self._files.note(ledger)
         self._ledger = ledger
         return Considered(attempt.code, attempt.version, attempt.txn, attempt.errors, changed=True)
+
+    def _within(self, document: Mapping[str, Any]) -> tuple[Fault, ...]:
+        """What is wrong within the overlay of a document that is refused for other reasons already."""
+        try:
+            with self._start.source:
+                present = self._here.present(self._overlay, self._ledger)
+                return proposal.faults_within(document.get("doc"), present)
+        except (Refused, SourceUnavailable):
+            return ()
 
     def _remember(self, trial: Trial) -> None:
         """How long it ran. Without that, the count of starts still ends it."""
@@ -317,29 +383,6 @@ class RemoteConfiguration:
             self._files.update(trial)
         except StoreError as error:
             log.error("how long the trial has run cannot be noted: %s", error)
-
-    def _present(self, *, locked_too: bool) -> Present:
-        """Raises Refused where this unit could not be started again with its local file as it is now."""
-        path = self._start.loaded.path
-        return Present(
-            settings=self._as_it_would_start(),
-            ledger=self._ledger,
-            now=self._clock.now(),
-            effective=lambda doc: self._start.source.load(path, doc, locked_too=locked_too).settings,
-            cannot=self._around.cannot,
-            used_bytes=self._around.used_bytes(),
-            free_bytes=self._around.free_bytes(),
-        )
-
-    def _as_it_would_start(self) -> Settings:
-        for overlay in (self._overlay, Overlay()):
-            try:
-                return self._start.source.load(self._start.loaded.path, overlay.doc).settings
-            except ConfigurationError:
-                continue
-        # A restart now might be the last one. What the file says is nobody's business but its owner's.
-        message = "the local configuration file has been changed and cannot be used as it is now"
-        raise Refused(INVALID, message, "trapd check, on the unit")
 
     def _is_time(self) -> bool:
         """Whether it is time to try again what need not be tried at every turn."""

@@ -130,7 +130,7 @@ class ConfigFiles:
             return None
         self._make_names_durable()
         if self._is_committed(trial):
-            self.promote(trial, ledger.noted(trial.attempt(OK, trial.returns_to)))
+            self.promote(trial, kept(ledger, trial))
             return None
         if trial.overlay.version in ledger.quarantined:
             self._remove(TRIAL)
@@ -141,7 +141,7 @@ class ConfigFiles:
             trial.txn,
             "trial",
         ):
-            self.note(ledger.began(trial.attempt(ON_TRIAL, "trial")))
+            self.note(ledger.began(trial.attempt(ON_TRIAL, "trial"), trial.by))
         return trial
 
     def _settle_lost(self, ledger: Ledger) -> None:
@@ -225,6 +225,13 @@ class ConfigFiles:
             except (FileNotFoundError, NotADirectoryError):
                 return
             durable.sync_folder(self._folder)
+
+
+def kept(ledger: Ledger, trial: Trial) -> Ledger:
+    """`ledger` once the trial is in force; noted once, however often its promotion is begun."""
+    attempt = trial.attempt(OK, trial.returns_to)
+    after = ledger if ledger.last == attempt else ledger.noted(attempt)
+    return replace(after, retiring=trial.retiring)
 
 
 def _set_aside(path: Path) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, NoReturn
 
 from trapd.errors import BadDocument, ConfigurationError, Fault
 from trapd.frozen import frozen
@@ -18,7 +18,7 @@ from trapd.records import Moment
 from trapd.remote.ledger import VERSION_STEP, Attempt, Ledger, Overlay, few
 from trapd.remote.stored import DEEPEST
 from trapd.settings import Settings
-from trapd.settings.overlay import depth_within, refused_changes
+from trapd.settings.overlay import ROTATED, depth_within, refused_changes
 from trapd.settings.text import key_shown
 from trapd.wire.authority import (
     CANNOT,
@@ -32,9 +32,19 @@ from trapd.wire.authority import (
     period_of,
     refuse_expired,
 )
+from trapd.wire.nearest import nearest
+from trapd.wire.signing import kid_of_line
 
 _FIELDS = frozenset({"v", "version", "txn", "issued_at", "expires_at", "confirm", "doc", "sig"})
 _MOST_VALUES = 400  # a document that sets every key has fewer
+_WHY = {
+    FORBIDDEN: "it changes what cannot be changed from afar",
+    CANNOT: "this unit cannot do that",
+    NO_ROOM: "there is no room for that",
+}
+LEAST_CONFIRM_S = 300.0
+"""So long a trial is, at least, that a document from afar asks for: a slow unit on a slow link starts, finds
+its camera, loads its model and reaches the broker in it. The local file may say less."""
 _LARGEST = 2**53
 _LONGEST_TXN = 128
 
@@ -56,7 +66,7 @@ class Present:
 
     `effective`: the settings with a document over that file, every word of it; raises ConfigurationError.
     `cannot`: what this hardware cannot do of them. `used_bytes`: what the store takes; `free_bytes`: what is
-    free on its disk.
+    free on its disk. `own_confirm_s`: what the local file alone says.
     """
 
     settings: Settings
@@ -66,6 +76,7 @@ class Present:
     cannot: Callable[[Settings], tuple[Fault, ...]]
     used_bytes: int
     free_bytes: int
+    own_confirm_s: Callable[[], float]
 
 
 def hash_of(document: Mapping[str, Any]) -> str:
@@ -74,6 +85,11 @@ def hash_of(document: Mapping[str, Any]) -> str:
         return f"sha256:{hashlib.sha256(_canonical(document)).hexdigest()}"
     except RecursionError:
         raise BadDocument("this document is far too deep") from None
+
+
+def hash_of_bytes(payload: bytes) -> str:
+    """Of a document that is none, as it came."""
+    return f"sha256:{hashlib.sha256(payload).hexdigest()}"
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
@@ -95,15 +111,20 @@ def named(document: Mapping[str, Any]) -> tuple[int, str]:
     )
 
 
-def refused(document: Mapping[str, Any], error: Refused) -> Attempt:
-    """What is remembered of a document that could not be read. Raises BadDocument."""
-    version, txn = named(document)
-    return Attempt(version, txn, error.code, "rejected", hash_of(document), few(error.faults))
+def refused(document: Mapping[str, Any], hash_: str, code: int, faults: Iterable[Fault]) -> Attempt:
+    """What is remembered of a document that could not be read; of several faults at one place the first."""
+    by_path: dict[tuple[str, str], Fault] = {}
+    for fault in faults:
+        by_path.setdefault((fault.path, "" if fault.path else fault.message), fault)
+    return Attempt(*named(document), code, "rejected", hash_, few(tuple(by_path.values())))
 
 
 def read(document: Mapping[str, Any], kid: str | None) -> Desired:
     """The parts of a document whose signature has been seen to. Raises Refused with every fault."""
-    faults = [Fault(key_shown(name), "is not a known key here") for name in sorted(set(document) - _FIELDS)]
+    faults = [
+        Fault(key_shown(name), "is not a known key here", nearest(name, _FIELDS))
+        for name in sorted(set(document) - _FIELDS)
+    ]
     version, txn, doc = document.get("version"), document.get("txn"), document.get("doc")
     if type(document.get("v")) is not int or document["v"] != 1:
         faults.append(Fault("v", "must be 1"))
@@ -134,43 +155,110 @@ def read(document: Mapping[str, Any], kid: str | None) -> Desired:
 
 def judge(desired: Desired, present: Present) -> Settings:
     """The settings that it would bring. Raises Refused."""
+    try:
+        _by_its_version(desired, present)
+    except Refused as error:
+        faults = (*error.faults, *faults_within(desired.overlay.doc, present))
+        raise Refused(error.code, error.message, faults=faults) from None
+    return fitting(desired.overlay.doc, present, is_new=True, may_rotate=desired.kid is not None)
+
+
+def faults_beside(members: Mapping[str, Any], known: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """What else is wrong with a document of which some values cannot be read; none where nothing is whole."""
+    if "doc" not in members:
+        return ()
+    try:
+        read(members, None)
+    except Refused as error:
+        return tuple(fault for fault in error.faults if fault.path not in {each.path for each in known})
+    return ()
+
+
+def _by_its_version(desired: Desired, present: Present) -> None:
     version, stored = desired.overlay.version, present.ledger.stored_version
     if version in present.ledger.quarantined:
-        raise Refused(QUARANTINED, f"version {version} has failed its trial", "send it with a new version")
+        _at("version", QUARANTINED, f"version {version} has failed its trial", "send it with a new version")
     if version <= stored:
-        raise Refused(CONFLICT, f"version {version} is not above {stored}, the last one tried")
+        _at("version", CONFLICT, f"version {version} is not above {stored}, the last one tried")
     if version > stored + VERSION_STEP:
-        raise Refused(CONFLICT, f"version {version} is more than {VERSION_STEP} above {stored}")
+        _at("version", CONFLICT, f"version {version} is more than {VERSION_STEP} above {stored}")
     refuse_expired(desired.period, present.now)
-    return fitting(desired.overlay.doc, present, may_rotate=desired.kid is not None)
 
 
-def fitting(doc: Mapping[str, Any], present: Present, *, may_rotate: bool) -> Settings:
-    """The settings with `doc` over the local file, if this unit can be so. Raises Refused."""
+def _at(path: str, code: int, message: str, hint: str = "") -> NoReturn:
+    raise Refused(code, message, hint, (Fault(path, message, hint),))
+
+
+def faults_within(doc: object, present: Present) -> tuple[Fault, ...]:
+    """What is wrong with an overlay's keys and values, whatever else is wrong with the document."""
+    if not isinstance(doc, dict) or not depth_within(doc, DEEPEST) or _values(doc) > _MOST_VALUES:
+        return ()
+    try:
+        present.effective(doc)
+    except ConfigurationError as error:
+        return error.faults
+    return ()
+
+
+def fitting(doc: Mapping[str, Any], present: Present, *, is_new: bool, may_rotate: bool = False) -> Settings:
+    """The settings with `doc` over the local file, if this unit can be so. Raises Refused with every fault,
+    and the code of the first. `is_new`: it was never in force.
+    """
     try:
         wanted = present.effective(doc)
     except ConfigurationError as error:
         raise Refused(INVALID, error.message, faults=error.faults) from None
-    if faults := refused_changes(present.settings, wanted, may_rotate=may_rotate):
-        raise Refused(FORBIDDEN, "it changes what cannot be changed from afar", faults=faults)
-    if present.settings.remote.trusted_keys and not wanted.remote.trusted_keys:
-        fault = Fault("remote.trusted_keys", "without a key nothing signed is obeyed any more", "name one")
-        raise Refused(FORBIDDEN, "it would leave nobody who may change it back", faults=(fault,))
-    if faults := present.cannot(wanted):
-        raise Refused(CANNOT, "this unit cannot do that", faults=faults)
+    found = [(FORBIDDEN, fault) for fault in refused_changes(present.settings, wanted, may_rotate=may_rotate)]
+    found += [(FORBIDDEN, fault) for fault in _shuts_out(doc, present, wanted, is_new=is_new)]
+    found += [(CANNOT, fault) for fault in present.cannot(wanted)]
+    found += [(NO_ROOM, fault) for fault in _no_room(present, wanted)]
+    if found:
+        code = found[0][0]
+        raise Refused(code, _WHY[code], faults=tuple(fault for _, fault in found))
+    return wanted
+
+
+def _shuts_out(
+    doc: Mapping[str, Any], present: Present, wanted: Settings, *, is_new: bool
+) -> Iterator[Fault]:
+    """What would leave nobody who may change it back, or no time to show that it is good."""
+    before, after = present.settings.remote, wanted.remote
+    if before.trusted_keys and not after.trusted_keys:
+        yield Fault(ROTATED, "without a key nothing signed is obeyed any more", "name one")
+    elif is_new and before.trusted_keys != after.trusted_keys and not _names(doc, "trusted_keys"):
+        # Else who forgets to name the new keys brings back the old ones, which may be in a stranger's hands.
+        yield Fault(ROTATED, "would be the local file's again", "name the keys that are to be trusted")
+    if is_new and _names(doc, "confirm_s") and after.confirm_s < LEAST_CONFIRM_S:
+        least_s = min(LEAST_CONFIRM_S, present.own_confirm_s())
+        if after.confirm_s < least_s:
+            message = f"must be {least_s:g} or more in a document from afar, is {after.confirm_s:g}"
+            yield Fault("remote.confirm_s", message, "a slow unit needs the time to prove itself")
+
+
+def retires(kid: str | None, present: Present, wanted: Settings, retiring: str) -> str:
+    """The line of the key that signed, where the wanted list leaves it out: it stays trusted until a key of
+    that list has signed something, for perhaps nobody has them. `retiring`: the one that does so already.
+    """
+    for line in filter(None, (*present.settings.remote.trusted_keys, retiring)):
+        if kid_of_line(line) == kid:
+            return "" if line in wanted.remote.trusted_keys else line
+    return retiring
+
+
+def _names(doc: Mapping[str, Any], key: str) -> bool:
+    remote = doc.get("remote")
+    return isinstance(remote, Mapping) and remote.get(key) is not None
+
+
+def _no_room(present: Present, wanted: Settings) -> Iterator[Fault]:
     # Of a store that is too large already nothing is asked but that it be made no smaller.
     if wanted.storage.max_bytes < min(present.used_bytes, present.settings.storage.max_bytes):
-        fault = Fault(
+        yield Fault(
             "storage.max_bytes", f"{present.used_bytes} bytes are used already", "delete or fetch first"
         )
-        raise Refused(NO_ROOM, "there is more in the store than that", faults=(fault,))
     # Nor may a larger floor make the unit evict what was not fetched, until nothing is left.
     if wanted.storage.min_free_bytes > max(present.free_bytes, present.settings.storage.min_free_bytes):
-        fault = Fault(
-            "storage.min_free_bytes", f"{present.free_bytes} bytes are free", "delete or fetch first"
-        )
-        raise Refused(NO_ROOM, "there is less free on the disk than that", faults=(fault,))
-    return wanted
+        yield Fault("storage.min_free_bytes", f"{present.free_bytes} bytes are free", "delete or fetch first")
 
 
 def _values(value: object) -> int:

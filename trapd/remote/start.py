@@ -8,14 +8,14 @@ itself can make a start end with 78.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from trapd.errors import ConfigurationError, Fault, StoreError, StoreLocked
 from trapd.frozen import frozen
 from trapd.remote.files import ConfigFiles, Damaged
-from trapd.remote.ledger import Overlay, Trial, few
+from trapd.remote.ledger import Ledger, Overlay, Trial, few
 from trapd.settings import Loaded, Source
 from trapd.store import in_use
 from trapd.wire.authority import ROLLED_BACK
@@ -96,12 +96,27 @@ def took_back(start: Start, error: Exception) -> bool:
     return True
 
 
-def roll_back(files: ConfigFiles, trial: Trial, faults: tuple[Fault, ...]) -> None:
-    """The trial has failed: its version is quarantined. Raises StoreError."""
+def roll_back(
+    files: ConfigFiles,
+    trial: Trial,
+    faults: tuple[Fault, ...],
+    noted: Callable[[Ledger], Ledger] | None = None,
+) -> Ledger:
+    """The trial has failed: its version is quarantined. Gives the ledger as it is then. Raises StoreError.
+
+    `noted`: what becomes of the ledger, where another has asked for it than the unit itself.
+    """
     said = "; ".join(fault.message for fault in faults)
     log.error("version %d is rolled back: %s", trial.overlay.version, said)
-    attempt = trial.attempt(ROLLED_BACK, "rolled_back", few(faults))
-    files.roll_back(trial, files.ledger().failed(attempt))
+    before = files.ledger()
+    ledger = taken_back(before, trial, faults) if noted is None else noted(before)
+    files.roll_back(trial, ledger)
+    return ledger
+
+
+def taken_back(ledger: Ledger, trial: Trial, faults: tuple[Fault, ...]) -> Ledger:
+    """`ledger` once the trial has failed."""
+    return ledger.failed(trial.attempt(ROLLED_BACK, "rolled_back", few(faults)))
 
 
 def _begun(files: ConfigFiles) -> Trial | None:

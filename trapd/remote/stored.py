@@ -7,15 +7,19 @@ or made by hand, must not stop a start with a wrong type inside. Each function r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from trapd.errors import Fault
-from trapd.remote.ledger import Attempt, Ledger, Overlay, Trial
+from trapd.records import Note
+from trapd.remote.ledger import Attempt, By, Ledger, Overlay, Trial
 from trapd.settings.overlay import depth_within
 
 DEEPEST = 20
 """So many objects and lists may lie within each other in a document."""
+
+_LATER = frozenset({"by", "notes", "retiring"})
+"""Fields that the first trapd did not write: a file without them is as good as ever."""
 
 T = TypeVar("T")
 
@@ -31,7 +35,7 @@ def overlay(found: object) -> Overlay:
 
 def trial(found: object) -> Trial:
     """What is on trial."""
-    fields = _fields(found, set(Trial.__dataclass_fields__))
+    fields = _fields(found, set(Trial.__dataclass_fields__) - _LATER, also=_LATER)
     return Trial(
         overlay=overlay(fields["overlay"]),
         before=overlay(fields["before"]),
@@ -43,17 +47,21 @@ def trial(found: object) -> Trial:
         starts=_count(fields["starts"]),
         ran_s=_seconds(fields["ran_s"]),
         returns_to=_a(str, fields["returns_to"]),
+        by=_by(fields["by"]) if "by" in fields else By(),
+        retiring=_a(str, fields.get("retiring", "")),
     )
 
 
 def ledger(found: object) -> Ledger:
     """What was attempted."""
-    fields = _fields(found, {"stored_version", "last", "quarantined", "known"})
+    fields = _fields(found, {"stored_version", "last", "quarantined", "known"}, also=_LATER)
     return Ledger(
         _count(fields["stored_version"]),
         None if fields["last"] is None else _attempt(fields["last"]),
         tuple(_count(version) for version in _a(list, fields["quarantined"])),
         tuple(_a(str, hash_) for hash_ in _a(list, fields["known"])),
+        tuple(map(_note, _a(list, fields.get("notes", [])))),
+        _a(str, fields.get("retiring", "")),
     )
 
 
@@ -69,14 +77,37 @@ def _attempt(found: object) -> Attempt:
     )
 
 
+def _by(found: object) -> By:
+    fields = _fields(found, {"leaf", "kid"})
+    return By(_a(str, fields["leaf"]), _text_or_none(fields["kid"]))
+
+
+def _note(found: object) -> Note:
+    fields = _fields(found, set(Note.__dataclass_fields__))
+    return Note(
+        number=_count(fields["number"]),
+        leaf=_a(str, fields["leaf"]),
+        code=_count(fields["code"]),
+        version=_a(int, fields["version"]),
+        txn=_a(str, fields["txn"]),
+        kid=_text_or_none(fields["kid"]),
+        message=_a(str, fields["message"]),
+    )
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _a(str, value)
+
+
 def _fault(found: object) -> Fault:
     fields = _fields(found, {"path", "message", "hint"})
     return Fault(_a(str, fields["path"]), _a(str, fields["message"]), _a(str, fields["hint"]))
 
 
-def _fields(found: object, names: set[str]) -> Mapping[str, Any]:
+def _fields(found: object, names: set[str], *, also: Collection[str] = ()) -> Mapping[str, Any]:
+    """`also`: fields that it may have beside them."""
     fields: Mapping[str, Any] = _a(dict, found)
-    if set(fields) != names:
+    if not names <= set(fields) <= names.union(also):
         raise ValueError("its fields are others")
     return fields
 

@@ -130,6 +130,11 @@ def refused_changes(present: Settings, wanted: Settings, *, may_rotate: bool) ->
     )
 
 
+def rotation_is_locked(settings: Settings) -> bool:
+    """Whether the local file's list of trusted keys is the one that counts."""
+    return _is_named(ROTATED, settings.remote.locked)
+
+
 def redacted(doc: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`doc` as it may be published: without the place, the user name, and where the password is."""
     shown: dict[str, Any] = {}

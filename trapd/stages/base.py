@@ -36,6 +36,9 @@ class Stage(ABC):
     def run(self) -> None:
         """Work until `self.stop` is set. Whatever it raises ends the process."""
 
+    def ended(self) -> None:  # noqa: B027 - few have anything to do then
+        """All stages have ended in good order. Main thread; does not raise."""
+
     def beat(self) -> None:
         """Say that there was progress: called at every turn of the loop, never from a timer."""
         self._beat_s = time.monotonic()
@@ -97,6 +100,8 @@ class Supervisor:
             self._raise_failure()
             if stuck:
                 raise StageStuck(f"did not stop within {_STOP_WITHIN_S:.0f} s: {', '.join(stuck)}")
+            for stage in self._stages:
+                stage.ended()
 
     def _run(self, stage: Stage) -> None:
         try:

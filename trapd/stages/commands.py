@@ -140,7 +140,7 @@ def config_rollback(means: Means, session: Session, asked: Asked) -> Outcome:
     """Back to what was in force before."""
     if asked.request.args:
         return _no_arguments()
-    return _configured(means.overlays.go_back(asked.request.txn, ready=asked.ready))
+    return _configured(means.overlays.go_back(asked.request.txn, kid=asked.kid, ready=asked.ready))
 
 
 COMMANDS: Mapping[str, Callable[[Means, Session, Asked], Outcome]] = {

@@ -1,8 +1,8 @@
 """Control: the operator's word, judged and obeyed, or refused and recorded. One thread.
 
 Deliver hands over what arrives; all that Control says goes through the outbox. A command is noted before it
-is obeyed, so that one that comes again, or that ended the process, is not obeyed twice. A configuration goes
-on trial by a restart of the process.
+is obeyed, so that one that comes again, or that ended the process, is not obeyed twice; what was noted and
+not answered the next process answers. A configuration goes on trial by a restart of the process.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from trapd.errors import BadDocument, StoreFull
+from trapd.errors import BadDocument, StoreError, StoreFull
 from trapd.frozen import frozen
 from trapd.ports import Clock, Received
-from trapd.records import Considered, Kind, Moment, Trigger
+from trapd.records import Kind, Moment, Trigger
 from trapd.rules import NS_PER_S
+from trapd.stages import unheard
+from trapd.stages.answering import Answers, Caller
 from trapd.stages.base import Stage
 from trapd.stages.commands import COMMANDS, Asked, Means, Outcome
 from trapd.stages.desired import Desired
 from trapd.stages.fetch import Answer
 from trapd.stages.trail import Trail
 from trapd.store import Session, Store
-from trapd.store.obeyed import Outgoing
-from trapd.wire import codec, inbound
+from trapd.wire import inbound
 from trapd.wire.authority import (
     CANNOT,
+    CONFLICT,
     EXPIRED,
     FORBIDDEN,
     INVALID,
@@ -44,6 +46,7 @@ from trapd.wire.authority import (
     refuse_expired,
 )
 from trapd.wire.topics import CONFIG_SCHEMA, GROUP_COMMANDS, Asks, Operator, Topics, answer, command
+from trapd.wire.unreadable import Unreadable
 
 log = logging.getLogger("trapd.control")
 
@@ -52,37 +55,42 @@ _MOST_WAITING = 200
 _MOST_WAITING_BYTES = 4_000_000
 _MOST_LATER = 50
 _GROUP_WITHIN_S = 30.0
-_MOST_ANSWERS = 200  # waiting to be sent; what asks faster gets none, and is obeyed all the same
 _SHOWN = 80
 _BURST_WITHIN_S = 120.0
 
 
 @frozen
-class _Caller:
-    """Whom to answer: the command's leaf for the trail, and the leaves that the answer goes to."""
+class _Order:
+    """A command that may be obeyed."""
 
-    leaf: str
-    answers: tuple[str, ...]
-    txn: str | None = None
-    kid: str | None = None
+    obey: Callable[[Means, Session, Asked], Outcome]
+    request: inbound.Request
+    source: str
+
+
+@frozen
+class _Judged:
+    """What is to become of a command: `order` is noted and obeyed; `refused`; else it was here before."""
+
+    caller: Caller
+    order: _Order | None = None
+    refused: Refused | None = None
 
 
 @frozen
 class _Burst:
     """A command that waits for the burst it asked for."""
 
-    caller: _Caller
+    caller: Caller
     until_ns: int
 
 
 @frozen
 class _Later:
-    """A group's command, which waits so that the units do not all answer at once. `came`: when it arrived."""
+    """A group's command, which waits so that the units do not all answer at once. It is judged and noted."""
 
     due_ns: int
-    message: Received
-    asked: Operator
-    came: Moment
+    judged: _Judged
 
 
 class Control(Stage):
@@ -112,20 +120,26 @@ class Control(Stage):
         self._means = means
         self._desired = desired
         self._trail = trail
+        self._answers = Answers(topics.unit, trail=trail, desired=desired)
         self._schema = schema
         self._draw = draw
         self._inbox: queue.Queue[Received] = queue.Queue(_MOST_WAITING)
+        self._held: Received | None = None
         self._waiting_bytes = 0  # put by Deliver, taken by Control: only ever a guard
+        self._passed_over = 0  # counted by Deliver
+        self._passed_over_noted = 0
         self._later: list[_Later] = []
         self._bursts: dict[Trigger, _Burst] = {}
 
     def offer(self, message: Received) -> bool:
         """Take what arrived, on Deliver's thread; False where too much waits."""
         if self._waiting_bytes + len(message.payload) > _MOST_WAITING_BYTES and self._waiting_bytes:
+            self._passed_over += 1
             return False
         try:
             self._inbox.put_nowait(message)
         except queue.Full:
+            self._passed_over += 1
             return False
         self._waiting_bytes += len(message.payload)
         return True
@@ -138,9 +152,31 @@ class Control(Stage):
                 self.beat()
                 self._turn(session, _TURN_S)
 
+    def ended(self) -> None:
+        """Commands that Deliver has passed on meanwhile are for the next process: they will not come again.
+
+        A configuration does, with the next connection; so does what is retained.
+        """
+        left = [] if self._held is None else [self._held]
+        with suppress(queue.Empty):
+            while True:
+                left.append(self._inbox.get_nowait())
+        prefix = self._topics.full("cmd/")
+        asked = [each for each in left if not each.retained and _is_for_a_command(each, prefix)]
+        try:
+            with self._store.session() as session:
+                unheard.keep(session, asked)
+        except StoreError as error:
+            log.warning("%d commands that came while trapd ended are lost: %s", len(asked), error)
+
     def _begin(self, session: Session) -> None:
         schema = self._schema()
-        with suppress(StoreFull):  # what is not told now is told by the next start
+        with suppress(StoreFull):
+            for message in unheard.take(session):
+                self.offer(message)
+        with suppress(StoreFull):
+            self._answers.settle(session)
+        with suppress(StoreFull):  # the schema is told by the next start, all else when there is room
             self._desired.report(session)
             if session.outbox.retained(CONFIG_SCHEMA).get(CONFIG_SCHEMA) != schema:
                 session.outbox.put(Kind.CONTROL, CONFIG_SCHEMA, schema, retain=True)
@@ -149,75 +185,129 @@ class Control(Stage):
         try:
             self._work(session, timeout_s)
         except StoreFull as error:
-            # What was not noted was not obeyed either: the operator hears nothing, and asks again.
+            # What could not be noted has not been obeyed, and is looked at again. What was obeyed is answered
+            # and recorded when there is room (see Answers and Desired).
             log.warning("Control waits for space: %s", error)
             self._clock.wait(self.stop, 1.0)
 
     def _work(self, session: Session, timeout_s: float) -> None:
-        with suppress(queue.Empty):
-            message = self._inbox.get(timeout=timeout_s) if timeout_s else self._inbox.get_nowait()
+        """Each of its steps, whatever another finds no room for: a trial has to end in time.
+
+        Raises StoreFull.
+        """
+        full: StoreFull | None = None
+        steps: tuple[Callable[[], None], ...] = (
+            lambda: self._answers.settle(session),
+            lambda: self._answers.look(session),
+            lambda: self._take_next(session, timeout_s),
+            lambda: self._take_later(session),
+            lambda: self._answer_bursts(session),
+            lambda: self._desired.look(session),
+            lambda: self._trail.look(session),
+            lambda: self._tell_passed_over(session),
+        )
+        for step in steps:
+            try:
+                step()
+            except StoreFull as error:
+                full = full or error
+        if full is not None:
+            raise full
+
+    def _tell_passed_over(self, session: Session) -> None:
+        if (passed_over := self._passed_over) > self._passed_over_noted:
+            session.obeyed.pass_over(passed_over - self._passed_over_noted)
+            self._passed_over_noted = passed_over
+            self._trail.is_under_way()
+
+    def _take_next(self, session: Session, timeout_s: float) -> None:
+        """The next message; the same one again where there was no room to note what came of it."""
+        message, self._held = self._held, None
+        if message is None:
+            try:
+                message = self._inbox.get(timeout=timeout_s) if timeout_s else self._inbox.get_nowait()
+            except queue.Empty:
+                return
             self._waiting_bytes -= len(message.payload)
+        try:
             self._take(session, message)
-        self._take_later(session)
-        self._answer_bursts(session)
-        self._desired.look(session)
-        self._trail.look(session)
+        except StoreFull:
+            self._held = message
+            raise
 
     def _take(self, session: Session, message: Received) -> None:
         asked = self._topics.parse(message.topic)
         if asked is None:
             error = Refused(NOT_FOUND, "no command has such a name")
-            self._refuse(session, _Caller("cmd/?", ()), error)
+            self._answers.refuse(session, Caller("cmd/?", ()), error)
         elif asked.asks is Asks.CONFIG:
             self._desired.take(session, message)
+        elif message.retained:
+            self._retained(session, message, asked)
         elif asked.group is None:
-            self._command(session, message, asked, self._clock.now())
+            self._do(session, self._judged(session, message, asked))
         elif len(self._later) < _MOST_LATER:
-            now = self._clock.now()
-            due_ns = now.boot_ns + int(self._draw.uniform(0, _GROUP_WITHIN_S) * NS_PER_S)
-            self._later.append(_Later(due_ns, message, asked, now))
+            judged = self._judged(session, message, asked)
+            if judged.order is not None:  # now: in half a minute this process may be gone
+                self._note(session, judged.caller, judged.order)
+            wait_ns = int(self._draw.uniform(0, _GROUP_WITHIN_S) * NS_PER_S)
+            self._later.append(_Later(self._clock.boot_ns() + wait_ns, judged))
         else:
-            session.counters.add("commands_dropped")
+            error = Refused(CONFLICT, "too many commands of groups wait already")
+            self._answers.refuse(session, Caller(_leaf(asked), ()), error)
 
     def _take_later(self, session: Session) -> None:
         now_ns = self._clock.boot_ns()
-        due = [entry for entry in self._later if entry.due_ns <= now_ns]
-        self._later = [entry for entry in self._later if entry.due_ns > now_ns]
-        for entry in due:
-            self._command(session, entry.message, entry.asked, entry.came)
+        for entry in [entry for entry in self._later if entry.due_ns <= now_ns]:
+            self._do(session, entry.judged, is_noted=True)
+            self._later.remove(entry)
 
-    def _command(self, session: Session, message: Received, asked: Operator, came: Moment) -> None:
-        """`came`: when it arrived, which is what its expiry is judged by."""
-        name = asked.command or ""
-        shown = command(name) if asked.group is None else f"_group/{asked.group}/{command(name)}"
-        if message.retained and not message.payload:
+    def _retained(self, session: Session, message: Received, asked: Operator) -> None:
+        """It would be obeyed again with every connection; nor is it answered, with every connection."""
+        if not message.payload:
             return  # somebody clears it at the broker
-        if message.retained:
-            # It would be obeyed again with every connection; nor is it answered, with every connection.
-            log.warning("a retained %s is refused; clear it at the broker", name)
-            session.counters.add("commands_refused")
-            session.obeyed.tell((), self._trail.record(shown, INVALID, message="retained"))
-            return
-        caller = _Caller(shown, self._answers_to(name, message))
+        log.warning("a retained %s is refused; clear it at the broker", asked.command)
+        session.counters.add("commands_refused")
+        session.obeyed.tell((), self._trail.record(_leaf(asked), INVALID, message="retained"))
+
+    def _judged(self, session: Session, message: Received, asked: Operator) -> _Judged:
+        """What is to become of a command; nothing has yet."""
+        name = asked.command or ""
+        caller = Caller(_leaf(asked), self._answers_to(name, message))
         try:
             document = inbound.document(message.payload)
             caller = replace(caller, txn=inbound.txn_of(document))
             caller = replace(caller, kid=self._authority.check(message.topic, document))
-            if caller.txn is not None and (known := session.obeyed.known(caller.txn)) is not None:
-                self._again(session, caller, known.answer)
-                return
+            if caller.kid is not None:
+                self._means.overlays.heard(caller.kid)
+            if caller.txn is not None and session.obeyed.known(caller.txn) is not None:
+                return _Judged(caller)
             obey = self._allowed(name, asked)
             request = inbound.request(document, signed=caller.kid is not None)
-            self._refuse_late(session, request, name, caller.kid, came)
-        except inbound.TooLarge as error:
-            self._refuse(session, caller, Refused(TOO_LARGE, str(error)))
+            self._refuse_late(session, request, name, caller.kid, self._clock.now())
+        except Unreadable as error:
+            code = TOO_LARGE if isinstance(error, inbound.TooLarge) else INVALID
+            caller = replace(caller, txn=inbound.txn_of(error.members))
+            said = str(error) if code == TOO_LARGE else error.message
+            return _Judged(caller, refused=Refused(code, said))
         except BadDocument as error:
-            self._refuse(session, caller, Refused(INVALID, error.message))
+            return _Judged(caller, refused=Refused(INVALID, error.message))
         except Refused as error:
-            self._refuse(session, caller, error)
-        else:
-            source = asked.group or ""
-            self._obey(session, caller, obey, Asked(request, caller.kid, self._desired.ready, source))
+            return _Judged(caller, refused=error)
+        return _Judged(caller, _Order(obey, request, asked.group or ""))
+
+    def _do(self, session: Session, judged: _Judged, *, is_noted: bool = False) -> None:
+        caller = judged.caller
+        if judged.refused is not None:
+            self._answers.refuse(session, caller, judged.refused)
+        elif judged.order is None:
+            if (known := session.obeyed.known(caller.txn or "")) is not None:
+                self._answers.again(session, caller, known)
+        elif is_noted or self._note(session, caller, judged.order):
+            self._obey(session, caller, judged.order)
+
+    def _note(self, session: Session, caller: Caller, order: _Order) -> bool:
+        return session.obeyed.begin(order.request.txn, caller.leaf, order.request.period.issued_ms)
 
     def _allowed(self, name: str, asked: Operator) -> Callable[[Means, Session, Asked], Outcome]:
         obey = COMMANDS.get(name)
@@ -238,26 +328,19 @@ class Control(Stage):
         if name == "reboot" and kid is None and now.quality == "unset":
             raise Refused(UNAUTHORISED, "while the clock is not set a reboot must be signed", "sign it")
 
-    def _obey(
-        self,
-        session: Session,
-        caller: _Caller,
-        obey: Callable[[Means, Session, Asked], Outcome],
-        asked: Asked,
-    ) -> None:
-        request = asked.request
-        if not session.obeyed.begin(request.txn, caller.leaf, request.period.issued_ms):
-            return
-        log.info("%s %s", caller.leaf, request.txn[:_SHOWN])
+    def _obey(self, session: Session, caller: Caller, order: _Order) -> None:
+        """It is noted."""
+        log.info("%s %s", caller.leaf, order.request.txn[:_SHOWN])
+        asked = Asked(order.request, caller.kid, self._desired.ready, order.source)
         try:
-            outcome = obey(self._means, session, asked)
+            outcome = order.obey(self._means, session, asked)
         except StoreFull as error:
             outcome = Outcome(Answer(NO_ROOM, error=error.message))
         if outcome.waits_for is not None:
             until_ns = self._clock.boot_ns() + int(_BURST_WITHIN_S * NS_PER_S)
             self._bursts[outcome.waits_for] = _Burst(caller, until_ns)
             return
-        self._end(session, caller, outcome.answer or Answer(OK), outcome.considered)
+        self._answers.end(session, caller, outcome.answer or Answer(OK), outcome.considered)
         if outcome.after is not None:
             self._do_after(outcome.after)
 
@@ -273,54 +356,13 @@ class Control(Stage):
             if burst is None:
                 continue
             if taken.event_id is not None:
-                self._end(session, burst.caller, Answer(OK, {"id": taken.event_id}))
+                self._answers.end(session, burst.caller, Answer(OK, {"id": taken.event_id}))
             else:
-                self._end(session, burst.caller, Answer(CANNOT, error=f"no burst: {taken.refusal}"))
+                self._answers.end(session, burst.caller, Answer(CANNOT, error=f"no burst: {taken.refusal}"))
         now_ns = self._clock.boot_ns()
         for trigger, burst in [pair for pair in self._bursts.items() if pair[1].until_ns < now_ns]:
             del self._bursts[trigger]
-            self._end(session, burst.caller, Answer(ROLLED_BACK, error="no burst came of it in time"))
-
-    def _end(
-        self, session: Session, caller: _Caller, found: Answer, considered: Considered | None = None
-    ) -> None:
-        payload = codec.answer(self._topics.unit, caller.txn, found.code, data=found.data, error=found.error)
-        record = self._trail.record(
-            caller.leaf,
-            found.code,
-            txn=caller.txn,
-            kid=caller.kid,
-            version=considered.version if considered is not None else None,
-            message=found.error,
-        )
-        outgoing = self._outgoing(session, payload, caller)
-        if considered is not None and considered.changed:
-            outgoing.append(self._desired.reported())
-        if found.error:
-            session.counters.add("commands_refused")
-        try:
-            session.obeyed.end(caller.txn or "", payload, outgoing, record)
-        finally:
-            if considered is not None:
-                self._desired.follow(considered)  # see Desired: also where the disk takes no word of it
-
-    def _refuse(self, session: Session, caller: _Caller, error: Refused) -> None:
-        log.warning("%s refused with %d: %s", caller.leaf[:_SHOWN], error.code, error.message)
-        session.counters.add("commands_refused")
-        payload = codec.answer(self._topics.unit, caller.txn, error.code, error=error.message)
-        record = self._trail.record(
-            caller.leaf, error.code, txn=caller.txn, kid=caller.kid, message=error.message
-        )
-        session.obeyed.tell(self._outgoing(session, payload, caller), record)
-
-    def _again(self, session: Session, caller: _Caller, payload: bytes | None) -> None:
-        """A command that was here before is answered as it was, and not obeyed."""
-        if payload is None:
-            if any(burst.caller.txn == caller.txn for burst in self._bursts.values()):
-                return  # its answer comes
-            error = "the unit began with it and was interrupted"
-            payload = codec.answer(self._topics.unit, caller.txn, ROLLED_BACK, error=error)
-        session.obeyed.tell(self._outgoing(session, payload, caller))
+            self._answers.end(session, burst.caller, Answer(ROLLED_BACK, error="no burst came of it in time"))
 
     def _answers_to(self, name: str, message: Received) -> tuple[str, ...]:
         leaves = [answer(name)]
@@ -330,8 +372,12 @@ class Control(Stage):
                 leaves.append(elsewhere)
         return tuple(leaves)
 
-    def _outgoing(self, session: Session, payload: bytes, caller: _Caller) -> list[Outgoing]:
-        if session.outbox.depth().get(Kind.CONTROL.value, 0) >= _MOST_ANSWERS:
-            log.warning("a command is not answered: too many answers wait already")
-            return []
-        return [Outgoing(Kind.CONTROL, leaf, payload) for leaf in caller.answers]
+
+def _is_for_a_command(message: Received, prefix: str) -> bool:
+    return message.topic.startswith(prefix) or "/_group/" in message.topic
+
+
+def _leaf(asked: Operator) -> str:
+    """Of a command, as the trail has it."""
+    leaf = command(asked.command or "")
+    return leaf if asked.group is None else f"_group/{asked.group}/{leaf}"

@@ -5,23 +5,27 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from trapd.errors import BadDocument, StoreFull
+from trapd.errors import StoreFull
 from trapd.frozen import frozen
 from trapd.ports import Clock, Overlays, Received
-from trapd.records import Considered, Kind
+from trapd.records import Considered, Kind, Note
 from trapd.rules import NS_PER_S
 from trapd.stages.trail import Trail
 from trapd.store import Session
 from trapd.store.obeyed import Outgoing
 from trapd.wire import inbound
 from trapd.wire.authority import CONFLICT, INVALID, TOO_LARGE, Authority, Refused
+from trapd.wire.signing import SIGNATURE
 from trapd.wire.topics import CONFIG_DESIRED, CONFIG_REPORTED, PROBE
+from trapd.wire.unreadable import Unreadable
 
 log = logging.getLogger("trapd.control")
 
 _PROBE_EVERY_S = 10.0
+_REPORT_AGAIN_S = 10.0
 _FOUND_OUT_S = 60.0  # by then a camera and a filter that work have shown it
 _PROVED = frozenset({"link", "puback"})
 
@@ -34,6 +38,14 @@ class Eyes:
     echo: Callable[[], bytes | None]
     camera_seen: Callable[[], bool]
     model_ready: Callable[[], bool]
+
+
+@frozen
+class Untold:
+    """`notes` that the trail does not have yet; `keys` of all that it has once it has these."""
+
+    notes: tuple[Note, ...]
+    keys: frozenset[str]
 
 
 class Desired:
@@ -62,6 +74,8 @@ class Desired:
         self._later: Received | None = None  # the newest that could not be considered yet
         self._probe = secrets.token_hex(16).encode()
         self._probe_due_ns = 0
+        self._report_due = False
+        self._report_again_ns = 0
 
     @property
     def ready(self) -> bool:
@@ -77,43 +91,65 @@ class Desired:
         return self._clock.boot_ns() - self._began_ns > _FOUND_OUT_S * NS_PER_S
 
     def take(self, session: Session, message: Received) -> None:
-        """A document of `config/desired`. Empty means no opinion."""
+        """A document of `config/desired`. Empty: no opinion. Raises StoreFull: then it has to come again."""
         if not message.payload:
             self._later = None
             return
-        kid: str | None = None
         try:
             document = inbound.document(message.payload)
-            inbound.configuration(document)
-            kid = self._authority.check(self._topic, document)
-        except inbound.TooLarge as error:
-            self._refuse(session, Refused(TOO_LARGE, str(error)))
-        except BadDocument as error:
-            self._refuse(session, Refused(INVALID, error.message))
-        except Refused as error:
-            self._refuse(session, error)
-        else:
-            on_trial = self._overlays.on_trial
-            considered = self._consider(session, message, document, kid)
-            if considered is None:
-                return
-            if considered.code == 0 or (on_trial and considered.code == CONFLICT):
-                self._later = message
-            if considered.code:
-                self._tell(session, considered, kid)
-
-    def _consider(
-        self, session: Session, message: Received, document: Mapping[str, Any], kid: str | None
-    ) -> Considered | None:
+        except Unreadable as error:
+            code = TOO_LARGE if isinstance(error, inbound.TooLarge) else INVALID
+            refused = Refused(code, str(error) if code == TOO_LARGE else error.message)
+            if self._authority.unsigned:
+                self._reject(session, message, code, error)
+            else:  # it may be a stranger's: nobody can tell whether it is signed
+                self._refuse(session, refused, error.members)
+            return
         try:
-            retained = message.retained
-            return self._overlays.consider(document, kid=kid, ready=self.ready, retained=retained)
-        except BadDocument as error:  # it is JSON, and has no canonical form
-            self._refuse(session, Refused(INVALID, error.message))
-        except StoreFull:
-            self._later = message  # retained: it would not come again before the next connection
-            raise
-        return None
+            inbound.configuration(document)
+        except inbound.TooLarge as error:
+            # To check the signature of so much takes a small machine long: it is refused, whoever signed it.
+            if self._authority.unsigned and document.get(SIGNATURE) is None:
+                self._reject(session, message, TOO_LARGE, error)
+            else:
+                self._refuse(session, Refused(TOO_LARGE, str(error)), document)
+            return
+        try:
+            kid = self._authority.check(self._topic, document)
+        except Refused as error:
+            self._refuse(session, error, document)
+            return
+        if kid is not None:
+            self._overlays.heard(kid)
+        self._judge(
+            session,
+            message,
+            kid,
+            lambda: self._overlays.consider(document, kid=kid, ready=self.ready, retained=message.retained),
+        )
+
+    def _reject(self, session: Session, message: Received, code: int, error: Unreadable) -> None:
+        """One that cannot be read, or is too much, of somebody who may."""
+        faults = error.faults
+
+        def judged() -> Considered | None:
+            return self._overlays.reject(
+                message.payload, code, faults, error.members, retained=message.retained
+            )
+
+        self._judge(session, message, None, judged)
+
+    def _judge(
+        self, session: Session, message: Received, kid: str | None, judged: Callable[[], Considered | None]
+    ) -> None:
+        was_busy = self._overlays.busy
+        considered = judged()
+        if considered is None:
+            return
+        if considered.code == 0 or (was_busy and considered.code == CONFLICT):
+            self._later = message
+        if considered.code:
+            self._tell(session, considered, kid)
 
     def look(self, session: Session) -> None:
         """Every turn: how the trial goes, and whether what had to wait may be considered now."""
@@ -129,14 +165,36 @@ class Desired:
         considered = self._overlays.watch(frozenset(seen))
         if considered is not None:
             self._tell(session, considered, None)
-        if self._later is not None and not self._overlays.on_trial and self.ready:
+        if self._report_due and self._clock.boot_ns() >= self._report_again_ns:
+            self.report(session)
+        if self._later is not None and not self._overlays.busy and self.ready:
             message, self._later = self._later, None
-            self.take(session, message)
+            try:
+                self.take(session, message)
+            except StoreFull:
+                self._later = message  # retained: it would not come again before the next connection
+                raise
 
     def report(self, session: Session) -> None:
-        """Publish what is in force and what became of the latest attempt."""
-        reported = self.reported()
-        session.outbox.put(reported.kind, reported.leaf, reported.payload, retain=True)
+        """Publish what is in force and what became of the latest attempt, and record what is not recorded.
+
+        Raises StoreFull; it is done later then.
+        """
+        self._report_due = True
+        self._report_again_ns = self._clock.boot_ns() + int(_REPORT_AGAIN_S * NS_PER_S)
+        untold = self.untold(session)
+        session.obeyed.tell((self.reported(),), *map(self._trail.of, untold.notes), told=untold.keys)
+        self._report_due = False
+
+    def untold(self, session: Session) -> Untold:
+        """What the configuration's files know, and the trail does not: a power cut or a full store lay
+        between, or it was this process's start that did it.
+        """
+        notes = self._overlays.notes()
+        told = session.obeyed.told()
+        return Untold(
+            tuple(note for note in notes if note.key not in told), frozenset(note.key for note in notes)
+        )
 
     def reported(self) -> Outgoing:
         """The report as it stands."""
@@ -151,28 +209,41 @@ class Desired:
 
     def _tell(self, session: Session, considered: Considered, kid: str | None) -> None:
         message = "; ".join(f"{fault.path} {fault.message}".strip() for fault in considered.faults[:3])
-        record = self._trail.record(
-            CONFIG_DESIRED,
-            considered.code,
-            txn=considered.txn or None,
-            kid=kid,
-            version=considered.version,
-            message=message,
-        )
         if message:
             log.warning("version %d: %d %s", considered.version, considered.code, message)
+        if considered.code >= INVALID and not considered.restart:
+            session.counters.add("commands_refused")
         try:
-            session.obeyed.tell((self.reported(),) if considered.changed else (), record)
+            if considered.changed:  # noted in the files already, and recorded from there
+                with suppress(StoreFull):  # then it is due, see `look`
+                    self.report(session)
+            else:
+                record = self._trail.record(
+                    CONFIG_DESIRED,
+                    considered.code,
+                    txn=considered.txn or None,
+                    kid=kid,
+                    version=considered.version,
+                    message=message,
+                )
+                session.obeyed.tell((), record)
         finally:
             # What has begun or ended in the files goes on: a full disk may take no word of it, and must not
             # leave the unit with a configuration that has failed.
             self.follow(considered)
 
-    def _refuse(self, session: Session, error: Refused) -> None:
+    def _refuse(self, session: Session, error: Refused, members: Mapping[str, Any]) -> None:
         """What cannot be read, or is nobody's who may: recorded, and forgotten."""
         log.warning("%s refused with %d: %s", CONFIG_DESIRED, error.code, error.message)
         session.counters.add("commands_refused")
-        session.obeyed.tell((), self._trail.record(CONFIG_DESIRED, error.code, message=error.message))
+        record = self._trail.record(
+            CONFIG_DESIRED,
+            error.code,
+            txn=inbound.txn_of(members),
+            version=inbound.version_of(members),
+            message=error.message,
+        )
+        session.obeyed.tell((), record)
 
     def _send_probe(self, session: Session, standing: set[str]) -> None:
         """A word to itself, to see that it can still be reached; again now and then until it comes back."""
@@ -181,4 +252,5 @@ class Desired:
             return
         if self._eyes.echo() != self._probe:
             self._probe_due_ns = now_ns + int(_PROBE_EVERY_S * NS_PER_S)
-            session.outbox.put(Kind.CONTROL, PROBE, self._probe, retain=False)
+            with suppress(StoreFull):  # the trial ends in time all the same
+                session.outbox.put(Kind.CONTROL, PROBE, self._probe, retain=False)

@@ -7,6 +7,7 @@ go on over restarts.
 from __future__ import annotations
 
 from trapd.ports import Clock
+from trapd.records import Note
 from trapd.store import Session
 from trapd.wire import codec
 
@@ -30,9 +31,24 @@ class Trail:
         message: str = "",
     ) -> bytes:
         """The record of an attempt."""
-        self._is_new = True
+        self.is_under_way()
         return codec.trail(
             self._clock.now(), leaf=leaf, txn=txn, code=code, kid=kid, version=version, message=message
+        )
+
+    def is_under_way(self) -> None:
+        """An hour has begun, or may have."""
+        self._is_new = True
+
+    def of(self, note: Note) -> bytes:
+        """The record of an attempt that the configuration's files have noted."""
+        return self.record(
+            note.leaf,
+            note.code,
+            txn=note.txn or None,
+            kid=note.kid,
+            version=note.version,
+            message=note.message,
         )
 
     def look(self, session: Session) -> None:

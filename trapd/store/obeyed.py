@@ -7,6 +7,7 @@ comes again, or that ended the process, is not obeyed twice.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable
 
@@ -21,6 +22,7 @@ _COMMANDS_KEPT = 1000  # with a time, and as many without
 _FORGETS_EVERY = 50
 _TRAIL_KEPT = 1000
 _FORGOTTEN_MS = "commands_forgotten_ms"
+_TOLD = "notes_told"
 
 
 @frozen
@@ -35,8 +37,9 @@ class Outgoing:
 
 @frozen
 class Known:
-    """A command that was here before. `answer` None: it was begun, and no answer was given."""
+    """A command that was here before, as its leaf has it. `answer` None: it is under way."""
 
+    command: str
     answer: bytes | None
 
 
@@ -49,8 +52,18 @@ class Obeyed:
 
     def known(self, txn: str) -> Known | None:
         """What is known of this command; None where it is new."""
-        row = self._database.one("SELECT answer FROM command WHERE txn = ?", (txn,))
-        return None if row is None else Known(row["answer"])
+        row = self._database.one("SELECT command, answer FROM command WHERE txn = ?", (txn,))
+        return None if row is None else Known(row["command"], row["answer"])
+
+    def unanswered(self) -> list[tuple[str, str]]:
+        """Txn and command of all that were begun and not answered, the oldest first."""
+        rows = self._database.all("SELECT txn, command FROM command WHERE answer IS NULL ORDER BY row")
+        return [(row["txn"], row["command"]) for row in rows]
+
+    def told(self) -> frozenset[str]:
+        """The keys of the notes that the trail has."""
+        row = self._database.one("SELECT value FROM meta WHERE key = ?", (_TOLD,))
+        return frozenset() if row is None else frozenset(json.loads(row["value"]))
 
     def forgotten_ms(self) -> int:
         """Commands issued up to this time may have been here, and be forgotten. 0: none was forgotten."""
@@ -62,16 +75,31 @@ class Obeyed:
         with self._database.write() as connection:
             return self._begin(connection, txn, command, issued_ms)
 
-    def end(self, txn: str, answer: bytes, outgoing: Iterable[Outgoing], trail: bytes | None) -> None:
-        """Its answer, what goes out with it, and its line in the trail. One sync."""
+    def end(
+        self,
+        txn: str,
+        answer: bytes,
+        outgoing: Iterable[Outgoing],
+        *lines: bytes,
+        told: Iterable[str] | None = None,
+    ) -> None:
+        """Its answer, what goes out with it, and its line in the trail. One sync. `told`: as in `tell`."""
         with self._database.write() as connection:
             connection.execute("UPDATE command SET answer = ? WHERE txn = ?", (answer, txn))
-            self._queue(connection, outgoing, trail)
+            self._queue(connection, outgoing, lines, told)
 
-    def tell(self, outgoing: Iterable[Outgoing], trail: bytes | None = None) -> None:
-        """What goes out, and a line in the trail, of something that is no command of its own. One sync."""
+    def tell(self, outgoing: Iterable[Outgoing], *lines: bytes, told: Iterable[str] | None = None) -> None:
+        """What goes out, and lines of the trail, of something that is no command of its own. One sync.
+
+        `told`: the keys of all notes that the trail has from now on.
+        """
         with self._database.write() as connection:
-            self._queue(connection, outgoing, trail)
+            self._queue(connection, outgoing, lines, told)
+
+    def pass_over(self, attempts: int) -> None:
+        """So many attempts nobody could look at: they are of those that the hour's last line counts."""
+        with self._database.write() as connection:
+            trail_hour.pass_over(connection, self._now(), attempts)
 
     def trail(self, limit: int) -> list[bytes]:
         """The newest lines, the oldest of them first."""
@@ -123,12 +151,19 @@ class Obeyed:
         put_meta(connection, _FORGOTTEN_MS, str(reached))
 
     def _queue(
-        self, connection: sqlite3.Connection, outgoing: Iterable[Outgoing], trail: bytes | None
+        self,
+        connection: sqlite3.Connection,
+        outgoing: Iterable[Outgoing],
+        lines: Iterable[bytes],
+        told: Iterable[str] | None,
     ) -> None:
         for each in outgoing:
             queue_leaf(connection, self._now(), each)
-        if trail is not None and trail_hour.take_turn(connection, self._now()):
-            self._add_line(connection, trail)
+        for line in lines:
+            if trail_hour.take_turn(connection, self._now()):
+                self._add_line(connection, line)
+        if told is not None:
+            put_meta(connection, _TOLD, json.dumps(sorted(told)))
 
     def _add_line(self, connection: sqlite3.Connection, line: bytes) -> None:
         connection.execute("INSERT INTO trail (payload) VALUES (?)", (line,))

@@ -61,6 +61,13 @@ def take_turn(connection: sqlite3.Connection, now: Moment) -> bool:
     return has_room
 
 
+def pass_over(connection: sqlite3.Connection, now: Moment, attempts: int) -> None:
+    """Attempts that get no record, whether or not there is room."""
+    hour = _under_way(connection, now) or Hour(now.boot_id, now.boot_ns, now.boot_ns)
+    hour = replace(hour, seen_ns=now.boot_ns, more=hour.more + attempts)
+    put_meta(connection, KEY, json.dumps(asdict(hour)))
+
+
 def end(connection: sqlite3.Connection, now: Moment, tell: Callable[[int], None]) -> None:
     """It is over: `tell` is given how many were too many, if any were."""
     hour = _under_way(connection, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,13 +42,27 @@ class Period:
 
 class Authority:
     """`signed_only`: every document must be signed. `open`: what is not signed comes over an encrypted link,
-    or the local file allows plaintext.
+    or the local file allows plaintext. `retiring`: the line of a key that is trusted beside the keyring for
+    now, or nothing.
     """
 
-    def __init__(self, keyring: Keyring, *, signed_only: bool, open_: bool) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        signed_only: bool,
+        open_: bool,
+        retiring: Callable[[], str] = lambda: "",
+    ) -> None:
         self._keyring = keyring
         self._signed_only = signed_only
         self._open = open_
+        self._retiring = retiring
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether what nobody has signed is obeyed."""
+        return self._open and not self._signed_only
 
     def check(self, topic: str, document: Mapping[str, Any]) -> str | None:
         """The `kid` of the key that signed it, None for one that need not be signed. Raises Refused.
@@ -57,7 +71,7 @@ class Authority:
         """
         if document.get(SIGNATURE) is not None:
             try:
-                return self._keyring.verify(topic, document)
+                return self._keyring.with_(self._retiring()).verify(topic, document)
             except BadSignature as error:
                 raise Refused(UNAUTHORISED, error.message, error.hint) from None
         if self._signed_only:

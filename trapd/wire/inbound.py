@@ -14,7 +14,10 @@ from typing import Any, NoReturn
 
 from trapd.errors import BadDocument
 from trapd.frozen import frozen
+from trapd.wire import unreadable
 from trapd.wire.authority import Period, period_of
+from trapd.wire.nearest import nearest
+from trapd.wire.unreadable import Unreadable
 
 MOST_BYTES = 262_144
 """Larger payloads are not looked into: 5,000 ids, or a complete configuration, have room in it."""
@@ -24,7 +27,10 @@ MOST_CONFIGURED = 1000
 
 _DEEPEST = 32
 _MOST_VALUES = 12_000  # 5,000 ids have room; to look for a signature in more takes a small machine too long
-_LARGEST = 2**53  # beyond it, JSON numbers differ between programs
+_LARGEST = unreadable.LARGEST
+_LOOKED_INTO = 65_536  # bytes of what is too large, for the name that it was given
+_REQUEST = frozenset({"txn", "args", "issued_at", "expires_at", "sig"})
+_UNKNOWN_SHOWN = 3
 _LONGEST_ID = 128
 _LONGEST_TXN = 128
 _MOST_RANGES = 1000
@@ -56,14 +62,18 @@ class MediaRequest:
     wanted: Mapping[str, tuple[tuple[int, int], ...] | None]
 
 
-class TooLarge(BadDocument):
+class TooLarge(Unreadable):
     """More than anybody sends in good faith."""
 
 
 def document(payload: bytes) -> dict[str, Any]:
-    """A JSON object. Refuses duplicate keys, NaN, integers beyond 2^53, half characters, and too much."""
+    """A JSON object. Refuses duplicate keys, NaN, integers beyond 2^53, half characters, and too much.
+
+    Raises Unreadable, with what can be said of it all the same.
+    """
     if len(payload) > MOST_BYTES:
-        raise TooLarge(f"{len(payload)} bytes", f"at most {MOST_BYTES} are taken")
+        members = unreadable.begun(payload[:_LOOKED_INTO].decode("utf-8", "replace"))
+        raise TooLarge(f"{len(payload)} bytes", f"at most {MOST_BYTES} are taken", members=members)
     try:
         found = json.loads(
             payload.decode("utf-8"),
@@ -73,25 +83,30 @@ def document(payload: bytes) -> dict[str, Any]:
             parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:
-        raise BadDocument(f"this is no JSON that is taken: {str(error)[:_SHOWN]}") from error
+        raise unreadable.look(payload, f"this is no JSON that is taken: {str(error)[:_SHOWN]}") from error
     if not isinstance(found, dict):
-        raise BadDocument("this is JSON, and no object")
+        raise Unreadable("this is JSON, and no object")
     _refuse_too_much(found)
     if rb"\u" in payload:
-        _refuse_half_characters(found)
+        try:
+            _refuse_half_characters(found)
+        except BadDocument as error:
+            raise unreadable.look(payload, error.message) from None
     return found
 
 
-def configuration(value: object) -> None:
+def configuration(value: Mapping[str, Any]) -> None:
     """Raises TooLarge for more than anybody configures: to find every fault of it would take too long."""
-    count, waiting = 0, [value]
+    count = 0
+    waiting: list[object] = [value]
     while waiting and count <= MOST_CONFIGURED:
         item = waiting.pop()
         below = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
         waiting += below
         count += len(below)
     if count > MOST_CONFIGURED:
-        raise TooLarge(f"this has more than {MOST_CONFIGURED} values", "a configuration has fewer")
+        message = f"this has more than {MOST_CONFIGURED} values"
+        raise TooLarge(message, "a configuration has fewer", members=unreadable.texts_and_numbers(value))
 
 
 def receipt(payload: bytes) -> Receipt:
@@ -117,8 +132,16 @@ def txn_of(found: Mapping[str, Any]) -> str | None:
     return txn
 
 
+def version_of(found: Mapping[str, Any]) -> int | None:
+    """The version that a document names; None where it is none."""
+    version = found.get("version")
+    return version if type(version) is int and abs(version) <= _LARGEST else None
+
+
 def request(found: Mapping[str, Any], *, signed: bool) -> Request:
     """`{"txn","args","issued_at","expires_at"}`; what is signed has to say both times. Raises BadDocument."""
+    if unknown := sorted(set(found) - _REQUEST):
+        raise BadDocument("; ".join(_unknown(name) for name in unknown[:_UNKNOWN_SHOWN]))
     txn, args = txn_of(found), found.get("args", {})
     if txn is None:
         raise BadDocument(f"txn is no printable text of 1 to {_LONGEST_TXN} characters")
@@ -128,6 +151,11 @@ def request(found: Mapping[str, Any], *, signed: bool) -> Request:
     if signed and (period.issued_ms is None or period.expires_ms is None):
         raise BadDocument("what is signed says issued_at and expires_at")
     return Request(txn, args, period)
+
+
+def _unknown(name: str) -> str:
+    shown = name if name.isidentifier() and name.isascii() else json.dumps(name)
+    return f"{shown[:_SHOWN]} is not known here: {nearest(name, _REQUEST)}"
 
 
 def media_request(args: Mapping[str, Any]) -> MediaRequest:
@@ -164,7 +192,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _refuse_too_much(found: object) -> None:
+def _refuse_too_much(found: dict[str, Any]) -> None:
     """Raises BadDocument for too many values, and for more levels than anybody needs. Counts no further."""
     level: list[object] = [found]
     count = 0
@@ -179,9 +207,12 @@ def _refuse_too_much(found: object) -> None:
             return
         count += len(below)
         if count > _MOST_VALUES:
-            raise TooLarge(f"this has {count} values or more", f"at most {_MOST_VALUES} are taken")
+            members = unreadable.texts_and_numbers(found)
+            hint = f"at most {_MOST_VALUES} are taken"
+            raise TooLarge(f"this has {count} values or more", hint, members=members)
         level = below
-    raise BadDocument(f"there are more than {_DEEPEST} objects or lists within each other")
+    message = f"there are more than {_DEEPEST} objects or lists within each other"
+    raise Unreadable(message, members=unreadable.texts_and_numbers(found))
 
 
 def _refuse_half_characters(found: object) -> None:

@@ -46,6 +46,11 @@ def public_key(line: str) -> bytes:
     return key
 
 
+def kid_of_line(line: str) -> str:
+    """The name of a key of `remote.trusted_keys`. Raises BadDocument."""
+    return kid_of(public_key(line))
+
+
 def signed_bytes(topic: str, document: Mapping[str, Any]) -> bytes:
     """What a signature of `document` on `topic` covers. Raises BadDocument for what has no canonical form."""
     import rfc8785  # for what is signed alone
@@ -82,6 +87,10 @@ class Keyring:
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._keys = {kid_of(key): key for key in map(public_key, lines)}
+
+    def with_(self, line: str) -> Keyring:
+        """These keys and the one of `line`; these alone where it is empty."""
+        return Keyring((*map(public_line, self._keys.values()), line)) if line else self
 
     def __bool__(self) -> bool:
         return bool(self._keys)

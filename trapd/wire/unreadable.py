@@ -1,0 +1,205 @@
+"""A payload that is not the JSON that is taken: what of it can be read, and everything that is wrong with it.
+
+For records and reports only; nothing that comes from here is ever obeyed. Pure; any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from trapd.errors import BadDocument, Fault
+from trapd.frozen import frozen
+
+LARGEST = 2**53
+"""Beyond it, JSON numbers differ between programs."""
+
+_NAMED = ("version", "txn")
+_MOST_FAULTS = 50
+_DEEPEST = 32
+_MOST_VALUES = 12_000
+_SPACE = re.compile(r"[ \t\n\r]*")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+_HALF = re.compile(r"[\ud800-\udfff]")
+_SHOWN = 60
+_OVERLAY = "doc."  # what lies in it is named as in the configuration file
+
+
+class Unreadable(BadDocument):
+    """`members`: those at the top that could be read, whole where the text is JSON at all; `faults`: all."""
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        members: Mapping[str, Any] | None = None,
+        faults: tuple[Fault, ...] = (),
+    ) -> None:
+        super().__init__(message, hint)
+        self.members = members or {}
+        self.faults = faults or (Fault("", message, hint),)
+
+
+@frozen
+class _Wrong:
+    """In place of a value that is not taken."""
+
+    message: str
+
+
+class _Twice(dict[str, Any]):
+    """An object with keys that stand twice; of each the first counts, but for the top: there none does."""
+
+    twice: frozenset[str] = frozenset()
+
+
+def look(payload: bytes, message: str) -> Unreadable:
+    """What can be said of a payload that is refused with `message`."""
+    try:
+        text = payload.decode("utf-8")
+        found = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_real
+        )
+    except (ValueError, RecursionError):
+        return Unreadable(message, members=begun(payload.decode("utf-8", "replace")))
+    if not isinstance(found, dict):
+        return Unreadable(message)
+    faults = tuple(_faults(found))
+    if not faults:
+        return Unreadable(message, members=begun(text))
+    return Unreadable(message, members=_sound(found), faults=faults)
+
+
+def texts_and_numbers(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what is too much, that which a record names."""
+    return {key: found[key] for key in _NAMED if isinstance(found.get(key), str | int)}
+
+
+def begun(text: str) -> dict[str, Any]:
+    """The texts and numbers at the top of an object, up to the place where it is broken."""
+    decoder = json.JSONDecoder()
+    found: dict[str, Any] = {}
+    twice: set[str] = set()
+    at = _skip(text, 0)
+    try:
+        if text[at] != "{":
+            return {}
+        while text[at] != "}":
+            key, at = decoder.raw_decode(text, _skip(text, at + 1))
+            at = _skip(text, at)
+            if not isinstance(key, str) or text[at] != ":":
+                break
+            value, at = decoder.raw_decode(text, _skip(text, at + 1))
+            at = _skip(text, at)
+            # Where it breaks off behind a number, that may be half of one.
+            if isinstance(value, str) or text[at : at + 1] in (",", "}"):
+                twice |= {key} & found.keys()
+                found[key] = value
+            if text[at] not in ",}":
+                break
+    except (ValueError, IndexError, RecursionError):
+        pass
+    return texts_and_numbers({key: value for key, value in found.items() if key not in twice})
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return at if found is None else found.end()
+
+
+def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    twice = set()
+    for key, value in pairs:
+        if key in found:
+            twice.add(key)
+        else:
+            found[key] = value
+    if not twice:
+        return found
+    marked = _Twice(found)
+    marked.twice = frozenset(twice)
+    return marked
+
+
+def _constant(name: str) -> _Wrong:
+    return _Wrong(f"{name} is no JSON")
+
+
+def _integer(text: str) -> int | _Wrong:
+    if len(text) > len(str(-LARGEST)) or abs(int(text)) > LARGEST:
+        return _Wrong("an integer is beyond 2^53")
+    return int(text)
+
+
+def _real(text: str) -> float | _Wrong:
+    value = float(text)
+    return value if math.isfinite(value) else _Wrong("a number is too large")
+
+
+def _faults(found: dict[str, Any]) -> Iterator[Fault]:
+    """Level by level, without recursion; `_MOST_FAULTS` of them."""
+    level: list[tuple[str, Any]] = [("", found)]
+    left, count = _MOST_FAULTS, 0
+    for _ in range(_DEEPEST + 1):
+        below: list[tuple[str, Any]] = []
+        for path, value in level:
+            here: list[Fault] = []
+            if isinstance(value, _Twice):
+                here += (Fault(_joined(path, key), "stands twice", "keep one") for key in sorted(value.twice))
+            if isinstance(value, _Wrong):
+                here.append(Fault(path, value.message))
+            elif isinstance(value, str) and _is_half(value):
+                here.append(Fault(path, "holds half a character"))
+            elif isinstance(value, dict):
+                here += (
+                    Fault(_joined(path, key), "holds half a character") for key in value if _is_half(key)
+                )
+                below += ((_joined(path, key), each) for key, each in value.items())
+            elif isinstance(value, list):
+                below += ((f"{path}[{number}]", each) for number, each in enumerate(value))
+            yield from here[:left]
+            left -= len(here)
+            if left <= 0:
+                return
+        count += len(below)
+        if not below or count > _MOST_VALUES:
+            return
+        level = below
+
+
+def _sound(found: dict[str, Any]) -> dict[str, Any]:
+    """Without what is wrong in it: a name that stands twice at the top says nothing, below it the first."""
+    at_the_top = found.twice if isinstance(found, _Twice) else frozenset()
+    return {key: value for key, value in _without(found, _DEEPEST).items() if key not in at_the_top}
+
+
+def _without(value: Any, deepest: int) -> Any:
+    if deepest == 0:
+        return None
+    if isinstance(value, dict):
+        return {
+            key: _without(each, deepest - 1)
+            for key, each in value.items()
+            if not _is_wrong(each) and not _is_half(key)
+        }
+    if isinstance(value, list):
+        return [_without(each, deepest - 1) for each in value if not _is_wrong(each)]
+    return value
+
+
+def _is_wrong(value: object) -> bool:
+    return isinstance(value, _Wrong) or (isinstance(value, str) and _is_half(value))
+
+
+def _joined(path: str, key: str) -> str:
+    shown = key if _PLAIN_KEY.fullmatch(key) else json.dumps(key[:_SHOWN])
+    return (f"{path}.{shown}" if path else shown).removeprefix(_OVERLAY)
+
+
+def _is_half(text: str) -> bool:
+    return _HALF.search(text) is not None
