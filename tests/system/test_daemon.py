@@ -116,8 +116,12 @@ class _wire_closed_until_heard:  # noqa: N801 - used like a function
             self._listener.close()
 
 
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
 def test_kill_nine_at_random_loses_nothing(daemon: Daemon, heard: Heard) -> None:
-    """Ten times, at any moment of its work; then one quiet run to hand over what is left."""
+    """Ten times, at any moment of its work; then one quiet run to hand over what is left.
+
+    Before Mosquitto it is killed far more often: test_kills.
+    """
     draw = random.Random(7)
     for _ in range(10):
         daemon.start()
