@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import mmap
 import os
@@ -38,6 +39,11 @@ def homes() -> list[str]:
     return found
 
 
+def sum_of(file: Path) -> str:
+    """What is said here stands in the journal, where no secret may be."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+
+
 def main() -> None:
     """Try everything."""
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nowhere"), "mqtt-password")
@@ -63,7 +69,7 @@ def main() -> None:
                 "tunables": works(lambda: Path("/proc/sys/kernel/core_pattern").write_text("core")),
                 "cpuinfo": works(lambda: Path("/proc/cpuinfo").read_text()),
                 "processes_of_others": Path("/proc/1/cmdline").exists(),
-                "credential": credential.read_text() if credential.exists() else None,
+                "credential": sum_of(credential),
             }
         )
     )

@@ -14,6 +14,7 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
+from tests import canary
 from tests.brokers import Listener, make_mosquitto
 from tests.system.daemon import BASE, Daemon, Heard, until
 from tests.wires import Wire
@@ -86,6 +87,7 @@ class Campaign:
         self.heard.listener.close()
         self.wire.close()
         self.broker.stop()
+        canary.look_through(self.folder)
 
     def _one_life(self) -> None:
         model = self.draw.randrange(_MODEL_IN) == 0

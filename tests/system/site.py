@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import canary
 from tests.brokers import Certificates, Listener, make_certificates, make_mosquitto
+from tests.canary import PASSWORD
 from tests.system.daemon import BASE, UNIT, Daemon, until
 from tests.system.doorman import Doorman, Introduction
 from trapd.demo.broker import MosquittoBroker, free_port
@@ -29,7 +31,6 @@ from trapd.remote.files import ConfigFiles
 from trapd.remote.ledger import Ledger, Trial
 
 OPERATOR = ("operator", "op3rator")
-PASSWORD = "canary-7Q2x of the/unit"  # searched for in all that comes out (test_canary)
 MUTE = "mute"  # a base topic where the unit may write and not read
 RULES = f"""
 user operator
@@ -110,7 +111,7 @@ class Site:
         self.kit = kit
         self.photographs = folder / "photographs"
         shutil.copytree(kit.photographs, self.photographs)
-        self.password = _secret(folder / "password", PASSWORD)
+        self.password = canary.hides(_secret(folder / "password", PASSWORD))
         self.operators_port = free_port()
         self.broker = self._broker(lines)
         tls = {
