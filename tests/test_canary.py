@@ -16,6 +16,7 @@ import subprocess, sys
 from click import command, echo
 from click.testing import CliRunner
 from tests import canary
+TELL = "from tests import canary; print(canary.PASSWORD)"
 """
 ONE = """
 def test_{name}(tmp_path):
@@ -30,7 +31,7 @@ NO_LEAKS = {
 LEAKS = {
     "printed": "print(canary.PASSWORD)",
     "hex": "print(canary.PASSWORD.encode().hex())",
-    "child": "subprocess.run([sys.executable, '-c', 'from tests.canary import *; print(PASSWORD)'], stdout=-1)",
+    "child": "subprocess.run([sys.executable, '-c', TELL], stdout=subprocess.PIPE)",
     "verb": "CliRunner().invoke(command()(lambda: echo(canary.PASSWORD)))",
     "log": "(tmp_path / 'daemon.log').write_text('connecting with ' + canary.PASSWORD.upper())",
     "store": "(tmp_path / 'trapd.db').write_bytes(b'\\0\\xff' + canary.PASSWORD.encode())",
