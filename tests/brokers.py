@@ -148,7 +148,7 @@ class Listener:
     ) -> None:
         """Publish, and wait until the broker has it."""
         assert self._client is not None
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has none there
         if response_topic is not None:
             properties.ResponseTopic = response_topic
         if correlation is not None:

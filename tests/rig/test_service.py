@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests import canary, figures
+from tests.canary import PASSWORD
 from tests.rig import root, unit
 from tests.rig.machine import Machine, missing_tools
 from tests.rig.unit import (
@@ -20,7 +21,6 @@ from tests.rig.unit import (
     CREDENTIAL,
     MEMORY_OF_THE_CAMERA,
     PACKAGE,
-    PASSWORD,
     PHOTOGRAPHS,
     REAL_CAMERA,
     STAND_INS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 from tests.fakes.overlays import FakeOverlays
 from tests.stages.driver import BASE, UNIT, Bench
@@ -82,7 +83,7 @@ class ControlDriver:
             self.stage._turn(self.session, 0.0)
 
     def say(
-        self, leaf: str, payload: bytes, *, retained: bool = False, base: str = BASE, **more: str
+        self, leaf: str, payload: bytes, *, retained: bool = False, base: str = BASE, **more: Any
     ) -> None:
         """A message arrives, and the turn that takes it."""
         assert self.stage.offer(Received(f"{base}/{leaf}", payload, retained, **more))

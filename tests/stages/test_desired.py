@@ -108,26 +108,29 @@ def test_a_document_waits_for_a_link_that_has_proved_itself(control: ControlDriv
     assert control.restarts == 1
 
 
-def test_one_that_the_full_store_did_not_take_is_considered_later(control: ControlDriver) -> None:
+def test_one_that_the_full_store_did_not_take_is_considered_later(
+    control: ControlDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is retained: the broker would not say it again before the next connection."""
-    consider = control.overlays.consider
 
     def full(*_: object, **__: object) -> None:
-        control.overlays.consider = consider
+        monkeypatch.undo()
         raise FULL
 
-    control.overlays.consider = full
+    monkeypatch.setattr(control.overlays, "consider", full)
     control.say(LEAF, DOCUMENT)
     assert codes(control) == []
     control.turn()
     assert (codes(control), control.restarts) == ([202], 1)
 
 
-def test_one_without_a_canonical_form_is_refused_and_forgotten(control: ControlDriver) -> None:
+def test_one_without_a_canonical_form_is_refused_and_forgotten(
+    control: ControlDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nothing_canonical(*_: object, **__: object) -> None:
         raise BadDocument("this document has no canonical form")
 
-    control.overlays.consider = nothing_canonical
+    monkeypatch.setattr(control.overlays, "consider", nothing_canonical)
     control.say(LEAF, DOCUMENT)
     assert (codes(control), reports(control)) == ([400], [])
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -126,7 +127,7 @@ def test_no_secret_comes_out_anywhere(site: Site, tmp_path: Path) -> None:
 
 def _mistakes_of_the_operator(site: Site, key: Path) -> None:
     """The password where it does not belong: refused, and not repeated."""
-    docs = (
+    docs: tuple[dict[str, Any], ...] = (
         {"mqtt": {"password": MISPLACED}},
         {"mqtt": {"password_file": MISPLACED}},
         {"mqtt": {"host": f"unit:{MISPLACED}@broker.example.org"}},
