@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import subprocess
 import threading
@@ -16,10 +17,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from tests import canary
 from trapd.demo.broker import HOST, EmbeddedBroker, MosquittoBroker, free_port, mosquitto_program
 from trapd.ports import Received
 
 WITHIN_S = 10.0
+_CURVE = "-algorithm EC -pkeyopt ec_paramgen_curve:prime256v1"
 
 
 @pytest.fixture
@@ -63,14 +66,12 @@ def make_certificates(folder: Path, name: str = "localhost", client: str = "unit
             f"-keyout {ca}.key -out {ca}.pem",
             folder,
         )
+    _openssl(f"genpkey {_CURVE} -out server.key", folder)
+    (folder / "client.key").write_text(_clients_key())
     for who, subject, more in (("server", name, f"subjectAltName=DNS:{name}"), ("client", client, "")):
         extensions = folder / f"{who}.ext"
         extensions.write_text(f"{more}\n")
-        _openssl(
-            f"req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={subject} "
-            f"-keyout {who}.key -out {who}.csr",
-            folder,
-        )
+        _openssl(f"req -new -key {who}.key -subj /CN={subject} -out {who}.csr", folder)
         _openssl(
             f"x509 -req -in {who}.csr -CA ca.pem -CAkey ca.key -set_serial 7 -days 2 "
             f"-extfile {extensions.name} -out {who}.pem",
@@ -87,11 +88,11 @@ def make_certificates(folder: Path, name: str = "localhost", client: str = "unit
 
 
 def make_tls_mosquitto(folder: Path, certificates: Certificates, *lines: str) -> MosquittoBroker:
-    """A Mosquitto with TLS that knows the user `unit` with the password `secret`."""
+    """A Mosquitto with TLS that knows the user `unit` with the password of the canary."""
     passwords = folder / "passwords"
     passwords.touch(mode=0o600)
     subprocess.run(
-        ["mosquitto_passwd", "-b", str(passwords), "unit", "secret"], check=True, capture_output=True
+        ["mosquitto_passwd", "-b", str(passwords), "unit", canary.PASSWORD], check=True, capture_output=True
     )
     return make_mosquitto(
         folder,
@@ -147,7 +148,7 @@ class Listener:
     ) -> None:
         """Publish, and wait until the broker has it."""
         assert self._client is not None
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has none there
         if response_topic is not None:
             properties.ResponseTopic = response_topic
         if correlation is not None:
@@ -168,8 +169,18 @@ class Listener:
         client.subscribe(self._pattern, options=SubscribeOptions(qos=1, retainAsPublished=True))
 
     def _heard(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        canary.listen_to_topic(message.topic, bytes(message.payload))
         self.messages.put(Received(message.topic, bytes(message.payload), bool(message.retain)))
 
 
-def _openssl(arguments: str, folder: Path) -> None:
-    subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
+@functools.cache
+def _clients_key() -> str:
+    """One for all units of a run, and a canary."""
+    made = _openssl(f"genpkey {_CURVE}", Path())
+    canary.keep(canary.forms_of_key("key", made))
+    return made.decode()
+
+
+def _openssl(arguments: str, folder: Path) -> bytes:
+    command = ["openssl", *arguments.split()]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout

@@ -1,4 +1,4 @@
-"""What holds for every test: Hypothesis's profiles, the rule on skips, and the count of tests by backend.
+"""What holds for every test: Hypothesis's profiles, the rule on skips, tests counted by backend, canaries.
 
 Needs nothing but pytest and Hypothesis: it also serves the small environment of tflite-runtime.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import figures
+from tests import canary, figures
 
 SKIPS = Path(__file__).with_name("skips.txt")
 PORTS_FOLDER = "contracts"
@@ -25,6 +25,8 @@ settings.register_profile(
     "prove", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("prove" if os.environ.get("TRAPD_PROVE") == "1" else "quick")
+
+canary.overhear()
 
 _ran: Counter[str] = Counter()
 _backend_of: dict[str, str] = {}
@@ -100,8 +102,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             _backend_of[item.nodeid] = backend
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every daemon and verb finds the password where systemd lays it; at the end all folders are searched."""
+    credentials = canary.hides(tmp_path_factory.mktemp("credentials"))
+    (credentials / "mqtt-password").write_text(canary.PASSWORD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+        yield
+    canary.look_through(tmp_path_factory.getbasetemp())
+    assert canary.hits() == []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Of the last test too, what was printed while it ended."""
+    if canary.hits() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.testscollected:
+        figures.tell(canary.report())
+        for hit in canary.hits():
+            figures.tell(f"CAME OUT: {hit}")
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Count a test as run when its own body came to an end."""
+    """Count a test as run when its own body came to an end; overhear what it printed and logged."""
+    for title, text in report.sections:
+        canary.listen(f"{report.nodeid}: {title}", text.encode("utf-8", "surrogateescape"))
     if report.when == "call" and not report.skipped and report.nodeid in _backend_of:
         _ran[_backend_of[report.nodeid]] += 1
 

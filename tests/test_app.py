@@ -75,8 +75,8 @@ def test_the_backends_are_those_of_the_configuration(document: dict[str, Any]) -
 
 def test_hardware_that_is_not_here_is_said_when_it_is_used(document: dict[str, Any]) -> None:
     """The unit stays up, and can be told what to do."""
-    settings = loaded(document, camera={"backend": "picamera2", "path": None}, sensor={"backend": "gpiozero"})
-    settings = settings.settings
+    found = loaded(document, camera={"backend": "picamera2", "path": None}, sensor={"backend": "gpiozero"})
+    settings = found.settings
     camera, sensor = parts.build_camera(settings, FakeClock()), parts.build_sensor(settings, FakeClock())
     with pytest.raises(CameraUnavailable, match="picamera2 is not installed") as no_camera:
         camera.open()

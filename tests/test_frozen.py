@@ -94,7 +94,7 @@ def test_it_is_a_dataclass_to_who_asks() -> None:
     assert is_dataclass(Ours)
     shown = [(one.name, one.type, one.kw_only) for one in fields(Ours)]
     assert shown == [(one.name, one.type, one.kw_only) for one in fields(Theirs)]
-    assert Ours.__match_args__ == Theirs.__match_args__
+    assert Ours.__match_args__ == Theirs.__match_args__  # type: ignore[attr-defined]  # a dataclass has them
     assert Ours.__doc__ == "As it is."
 
 

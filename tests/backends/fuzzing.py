@@ -84,7 +84,7 @@ def _models(folder: Path) -> Iterator[bytes]:
     rows[0, 20, 5] = 0.8
     labels = {"labels.txt": "\n".join(["cat"] * 80)}
     yield write(
-        path, Made((1, 64, 64, 3), "uint8", 1 / 255, outputs=[Value(rows)], files=labels)
+        path, Made((1, 64, 64, 3), "uint8", 1 / 255, outputs=[Value(rows)], files=dict(labels))
     ).read_bytes()
     yield write(
         path,

@@ -35,11 +35,10 @@ def library(clock: CameraClock, monkeypatch: pytest.MonkeyPatch) -> StandIn:
 @pytest.fixture
 def make(clock: CameraClock, library: StandIn) -> Iterator[Make]:
     made: list[PicameraCamera] = []
+    usual: dict[str, Any] = {"size": (640, 360), "filter_size": (320, 180), "clock": clock}
 
     def camera(**options: Any) -> PicameraCamera:
-        made.append(
-            PicameraCamera(**({"size": (640, 360), "filter_size": (320, 180), "clock": clock} | options))
-        )
+        made.append(PicameraCamera(**(usual | options)))
         made[-1].open()
         return made[-1]
 
@@ -160,7 +159,7 @@ def test_a_burst_that_is_left_half_way_holds_nothing(
         frames = camera.shoot(Trigger("pir", "17", clock.boot_ns()), 3, 0.0)
         next(frames)
         clock.wait(NEVER, 0.1)
-        frames.close()
+        frames.close()  # type: ignore[attr-defined]  # it is a generator, as any consumer sees that leaves it
     clock.wait(NEVER, 0.5)
     assert library.camera.starved == 0
     assert library.camera.free >= 2
@@ -178,7 +177,7 @@ def test_both_layouts_with_and_without_padding(
     _, (frame,) = burst(make(), clock, 1)
     with Image.open(io.BytesIO(frame.jpeg)) as opened:
         assert (opened.size, opened.mode) == ((640, 360), "RGB")
-        grey = opened.convert("RGB").getpixel((100, 100))
+        grey: Any = opened.convert("RGB").getpixel((100, 100))
     small = frame.small
     assert small is not None
     assert small.layout == {"YUV420": "i420", "NV12": "nv12"}[stream_format]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +44,7 @@ def test_an_old_name_of_a_chip_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_chip_that_may_not_be_used_names_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpio_chip.grp, "getgrgid", lambda gid: types.SimpleNamespace(gr_name="gpio"))
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: types.SimpleNamespace(gr_name="gpio"))
     labels = devices(tmp_path, gpiochip0=PermissionError, gpiochip1="other")
     with pytest.raises(SensorUnavailable, match=r"no permission to use .*gpiochip0") as found:
         gpio_chip.find(tmp_path, labels)
@@ -55,7 +57,8 @@ def test_one_that_may_be_used_counts_beside_one_that_may_not(tmp_path: Path) -> 
 
 
 def test_a_machine_without_a_chip_is_told_of_the_timer(tmp_path: Path) -> None:
-    for labels in ({}, {"gpiochip0": "INT3450:00", "gpiochip1": OSError}):
+    several: tuple[dict[str, Any], ...] = ({}, {"gpiochip0": "INT3450:00", "gpiochip1": OSError})
+    for labels in several:
         label_of = devices(tmp_path, **labels)
         with pytest.raises(SensorUnavailable, match="no GPIO chip") as found:
             gpio_chip.find(tmp_path, label_of)

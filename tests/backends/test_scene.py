@@ -24,7 +24,8 @@ def forest(seed: int = 1, width: int = 640, height: int = 360) -> Pixels:
     """Coloured noise of several sizes: there is something everywhere."""
     draw = np.random.default_rng(seed)
     coarse = Image.fromarray(draw.integers(40, 200, (9, 16, 3), np.uint8)).resize((width, height))
-    return np.asarray(coarse) // 2 + draw.integers(0, 100, (height, width, 3), np.uint8)
+    scene: Pixels = np.asarray(coarse) // 2 + draw.integers(0, 100, (height, width, 3), np.uint8)
+    return scene
 
 
 def jpeg(pixels: Pixels) -> bytes:

@@ -200,7 +200,7 @@ def test_a_level_that_was_read_before_an_edge_is_not_believed_after_it(
     def read_late(pin: Any) -> bool:
         monkeypatch.undo()
         site.pins.high(17)
-        level = state(pin)
+        level: bool = state(pin)
         site.pins.low(17)
         return level
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,7 +188,7 @@ def test_a_frame_after_another_owes_it_nothing() -> None:
         {"stride": 704},
     ],
 )
-def test_a_frame_that_contradicts_itself_is_refused(fault: dict[str, object]) -> None:
+def test_a_frame_that_contradicts_itself_is_refused(fault: dict[str, Any]) -> None:
     with pytest.raises(BadPicture):
         fed((320, 320), "int8").read(replace(made(640, 360), **fault))
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.backends.uplink_rig import connected, lost, outcome, uplink_to
 from tests.brokers import Certificates, make_certificates, make_mosquitto, make_tls_mosquitto
+from tests.canary import PASSWORD
 from trapd.backends.uplink_paho import Tls
 from trapd.backends.uplink_tls import context
 from trapd.demo.broker import HOST, MosquittoBroker, free_port
@@ -58,7 +59,7 @@ def test_a_wrong_password_is_said_in_plain_words(
 def test_the_password_is_read_anew_for_each_connection(
     tls_broker: MosquittoBroker, certificates: Certificates
 ) -> None:
-    passwords = iter(["old", "secret"])
+    passwords = iter(["old", PASSWORD])
     uplink = uplink_to(
         tls_broker.port, host="localhost", tls=Tls(certificates.ca), password=lambda: next(passwords)
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.brokers import WITHIN_S
+from tests.canary import PASSWORD
 from trapd.backends.uplink_paho import PahoUplink
 from trapd.demo.broker import HOST
 from trapd.ports import Connected, Link, LinkEvent, Lost
@@ -49,7 +50,7 @@ def uplink_to(port: int, **changes: Any) -> PahoUplink:
     settings: dict[str, Any] = {
         "client_id": "trapd-unit",
         "username": "unit",
-        "password": lambda: "secret",
+        "password": lambda: PASSWORD,
         "tls": None,
         "protocol": "5",
         "keepalive_s": 30,

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from tests.stages.driver import UNIT, Bench, bench
-from trapd.cli import audit as verb
 from trapd.cli.verbs import cli
 from trapd.errors import Unavailable, UsageError
 from trapd.records import Verdict
@@ -50,7 +50,7 @@ def facts(unit: Bench) -> dict[str, object]:
 
 def keys(monkeypatch: pytest.MonkeyPatch, pressed: str) -> None:
     waiting = iter(pressed)
-    monkeypatch.setattr(verb.click, "getchar", lambda: next(waiting))
+    monkeypatch.setattr(click, "getchar", lambda: next(waiting))
 
 
 def test_before_anybody_judged_nothing_is_known(unit: Bench) -> None:

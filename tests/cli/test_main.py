@@ -29,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     return ended.value.code
 
 
-def child(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def child(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """A process of its own, in which nothing is imported yet."""
     return subprocess.run(
         [sys.executable, *arguments],
@@ -37,7 +37,7 @@ def child(*arguments: str, **options: object) -> subprocess.CompletedProcess[str
         text=True,
         timeout=60,
         check=False,
-        **options,  # type: ignore[call-overload]  # such as cwd
+        env=env,
     )
 
 

@@ -43,7 +43,7 @@ def validator() -> Any:
 
 def fields(schema: dict[str, Any], group: dict[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
     """Every key of the schema by dotted path, groups followed."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, field in group["properties"].items():
         path = f"{prefix}{key}"
         if "$ref" in field:

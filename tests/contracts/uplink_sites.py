@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.brokers import Listener, make_certificates, make_mosquitto, make_tls_mosquitto
+from tests.canary import PASSWORD
 from tests.fakes.uplink import FakeBroker, FakeUplink
 from tests.wires import Wire
 from trapd.backends.uplink_paho import PahoUplink, Tls
@@ -102,7 +103,7 @@ class PahoSite:
             port or self._wire.port,
             client_id="trapd-unit",
             username="unit",
-            password=lambda: "secret" if self._tls else None,
+            password=lambda: PASSWORD if self._tls else None,
             tls=self._tls,
             protocol="5" if self._protocol == "5" else "3.1.1",
             keepalive_s=30,
@@ -116,7 +117,7 @@ class PahoSite:
         listener = Listener(
             self._broker.port,
             pattern,
-            user=("unit", "secret") if self._tls else None,
+            user=("unit", PASSWORD) if self._tls else None,
             ca_file=self._tls.ca_file if self._tls else None,
         )
         self._listeners.append(listener)

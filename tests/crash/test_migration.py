@@ -52,7 +52,7 @@ def put(operations: tuple[op.Operation, ...], fault: Fault) -> tuple[list[str], 
         met = ended.exit_code == -9 or any(call.injected for call in ended.calls)
         breaches = [] if ended.exit_code in (0, 1, -9) else [f"ended with {ended.exit_code}: {ended.errors}"]
         model.replay(ended.operations)
-        kinds = []
+        kinds: list[str] = []
         for way in (None, Way.SYNCED, Way.ANY):
             place = disk.with_name("there")
             if way is None:

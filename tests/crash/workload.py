@@ -272,7 +272,9 @@ def run_counts(root: Path) -> None:
     clock = FakeClock()
     for start in range(2):
         with life(root, clock, clean=False) as it:
-            for number in range(3 if it is not None else 0):
+            if it is None:
+                continue
+            for number in range(3):
                 attempt(it.count, "count")
                 attempt(partial(it.put, f'{{"n":{3 * start + number}}}'), "put")
                 attempt(it.record, "record")

@@ -215,14 +215,14 @@ class StandIn:
             def Sycc() -> str:  # noqa: N802 - libcamera's name
                 return "sYCC"
 
-        contents = {
+        contents: dict[str, dict[str, Any]] = {
             "picamera2": {"Picamera2": Picamera2, "MappedArray": _Mapped},
             "libcamera": {"Transform": dict, "ColorSpace": ColorSpace, "controls": _Controls},
             "simplejpeg": {"encode_jpeg_yuv_planes": self._encode},
         }
         for name, attributes in contents.items():
             module = ModuleType(name)
-            vars(module).update(attributes)
+            module.__dict__.update(attributes)
             monkeypatch.setitem(sys.modules, name, module)
         return self
 

@@ -7,7 +7,7 @@ from typing import Any
 from gpiozero.pins.mock import MockFactory, MockPin
 
 
-class DrivenPin(MockPin):
+class DrivenPin(MockPin):  # type: ignore[misc]  # gpiozero has no types
     """Keeps the level it is driven to; the mock's own follows its resistor as soon as it is claimed."""
 
     def _set_pull(self, value: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
-from trapd.host import notify
 from trapd.host.notify import ServiceManager
 
 
@@ -33,7 +33,7 @@ def test_a_start_that_goes_on_is_heard_once_a_second(tmp_path: Path, monkeypatch
         ear.settimeout(5)
         manager = ServiceManager({"NOTIFY_SOCKET": str(path)})
         now_s = 0.0
-        monkeypatch.setattr(notify.time, "monotonic", lambda: now_s)
+        monkeypatch.setattr(time, "monotonic", lambda: now_s)
         for tenth in range(35):
             now_s = tenth / 10
             manager.starting()

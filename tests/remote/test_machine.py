@@ -20,7 +20,7 @@ from trapd.config import load
 from trapd.records import Considered
 
 LOCALS = (LOCAL, {**LOCAL, "sensor": {"pins": [5]}}, {**LOCAL, "heartbeat_s": 77})
-SEEN = (ALL, ALL - {"probe"}, frozenset())
+SEEN: tuple[frozenset[str], ...] = (ALL, ALL - {"probe"}, frozenset())
 KILLS = st.none() | st.tuples(st.integers(0, 20), st.booleans())
 
 

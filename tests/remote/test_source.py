@@ -24,7 +24,7 @@ class Failing(Here):
     fails = True
     asked = 0
 
-    def load(  # type: ignore[override]  # a function there, a method here
+    def load(
         self, path: Path, over: Mapping[str, object] | None = None, *, locked_too: bool = False
     ) -> Loaded:
         self.asked += 1

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -55,7 +56,8 @@ def burst(
     return list(camera.shoot(Trigger("pir", "17", clock.boot_ns()), frames, interval_s))
 
 
-def near(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def near(one: Any, other: Any) -> bool:
+    """Colours, channel by channel."""
     return all(abs(a - b) <= NEAR for a, b in zip(one, other, strict=True))
 
 

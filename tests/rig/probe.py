@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import mmap
 import os
@@ -38,6 +39,17 @@ def homes() -> list[str]:
     return found
 
 
+def new_namespace() -> None:
+    """Python has a word of its own for it from 3.12 on."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000):  # CLONE_NEWUSER
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+def sum_of(file: Path) -> str:
+    """What is said here stands in the journal, where no secret may be."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+
+
 def main() -> None:
     """Try everything."""
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nowhere"), "mqtt-password")
@@ -57,13 +69,13 @@ def main() -> None:
                 "packet": works(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()),
                 "bluetooth": works(lambda: socket.socket(socket.AF_BLUETOOTH, socket.SOCK_RAW, 1).close()),
                 "code_in_data": works(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)),
-                "namespace": works(lambda: os.unshare(os.CLONE_NEWUSER)) if hasattr(os, "unshare") else False,
+                "namespace": works(new_namespace),
                 "set_clock": works(lambda: time.clock_settime(time.CLOCK_REALTIME, time.time())),
                 "ask_clock": clock_can_be_asked(),
                 "tunables": works(lambda: Path("/proc/sys/kernel/core_pattern").write_text("core")),
                 "cpuinfo": works(lambda: Path("/proc/cpuinfo").read_text()),
                 "processes_of_others": Path("/proc/1/cmdline").exists(),
-                "credential": credential.read_text() if credential.exists() else None,
+                "credential": sum_of(credential),
             }
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests import figures
+from tests import canary, figures
+from tests.canary import PASSWORD
 from tests.rig import root, unit
 from tests.rig.machine import Machine, missing_tools
 from tests.rig.unit import (
@@ -19,7 +21,6 @@ from tests.rig.unit import (
     CREDENTIAL,
     MEMORY_OF_THE_CAMERA,
     PACKAGE,
-    PASSWORD,
     PHOTOGRAPHS,
     REAL_CAMERA,
     STAND_INS,
@@ -55,6 +56,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
     unit.prepare(shared)
     with Machine(made, shared) as machine:
         yield Unit(machine, REAL_CAMERA if request.param == "13" else PHOTOGRAPHS)
+        machine.told("journalctl", "--no-pager")  # overheard, as all that commands say
+        canary.look_through(shared)
     shutil.rmtree(shared, ignore_errors=True)
 
 
@@ -173,7 +176,7 @@ def test_the_sandbox_holds(running: Unit) -> None:
     assert {name: found[name] for name in ALLOWED} == dict.fromkeys(ALLOWED, True)
     assert found["user"] != 0
     assert found["homes"] == []
-    assert found["credential"] == PASSWORD + "\n"
+    assert found["credential"] == hashlib.sha256(f"{PASSWORD}\n".encode()).hexdigest()
 
 
 def test_a_bad_configuration_ends_in_78_and_is_not_tried_again(running: Unit) -> None:

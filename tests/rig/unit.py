@@ -14,13 +14,13 @@ from typing import Any
 import yaml
 
 from tests.brokers import make_certificates
+from tests.canary import PASSWORD
 from tests.rig.machine import Machine, as_root
 from tests.rig.root import CHECKOUT
 from trapd.demo.photographs import make_bursts
 
 UNIT = "ridge-07"
 BASE = f"trapd/v1/{UNIT}"
-PASSWORD = "pass of ridge 7"
 CONFIG = "/etc/trapd/config.yaml"
 CREDENTIAL = "/etc/credstore/trapd.mqtt-password"
 PACKAGE = "/shared/trapd.deb"

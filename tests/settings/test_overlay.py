@@ -118,7 +118,8 @@ def test_repeating_a_locked_value_changes_nothing() -> None:
 
 
 def test_keys_change_only_by_what_a_present_key_has_signed_and_not_where_they_are_locked() -> None:
-    change, local = {"remote.trusted_keys": [OTHER_KEY]}, {"remote.trusted_keys": [ONE_KEY]}
+    change: dict[str, Any] = {"remote.trusted_keys": [OTHER_KEY]}
+    local: dict[str, Any] = {"remote.trusted_keys": [ONE_KEY]}
     assert "must be signed" in refused(change, **local)["remote.trusted_keys"]
     assert refused(change, may_rotate=True, **local) == {}
     for name in ("remote", "remote.trusted_keys"):

@@ -88,7 +88,7 @@ class ControlDriver:
             self.stage._turn(self.session, 0.0)
 
     def say(
-        self, leaf: str, payload: bytes, *, retained: bool = False, base: str = BASE, **more: str
+        self, leaf: str, payload: bytes, *, retained: bool = False, base: str = BASE, **more: Any
     ) -> None:
         """A message arrives, and the turn that takes it."""
         assert self.stage.offer(Received(f"{base}/{leaf}", payload, retained, **more))

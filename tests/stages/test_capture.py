@@ -218,7 +218,7 @@ def test_a_level_at_start_is_a_trigger(bench: Bench, unit: CaptureDriver) -> Non
 
 
 @pytest.mark.parametrize("plan", [{"cooldown_s": 100.0}, {"max_per_hour": 1}])
-def test_a_level_that_the_gate_refuses_is_not_counted(bench: Bench, plan: dict[str, float]) -> None:
+def test_a_level_that_the_gate_refuses_is_not_counted(bench: Bench, plan: dict[str, Any]) -> None:
     with capture(bench, **plan) as unit:
         unit.sensor.level = True
         unit.fire()

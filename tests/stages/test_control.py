@@ -129,7 +129,7 @@ def test_what_is_past_its_time_is_refused(bench: Bench, control: ControlDriver) 
 def test_without_a_clock_nothing_expires_and_a_reboot_must_be_signed(bench: Bench) -> None:
     bench.clock.set_quality(TsQuality.UNSET)
     control = ControlDriver(bench, trusting())
-    period = {"issued_at": "2026-11-25T00:00:00Z", "expires_at": "2026-11-25T00:01:00Z"}
+    period: dict[str, Any] = {"issued_at": "2026-11-25T00:00:00Z", "expires_at": "2026-11-25T00:01:00Z"}
     control.say("cmd/disarm", command("t1", **period))
     assert not control.orders.armed
     control.say("cmd/reboot", command("t2", **period))
@@ -166,7 +166,7 @@ def signed(leaf: str, txn: str = "t1", topic: str = BASE, seed: bytes = SEED, **
     return json.dumps(signing.sign(f"{topic}/{leaf}", document, seed)).encode()
 
 
-PERIOD = {"issued_at": "2023-11-01T00:00:00Z", "expires_at": "2126-11-25T00:00:00Z"}
+PERIOD: dict[str, Any] = {"issued_at": "2023-11-01T00:00:00Z", "expires_at": "2126-11-25T00:00:00Z"}
 
 
 @pytest.mark.parametrize(("signed_only", "open_"), [(True, True), (False, False), (True, False)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.stages.control_driver import ControlDriver
@@ -10,7 +12,7 @@ from tests.stages.test_control import answers, at, command, signed, trail, trust
 from trapd.records import TsQuality
 from trapd.store import obeyed
 
-FAR = {"issued_at": "2031-01-01T00:00:00Z", "expires_at": "2036-01-01T00:00:00Z"}
+FAR: dict[str, Any] = {"issued_at": "2031-01-01T00:00:00Z", "expires_at": "2036-01-01T00:00:00Z"}
 
 
 def test_a_command_of_years_ahead_is_refused_by_who_knows_the_time(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -76,8 +77,12 @@ def test_the_status_line_does_not_wait_for_a_heartbeat(bench: Bench) -> None:
     beats = Beats(bench)
     beats.mark = lambda: beats.bench.clock.boot_ns() // (100 * NS_PER_S)
     rows: list[object] = []
-    encode = codec.state
-    beats.encode = lambda read: rows.append(read) or encode(bench.clock.now(), read)
+
+    def encoded(read: Any) -> bytes:
+        rows.append(read)
+        return codec.state(bench.clock.now(), read)
+
+    beats.encode = encoded
     beats.run(250.0)
     assert beats.at_s[:2] == [0.0, 1.0]
     assert len(beats.at_s) in (4, 5)
@@ -169,7 +174,7 @@ def test_a_reading_that_cannot_be_written_costs_one_heartbeat(bench: Bench) -> N
     def unsound(session: object) -> Mapping[str, Reading]:
         raise BadDocument("nan is no number of JSON")
 
-    beats.read = unsound  # type: ignore[assignment]  # the same shape, and it fails
+    beats.read = unsound
     beats.run(10.0)
     beats.read = sound
     beats.run(10.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,12 @@ def test_a_forged_document(remote: RemoteDriver, forged: str, retained: bool) ->
         forged, f"{BASE}/{DESIRED}"
     )
     made = signing.sign(topic, document(3, **PERIOD), OTHER_SEED if forged == "key" else SEED)
-    made |= {
+    forgeries: dict[str, dict[str, Any]] = {
         "changed": {"version": 4},
         "nonsense": {"sig": {"kid": "%s\x1b[0m", "b64": "../.."}},
         "empty": {"sig": {}},
-    }.get(forged, {})
+    }
+    made |= forgeries.get(forged, {})
     refused(remote, lambda: remote.say(DESIRED, made, retained=retained), 401)
 
 
@@ -153,7 +155,7 @@ def test_another_units_topic_is_not_ours(remote: RemoteDriver) -> None:
 
 def test_a_retained_command(remote: RemoteDriver) -> None:
     for name in ("reboot", "disarm", "config_rollback"):
-        record = refused(remote, lambda n=name: remote.say(f"cmd/{n}", command(), retained=True), 400)
+        record = refused(remote, partial(remote.say, f"cmd/{name}", command(), retained=True), 400)
         assert record["message"] == "retained"
 
 
@@ -194,7 +196,7 @@ def test_strings_in_a_document(remote: RemoteDriver, place: str) -> None:
         }.get(place) or document(**{place: text})
         if place == "txn" and text.isprintable() and len(text) <= 128:
             made["doc"] = {"heartbeat_s": text}  # such a name is good; what it names must not be
-        refused(remote, lambda m=made: remote.say(DESIRED, m), 400)
+        refused(remote, partial(remote.say, DESIRED, made), 400)
 
 
 @pytest.mark.parametrize(
@@ -208,21 +210,21 @@ def test_strings_in_a_command(remote: RemoteDriver, name: str) -> None:
             "media_get": {"ids": [text[:128]], "chunks": {text[:128]: [[0, 1]]}},
         }.get(name, {text: text})
         made = command(txn=f"t{number}", args=args)
-        refused(remote, lambda m=made: remote.say(f"cmd/{name}", m), 400, 404, 409)
+        refused(remote, partial(remote.say, f"cmd/{name}", made), 400, 404, 409)
 
 
 def test_strings_as_a_commands_name(remote: RemoteDriver) -> None:
     """One level of a topic, whatever a broker lets through."""
     for text in TEXTS.values():
         topic = f"{BASE}/cmd/{text.replace('/', '')}"
-        record = refused(remote, lambda at=topic: remote.hear(at, json.dumps(command()).encode()), 404)
+        record = refused(remote, partial(remote.hear, topic, json.dumps(command()).encode()), 404)
         assert record["leaf"] == "cmd/?"
 
 
 def test_strings_in_a_txn_and_a_response_topic(remote: RemoteDriver) -> None:
     for text in TEXTS.values():
         made = command(txn=text, args={"x": text})
-        refused(remote, lambda m=made: remote.say("cmd/reboot", m, response_topic=f"{BASE}/{m['txn']}"), 400)
+        refused(remote, partial(remote.say, "cmd/reboot", made, response_topic=f"{BASE}/{text}"), 400)
 
 
 def test_strings_in_a_receipt(remote: RemoteDriver) -> None:

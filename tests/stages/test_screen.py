@@ -146,8 +146,12 @@ def test_frames_that_came_too_late_do_not_stay_in_memory(bench: Bench) -> None:
 
 def test_no_news_is_missed_between_the_look_and_the_wait(bench: Bench) -> None:
     """A burst recorded just then ends the wait at once; old news does not."""
+
+    def burst() -> None:
+        bench.waiting.put(bench.burst().id, [small()] * 3)
+
     with screening(bench, FakeClassifier()) as screen:
-        screen.announcing = lambda: bench.waiting.put(bench.burst().id, [small()] * 3)
+        screen.announcing = burst
         before_ns = bench.clock.boot_ns()
         screen.turn(2)
         assert bench.clock.boot_ns() - before_ns < NS_PER_S // 10  # there was no wait

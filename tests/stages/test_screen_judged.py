@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.fakes.classifier import FakeClassifier
 from tests.stages.driver import Bench
-from tests.stages.test_screen import EMPTY, screening
+from tests.stages.screen_driver import EMPTY, screening
 from trapd.records import Moment, TsQuality
 from trapd.stages.doubt import Judged
 

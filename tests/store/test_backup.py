@@ -76,9 +76,9 @@ def test_the_backup_brings_back_events_verdicts_and_the_outbox(
         assert set(session.outbox.depth().items()) == {("event", 1), ("thumb", 1), ("trail", 1)}
         # judged again, and numbered without a gap from 1 in the new epoch
         ids = []
-        while (event := session.events.oldest_captured()) is not None:
-            ids.append(event.id)
-            assert session.events.settle(event.id, ANIMAL).n == len(ids)
+        while (oldest := session.events.oldest_captured()) is not None:
+            ids.append(oldest.id)
+            assert session.events.settle(oldest.id, ANIMAL).n == len(ids)
         assert ids == [waiting.id, newer.id, newest.id]
         assert [medium.sha256 for medium in session.events.get(newer.id).media] == [  # type: ignore[union-attr]  # is there
             medium.sha256 for medium in newer.media

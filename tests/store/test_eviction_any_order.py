@@ -6,6 +6,7 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -78,9 +79,14 @@ class Unit:
         verdict = ANIMAL if name == "keep" else replace(EMPTY, keep=True, audit=True)
         self.session.events.settle(event.id, verdict, thumb=self.store.write_thumb(event, 0, 20_000))
 
-    def hear(self, event_id: str | None, payload: bytes | None) -> None:
+    def said(self, event_id: str | None, payload: bytes | None) -> dict[str, Any]:
+        """What goes out for a row: the event as it is now, or a tombstone."""
         event = None if event_id is None else self.session.events.get(event_id)
-        said = json.loads(payload if event is None else codec.event(event))
+        found: dict[str, Any] = json.loads((payload or b"") if event is None else codec.event(event))
+        return found
+
+    def hear(self, event_id: str | None, payload: bytes | None) -> None:
+        said = self.said(event_id, payload)
         assert said["n"] not in self.heard
         self.heard[said["n"]] = said["id"]
 
@@ -96,8 +102,7 @@ class Unit:
         accounted = dict(self.heard)
         for message in self.session.outbox.next(1000, max_bytes=10**9):
             if message.kind is Kind.EVENT:
-                event = None if message.event_id is None else self.session.events.get(message.event_id)
-                said = json.loads(message.payload if event is None else codec.event(event))
+                said = self.said(message.event_id, message.payload)
                 assert said["n"] not in accounted
                 accounted[said["n"]] = said["id"]
         assert sorted(accounted) == list(range(1, len(accounted) + 1))

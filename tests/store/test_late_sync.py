@@ -11,7 +11,7 @@ import pytest
 from tests.store.common import running
 from trapd.errors import StoreUnwritable
 from trapd.records import Kind
-from trapd.store import Session, log
+from trapd.store import Session
 
 WITHIN_S = 10.0
 
@@ -30,7 +30,7 @@ class Disk:
         self.failing = False
         self.syncs = 0
         self._real = os.fdatasync
-        monkeypatch.setattr(log.os, "fdatasync", self._sync)
+        monkeypatch.setattr(os, "fdatasync", self._sync)
 
     def _sync(self, handle: int) -> None:
         self.begun.set()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.store.common import running
 from trapd.errors import StoreError, StoreUnwritable
-from trapd.store import Session, durable, log
+from trapd.store import Session, log
 
 
 def put(session: Session, value: str) -> None:
@@ -28,7 +28,7 @@ def test_nothing_is_committed_until_a_doubted_log_is_written_again(
             raise OSError(5, os.strerror(5))
 
         with monkeypatch.context() as disk:
-            disk.setattr(durable.os, "pwrite", refuse)
+            disk.setattr(os, "pwrite", refuse)
             for each in (session, other):  # they share it
                 with pytest.raises(StoreUnwritable, match="log durable again"):
                     put(each, "refused")
@@ -52,7 +52,7 @@ def test_a_doubted_log_is_written_again_once_and_the_same(
             put(session, str(number))
         before = (tmp_path / "trapd.db-wal").read_bytes()
         with monkeypatch.context() as disk:
-            disk.setattr(durable.os, "pwrite", noted)
+            disk.setattr(os, "pwrite", noted)
             session.database.log.doubt()
             put(session, "one")
             put(session, "two")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import canary
 from tests.brokers import Listener
 from tests.system import page
 from tests.system.daemon import UNIT, Daemon
@@ -129,6 +130,8 @@ class Desk:
 
     def unit(self, photographs: Path, key: str, **sections: dict[str, Any]) -> Daemon:
         """The page's unit, with its certificates beside its file; `key` is what it trusts."""
+        for file in self.folder.glob("*.key"):
+            canary.keep(canary.forms_of_key(file.name, file.read_bytes()))
         (block,) = page.blocks("yaml")
         document = yaml.safe_load(self.here(block.text))
         document["remote"]["trusted_keys"] = [key]

@@ -46,7 +46,11 @@ class Doorman:
 
     async def _run(self) -> None:
         loop, over = asyncio.get_running_loop(), asyncio.Event()
-        self._stop = lambda: loop.call_soon_threadsafe(over.set) and None
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(over.set)
+
+        self._stop = stop
         server = await asyncio.start_server(self._take, HOST, 0)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()

@@ -15,6 +15,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+from tests import canary
 from tests.brokers import Listener, make_mosquitto
 from tests.system.daemon import BASE, Daemon, Heard, until
 from tests.wires import Wire
@@ -87,6 +88,7 @@ class Campaign:
         self.heard.listener.close()
         self.wire.close()
         self.broker.stop()
+        canary.look_through(self.folder)
 
     def _one_life(self) -> None:
         model = self.draw.randrange(_MODEL_IN) == 0

@@ -45,7 +45,7 @@ class WatchedUplink:
         self._uplink = uplink
         self.handed: list[Handed] = []
 
-    def connect(self, will: tuple[str, bytes]) -> Link:
+    def connect(self, will: tuple[str, bytes] | None) -> Link:
         return _WatchedLink(self._uplink.connect(will), self.handed)
 
 
@@ -89,14 +89,15 @@ class Sender:
         self.unit = unit
         self.clock = SystemClock()
         self.store = Store.open(root, unit, clock=self.clock, max_bytes=10**11, min_free_bytes=0)
-        uplink = PahoUplink(
+        raw: Uplink = PahoUplink(
             HOST, port, client_id=f"trapd-{unit}", username=None, password=lambda: None, tls=None,
             protocol="5", keepalive_s=60,
         )  # fmt: skip
-        self.uplink = WatchedUplink(uplink)
+        self.uplink = WatchedUplink(raw)
+        uplink: Uplink = self.uplink if watched else raw
         self.stage = Deliver(
             DeliverPlan(parts.WINDOW, dead_after_s=96.0),
-            uplink=self.uplink if watched else uplink,
+            uplink=uplink,
             topics=Topics("trapd/v1", unit),
             store=self.store,
             alerts=Alerts(self.store, codec.alert, lambda: codec.rfc3339(self.clock.now().wall_ms)),

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import canary
 from tests.brokers import Certificates, Listener, make_certificates, make_mosquitto
+from tests.canary import PASSWORD
 from tests.system.daemon import BASE, UNIT, Daemon, until
 from tests.system.doorman import Doorman, Introduction
 from trapd.demo.broker import MosquittoBroker, free_port
@@ -29,7 +31,6 @@ from trapd.remote.files import ConfigFiles
 from trapd.remote.ledger import Ledger, Trial
 
 OPERATOR = ("operator", "op3rator")
-PASSWORD = "canary-7Q2x of the/unit"  # searched for in all that comes out (test_canary)
 MUTE = "mute"  # a base topic where the unit may write and not read
 RULES = f"""
 user operator
@@ -110,7 +111,7 @@ class Site:
         self.kit = kit
         self.photographs = folder / "photographs"
         shutil.copytree(kit.photographs, self.photographs)
-        self.password = _secret(folder / "password", PASSWORD)
+        self.password = canary.hides(_secret(folder / "password", PASSWORD))
         self.operators_port = free_port()
         self.broker = self._broker(lines)
         tls = {
@@ -296,11 +297,11 @@ class Site:
         return self.files.trial()
 
     def assert_nothing_lost(self) -> None:
-        """Once all is drained: every event that was due has been heard, on whatever topic it went out."""
-        until(self.daemon.drained, "the rest of the events", WITHIN_S)
+        """Every event that was due has been heard, on whatever topic it went out."""
+        until(self.daemon.caught_up(), "the rest of the events", WITHIN_S)
         assert self.daemon.stop() == 0
         stored = self.daemon.events()
-        due = {event.id for event in stored if event.state in (State.KEPT, State.DELIVERED)}
+        due = {event.id for event in stored if event.state is State.DELIVERED}
         ids = {found.document["id"] for found in self.take() if found.topic.endswith(f"/{UNIT}/event")}
         assert due
         assert due <= ids

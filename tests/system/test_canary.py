@@ -2,7 +2,7 @@
 
 One whole run, with everything that goes near them: a link with both, a wrong password, a broken configuration
 that holds them where they do not belong, a trial, every verb, the dump of all threads. A leak that is planted
-must be found by the same search.
+must be found by the same search. That search goes on over all that the other tests hear (tests/canary.py).
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
 import pytest
 import yaml
 
+from tests import canary
+from tests.canary import MISPLACED, PASSWORD
 from tests.figures import tell
 from tests.system.daemon import BASE, until
-from tests.system.site import PASSWORD, WITHIN_S, Kit, Site, running
+from tests.system.site import WITHIN_S, Kit, Site, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
-MISPLACED = "canary-9Zk4-misplaced"
 NEVER_BY_THE_UNIT = (f"{BASE}/config/desired", f"{BASE}/cmd/")
 
 # The password's way into the client, with a line too many.
@@ -43,35 +44,13 @@ main()
 """
 
 
-def canaries(key: Path) -> dict[str, bytes]:
-    """What must never come out, in each form in which it might: name to bytes."""
-    found: dict[str, bytes] = {}
-    for name, text in (("password", PASSWORD), ("misplaced password", MISPLACED)):
-        raw = text.encode()
-        for form, made in (
-            ("plain", raw),
-            ("base64", base64.b64encode(raw).rstrip(b"=")[:-1]),
-            ("hex", raw.hex().encode()),
-            ("quoted", quote(text, safe="").encode()),
-            ("reversed", raw[::-1]),
-        ):
-            found[f"{name}, {form}"] = made
-    lines = [line for line in key.read_bytes().splitlines() if b"-----" not in line]
-    der = base64.b64decode(b"".join(lines))
-    secret = der[der.index(b"\x04\x20") + 2 :][:32]  # the octet string of an EC key's number
-    found |= {f"key, line {number}": line for number, line in enumerate(lines) if len(line) > 20}
-    found |= {"key, bytes": secret, "key, hex": secret.hex().encode()}
-    return found
-
-
-def leaks(said: dict[str, bytes], key: Path) -> list[str]:
-    """Where which canary sings."""
-    return [
-        f"{name} in {where}"
-        for where, content in said.items()
-        for name, canary in canaries(key).items()
-        if canary in content or canary.lower() in content.lower()
-    ]
+def secrets(key: Path) -> dict[str, bytes]:
+    """All that must not come out here."""
+    return (
+        canary.forms("password", PASSWORD)
+        | canary.forms("misplaced password", MISPLACED)
+        | canary.forms_of_key("key", key.read_bytes())
+    )
 
 
 class Everything:
@@ -132,20 +111,23 @@ def test_no_secret_comes_out_anywhere(site: Site, tmp_path: Path) -> None:
     ):  # fmt: skip
         everything.verb(*verb, config=site.daemon.config)
     everything.verb("schema")
-    _what_is_wrong_with_the_files(everything, key, tmp_path)
+    wrong = canary.hides(tmp_path / "wrong")
+    wrong.mkdir()
+    _what_is_wrong_with_the_files(everything, key, wrong)
     assert site.daemon.stop() == 0
     said = everything.said()
-    found = leaks(said, key)
+    looked_for = secrets(key)
+    found = [leak for where, content in said.items() for leak in canary.leaks(where, content, looked_for)]
     assert not found, "\n".join(found)
     kinds = {name.split(" #")[0] for name in said}
     assert {f"{BASE}/{leaf}" for leaf in ("event", "state", "birth", "trail", "config/reported")} <= kinds
     size = sum(map(len, said.values()))
-    tell(f"canary: {len(canaries(key))} forms in {len(said)} outputs of {size / 1e6:.1f} MB: 0 hits")
+    tell(f"canary: {len(looked_for)} forms in {len(said)} outputs of {size / 1e6:.1f} MB: 0 hits")
 
 
 def _mistakes_of_the_operator(site: Site, key: Path) -> None:
     """The password where it does not belong: refused, and not repeated."""
-    docs = (
+    docs: tuple[dict[str, Any], ...] = (
         {"mqtt": {"password": MISPLACED}},
         {"mqtt": {"password_file": MISPLACED}},
         {"mqtt": {"host": f"unit:{MISPLACED}@broker.example.org"}},
@@ -206,13 +188,18 @@ def test_a_planted_leak_is_found(tmp_path: Path, kit: Kit) -> None:
     site = Site(tmp_path / "site", kit, log_level="debug")
     site.daemon.program = ("-c", LEAK)
     with running(site):
-        found = leaks(Everything(site).said(), kit.certificates.client_key)
-    assert "password, plain in the log" in found
+        log = site.daemon.log.read_bytes()
+    site.daemon.log.unlink()  # or it turns the whole run red
+    assert "password, plain in the log" in canary.leaks("the log", log)
 
 
-@pytest.mark.parametrize("form", ["plain", "hex", "base64"])
+@pytest.mark.parametrize("form", ["plain", "hex", "base64", "key"])
 def test_the_search_finds_each_form(kit: Kit, form: str) -> None:
-    key = kit.certificates.client_key
-    for name, canary in canaries(key).items():
-        if name.endswith(form) or name.startswith("key"):
-            assert leaks({"here": b"a" + canary + b"b", "there": b"nothing"}, key)
+    """Also within a longer text in base64, wherever it begins."""
+    found = {name: made for name, made in secrets(kit.certificates.client_key).items() if form in name}
+    assert found
+    for name, made in found.items():
+        assert f"{name} in here" in canary.leaks("here", b"a" + made + b"b")
+    for before in range(3):
+        longer = base64.b64encode(bytes(before) + PASSWORD.encode() + b"..")
+        assert [leak for leak in canary.leaks("here", longer) if "base64" in leak]

@@ -14,7 +14,8 @@ from tests.system.site import WITHIN_S, Kit, Site, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
 
-ROOMY = {"remote": {"locked": [], "confirm_s": 60}}  # a good one must not fail because the machine is busy
+# A good one must not fail because the machine is busy.
+ROOMY: dict[str, Any] = {"remote": {"locked": [], "confirm_s": 60}}
 
 Make = Callable[..., Site]
 

@@ -13,7 +13,7 @@ from tests.system.daemon import until
 from tests.system.sender import Sender
 from trapd.demo.broker import MosquittoBroker
 
-pytestmark = [pytest.mark.slow, pytest.mark.rig]
+pytestmark = [pytest.mark.slow, pytest.mark.rig, pytest.mark.alone]
 
 OUTAGE_S = 20.0
 UNITS = 30  # thrice the ten that are asked for: a median of ten is a matter of luck

@@ -139,7 +139,7 @@ def test_filled_to_the_last_byte_it_stays_up_and_goes_on_when_there_is_room(
     until(lambda: refused(unit) > 0, "counted refusals")
     until(lambda: bool(listening.take().leaves.get("alert/disk")), "the alert")
     assert json.loads(listening.leaves["alert/disk"][-1])["message"]
-    until(unit.drained, "the queue")
+    until(unit.caught_up(), "the queue")
     assert unit.stop() == 0
     assert_all_there(unit, listening)
 
@@ -154,7 +154,7 @@ def test_a_full_disk_is_no_reason_not_to_start(unit: Daemon, disk: Disk, listeni
     stays_up(unit)
     disk.free()
     until(lambda: bursts(unit) >= before + 4, "bursts after it was freed")
-    until(unit.drained, "the queue")
+    until(unit.caught_up(), "the queue")
     assert unit.stop() == 0
     assert_all_there(unit, listening)
 
@@ -178,7 +178,7 @@ def test_a_read_only_disk_is_waited_for(unit: Daemon, disk: Disk, listening: Hea
     until(lambda: refused(unit) > 0, "triggers counted meanwhile")
     until(lambda: bool(listening.take().leaves.get("alert/disk")), "the alert")
     assert "took no writes" in json.loads(listening.leaves["alert/disk"][-1])["message"]
-    until(unit.drained, "the queue")
+    until(unit.caught_up(), "the queue")
     assert unit.stop() == 0
     assert_all_there(unit, listening)
 
@@ -204,6 +204,6 @@ def test_a_disk_that_becomes_read_only_under_the_daemon_is_waited_for(unit: Daem
         strace.wait(10)
     before = bursts(unit)
     until(lambda: bursts(unit) >= before + 4, "bursts after it was writable again")
-    until(unit.drained, "the queue")
+    until(unit.caught_up(), "the queue")
     assert unit.stop() == 0
     assert_all_there(unit, listening)

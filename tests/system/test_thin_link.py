@@ -20,7 +20,7 @@ from trapd.demo.broker import MosquittoBroker
 from trapd.records import Kind
 from trapd.store import Session
 
-pytestmark = [pytest.mark.slow, pytest.mark.rig]
+pytestmark = [pytest.mark.slow, pytest.mark.rig, pytest.mark.alone]
 
 RATE = 32_000
 EVENTS = 60 if PROVE else 16  # each about 110 kB with its thumbnail and photograph

@@ -69,7 +69,7 @@ def results(
     tmp_path_factory: pytest.TempPathFactory, kit: Kit, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, list[Future[Result]]]]:
     """The trials of all that is asked for, under way."""
-    wanted = {item.callspec.params["case"].name for item in request.session.items if _is_ours(item)}
+    wanted = {case.name for item in request.session.items for case in _cases_of(item)}
     folder = tmp_path_factory.mktemp("sites")
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         yield {
@@ -80,12 +80,11 @@ def results(
         pool.shutdown(cancel_futures=True)
 
 
-def _is_ours(item: Any) -> bool:
-    return item.module.__name__ == __name__ and "case" in getattr(item, "callspec", _NONE).params
-
-
-class _NONE:
-    params: dict[str, Any] = {}  # noqa: RUF012
+def _cases_of(item: pytest.Item) -> list[Case]:
+    """The case that this test is for; none where it is not of this file."""
+    found: Any = item
+    ours = found.module.__name__ == __name__ and hasattr(found, "callspec")
+    return [found.callspec.params["case"]] if ours else []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.system.daemon import until
@@ -85,14 +86,14 @@ def _damage_model(site: Site) -> None:
 def _kill_twice(site: Site) -> None:
     """Whatever it is that ends the process: a service manager begins it anew, and that is all it does."""
     for starts in (1, 2):
-        until(lambda n=starts: _starts(site) == n, f"start {starts} on trial", WITHIN_S)
+        until(partial(_has_started, site, starts), f"start {starts} on trial", WITHIN_S)
         site.daemon.kill()
         site.daemon.start()
 
 
-def _starts(site: Site) -> int:
+def _has_started(site: Site, starts: int) -> bool:
     trial = site.trial()
-    return 0 if trial is None else trial.starts
+    return trial is not None and trial.starts == starts
 
 
 CASES = (

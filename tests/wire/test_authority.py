@@ -53,7 +53,7 @@ def test_unsigned_is_obeyed_over_an_open_link_where_no_signature_is_asked_for(
     signed_only: bool, open_: bool, unsigned: int
 ) -> None:
     """And what a trusted key has signed always, what another has never."""
-    asked = {"signed_only": signed_only, "open_": open_}
+    asked: dict[str, Any] = {"signed_only": signed_only, "open_": open_}
     assert code(DOCUMENT, **asked) == code({**DOCUMENT, "sig": None}, **asked) == unsigned
     assert code(SIGNED, **asked) == 0
     assert code(FORGED, **asked) == 401

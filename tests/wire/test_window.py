@@ -80,7 +80,8 @@ def test_never_more_than_the_broker_takes(receive_maximum: int, messages: int) -
 
 @given(st.lists(st.one_of(st.tuples(st.integers(0, 9), st.integers(0, 700)), st.integers(0, 9))))
 def test_the_books_balance(steps: list[tuple[int, int] | int]) -> None:
-    window, out = Window(LIMIT), {}
+    window = Window(LIMIT)
+    out: dict[int, int] = {}
     for step in steps:
         if isinstance(step, int):
             assert window.answered(step, 9.0) is (out.pop(step, None) is not None)
@@ -98,7 +99,12 @@ def test_a_packet_is_as_large_as_paho_makes_it(payload_bytes: int) -> None:
     written: list[bytes] = []
     client = Client(CallbackAPIVersion.VERSION2, "x", protocol=MQTTProtocolVersion.MQTTv5)
     client._sock = object()  # type: ignore[assignment]  # never written to
-    client._packet_queue = lambda command, packet, *_: written.append(bytes(packet)) or 0  # type: ignore[assignment]  # catches it
+
+    def caught(_command: int, packet: bytes, *_: object) -> int:
+        written.append(bytes(packet))
+        return 0
+
+    client._packet_queue = caught  # type: ignore[assignment]  # of its arguments these two count
     client._send_publish(1, topic.encode(), b"x" * payload_bytes, 1)
     client._sock = None
     assert publish_bytes(topic, payload_bytes) == len(written[0])

@@ -7,8 +7,10 @@ Used by one thread.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -27,6 +29,7 @@ _START_WITHIN_S = 15.0
 _STOP_WITHIN_S = 5.0
 _LOOK_S = 0.02
 _TAIL_CHARS = 400
+_GIVEN_AWAY = 32_768  # from here on Linux gives ports to outgoing connections
 
 # The number of the process to end comes on the first line; the end of input is the end of its owner.
 _WATCH = 'read -r broker && { read -r _; kill -9 "$broker"; }'
@@ -225,11 +228,15 @@ def mosquitto_program() -> str | None:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback that nobody has now, and that the kernel gives to no connection.
+
+    A broker that goes away must find its port free when it comes back.
+    """
+    for port in random.SystemRandom().sample(range(20_000, _GIVEN_AWAY), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise Unavailable("a hundred ports of the loopback are taken", hint="end what listens on them")
 
 
 def _answers(port: int) -> bool:
