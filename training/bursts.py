@@ -16,6 +16,7 @@ from training.views import Draw, Pixels, is_grey
 
 FRAMES = 3
 _WIDTH = 640  # of the small frame that the unit judges
+_MESH = (20, 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +70,29 @@ def _places(draw: Draw, height: int) -> list[tuple[float, float, float]]:
 
 
 def _moved(draw: Draw, still: Pixels, weather: Weather, rustling: list[tuple[float, float, float]]) -> Any:
-    """The ground with each place shifted a little, between its pixels."""
+    """The ground with its places shifted a little, between its pixels: a mesh is bent."""
     rows, columns = still.shape[:2]
-    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
-    down = np.full((rows, columns), draw.normal(0, weather.sway_px), np.float32)
-    across = np.full((rows, columns), draw.normal(0, weather.sway_px), np.float32)
+    y, x = np.meshgrid(
+        np.linspace(0, rows, _MESH[1] + 1), np.linspace(0, columns, _MESH[0] + 1), indexing="ij"
+    )
+    down, across = y + draw.normal(0, weather.sway_px), x + draw.normal(0, weather.sway_px)
     for middle, level, radius in rustling:
         share = np.exp(-((x - middle) ** 2 + (y - level) ** 2) / (2 * radius**2))
-        across += share * np.float32(draw.normal(0, weather.wind_px))
-        down += share * np.float32(draw.normal(0, weather.wind_px / 2))
-    return _between(
-        still.astype(np.float32), np.clip(y + down, 0, rows - 1.01), np.clip(x + across, 0, columns - 1.01)
-    )
-
-
-def _between(picture: Any, y: Any, x: Any) -> Any:
-    top, left = y.astype(np.int32), x.astype(np.int32)
-    part_y, part_x = (y - top)[..., None], (x - left)[..., None]
-    upper = picture[top, left] * (1 - part_x) + picture[top, left + 1] * part_x
-    lower = picture[top + 1, left] * (1 - part_x) + picture[top + 1, left + 1] * part_x
-    return upper * (1 - part_y) + lower * part_y
+        across += share * draw.normal(0, weather.wind_px)
+        down += share * draw.normal(0, weather.wind_px / 2)
+    mesh = []
+    for row in range(_MESH[1]):
+        for column in range(_MESH[0]):
+            here = row, column
+            place = (int(x[here]), int(y[here]), int(x[row, column + 1]), int(y[row + 1, column]))
+            corners = (here, (row + 1, column), (row + 1, column + 1), (row, column + 1))
+            mesh.append((place, tuple(float(v) for at in corners for v in (across[at], down[at]))))
+    # What comes from beyond the edge is taken from within.
+    edge = 8
+    wide = Image.fromarray(np.pad(still, ((edge, edge), (edge, edge), (0, 0)), mode="edge"))
+    shifted = [(place, tuple(value + edge for value in quad)) for place, quad in mesh]
+    moved = wide.transform((columns, rows), Image.Transform.MESH, shifted, Image.Resampling.BILINEAR)
+    return np.asarray(moved).astype(np.float32)
 
 
 def _path(draw: Draw) -> list[tuple[float, float] | None]:

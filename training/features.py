@@ -6,7 +6,8 @@ Views are made and looked at in a few processes; a view takes some 25 ms, and it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -92,10 +93,11 @@ def _work(job: Job) -> tuple[View, Maps, Maps] | None:
     return None if view is None else (view, *_Worker.trunk.look(view.pixels))
 
 
-def examples(material: Material, jobs: Sequence[Job], *, processes: int = 2) -> Examples:
-    """Make the views and look at each."""
-    fine = np.empty((len(jobs), GRID * GRID, 112), np.float16)
-    coarse = np.empty((len(jobs), COARSE * COARSE, 1280), np.float16)
+def examples(material: Material, jobs: Sequence[Job], most: int, *, processes: int = 2) -> Examples:
+    """Make the first `most` views and look at each."""
+    most = min(most, len(jobs))
+    fine = np.empty((most, GRID * GRID, 112), np.float16)
+    coarse = np.empty((most, COARSE * COARSE, 1280), np.float16)
     views: list[tuple[bool, Any, frozenset[str]]] = []
     # Forked, so that the photographs are in memory once.
     with get_context("fork").Pool(processes, _begin, (material,)) as pool:
@@ -104,6 +106,9 @@ def examples(material: Material, jobs: Sequence[Job], *, processes: int = 2) -> 
                 continue
             view, fine[len(views)], coarse[len(views)] = found
             views.append((view.something, view.cells.ravel(), view.sets))
+            if len(views) == most:
+                break
+        pool.terminate()
     count = len(views)
     return Examples(
         fine[:count],
@@ -112,6 +117,22 @@ def examples(material: Material, jobs: Sequence[Job], *, processes: int = 2) -> 
         np.stack([cells for _, cells, _ in views]),
         tuple(sets for _, _, sets in views),
     )
+
+
+def kept(folder: Path, examples_made: Callable[[], Examples]) -> Examples:
+    """Those that an earlier run left in `folder`; else made, and left there."""
+    names = [folder / f"{name}.npy" for name in ("fine", "coarse", "something", "cells")]
+    sets = folder / "sets.json"
+    if not sets.is_file():
+        found = examples_made()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, values in zip(names, (found.fine, found.coarse, found.something, found.cells), strict=True):
+            np.save(name, values)
+        sets.write_text(json.dumps([sorted(each) for each in found.sets]), "utf-8")
+        return found
+    fine, coarse, something, cells = (np.load(name, mmap_mode="r") for name in names)
+    of_views = tuple(frozenset(each) for each in json.loads(sets.read_text("utf-8")))
+    return Examples(fine, coarse, something, cells, of_views)
 
 
 def whole(picture: Pixels) -> Pixels:

@@ -1,6 +1,6 @@
 """`training/train`: photographs in, a model file out; and, asked for, how good the recipe is.
 
-About 6 minutes on two free cores, and 7 GB of memory; --share makes it less of both, for a try.
+Some minutes on two free cores, and 2 GB of memory; fewer --views make it less of both.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from PIL import Image
 
 from training import card, leave_out
 from training.catalogue import EMPTY, LIST, Photograph, find, listed
-from training.features import Examples, Material, Trunk, examples, whole
+from training.features import Examples, Material, Trunk, examples, kept, whole
 from training.views import SIZE, Pixels, plan
 
 SEED = 0
+VIEWS = 3800
 _RANGES_ON = 80  # photographs that the quantiser measures ranges on
 _SIDES = (320, 256)
 
@@ -42,9 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         trunk = Path(folder) / "trunk.tflite"
         export_trunk(trunk, pixels)
-        jobs = plan(photographs, SEED, options.share)
         material = Material(trunk, photographs, pixels, SEED)
-        made = examples(material, jobs, processes=options.processes)
+        made = kept(
+            options.keep or Path(folder),
+            lambda: examples(material, plan(photographs, SEED), options.views, processes=options.processes),
+        )
         say(f"{len(made.something)} views were made and looked at")
         if options.judge:
             report = judge(material, made, options.reference)
@@ -136,7 +139,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--reference", type=Path, metavar="MODEL", help="judged beside it")
     parser.add_argument("--report", type=Path, metavar="FILE", help="the figures as JSON")
-    parser.add_argument("--share", type=float, default=1.0, help="of the views; for a try")
+    parser.add_argument("--views", type=int, default=VIEWS, metavar="N", help=f"{VIEWS}; fewer for a try")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="leave there what the trunk made of the views, or take it"
+    )
     parser.add_argument("--list", type=Path, default=LIST, metavar="CSV", help="of other photographs")
     parser.add_argument("--processes", type=int, default=2)
     return parser.parse_args(arguments)

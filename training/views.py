@@ -8,6 +8,7 @@ laid on a ground; `decoy`, a piece of ground laid on a ground in the same way: t
 from __future__ import annotations
 
 import io
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,16 +52,17 @@ class View:
     cells: Cells
 
 
-def plan(photographs: Sequence[Photograph], seed: int, share: float = 1.0) -> list[Job]:
-    """How many views of which kind each photograph gives. `share` of them, at least one of each kind."""
+def plan(photographs: Sequence[Photograph], seed: int) -> list[Job]:
+    """The views that the photographs can give, in an order that is drawn: any number of the first will do."""
     draw = np.random.default_rng(seed)
     grounds = [n for n, one in enumerate(photographs) if one.located]
     jobs: list[Job] = []
     for number, one in enumerate(photographs):
         for kind, count in _counts(one):
-            for _ in range(max(1, round(count * share))):
+            for _ in range(count):
                 on = int(draw.choice(grounds)) if kind in ("pasted", "decoy") else -1
                 jobs.append(Job(kind, number, on, len(jobs)))
+    random.Random(seed + 1).shuffle(jobs)
     return jobs
 
 

@@ -12,6 +12,8 @@ import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from trapd.interval import Share, Stratum, part, share
@@ -81,8 +83,17 @@ def chosen(seed: str, heap: str, nth: int, fraction: float) -> bool:
         return False
     if fraction >= 1:
         return True
-    first, last = math.floor(nth * fraction), math.floor((nth + 1) * fraction)
-    return any(nth <= (lot + drawn(seed, f"{heap}|{lot}")) / fraction < nth + 1 for lot in (first, last))
+    # A lot is a whole number of bursts: with .3 of them drawn 3 or 4, in turn. Exact, so that none overlap.
+    count, of = _exact(fraction)
+    lot = nth * count // of
+    first, after = -(-lot * of // count), -(-(lot + 1) * of // count)
+    return nth == first + int(drawn(seed, f"{heap}|{lot}") * (after - first))
+
+
+@lru_cache(maxsize=8)
+def _exact(fraction: float) -> tuple[int, int]:
+    share = Fraction(fraction).limit_denominator(10**9)
+    return max(1, share.numerator), share.denominator if share.numerator else 10**9
 
 
 def drawn(seed: str, what: str) -> float:

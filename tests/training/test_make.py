@@ -28,7 +28,7 @@ def test_twenty_photographs_become_a_model_that_trapd_takes(tmp_path: Path) -> N
     done = subprocess.run(
         [
             *(ROOT / "training/train", "--images", photographs, "--list", listed, "--out", out),
-            *("--share", "0.1", "--judge", "--report", report),
+            *("--views", "120", "--judge", "--report", report),
         ],
         capture_output=True,
         text=True,
