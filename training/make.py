@@ -19,6 +19,7 @@ from PIL import Image
 from training import card, leave_out
 from training.catalogue import EMPTY, LIST, Photograph, find, listed
 from training.features import Examples, Material, Trunk, examples, kept, whole
+from training.naming import named
 from training.views import SIZE, Pixels, plan
 
 SEED = 0
@@ -57,13 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     head = fit(made, np.arange(len(made.something)), Recipe())
     for side in options.size or _SIDES[:1]:
-        file = named(options.out, side)
+        file = file_for(options.out, side)
         export_whole(file, head, pixels, side)
         say(f"{file}: {file.stat().st_size} bytes, {check(file, photographs)}")
     return 0
 
 
-def named(out: Path, side: int) -> Path:
+def file_for(out: Path, side: int) -> Path:
     """The file for this size of input: `out`, with its 320 made the size."""
     return out if side == SIZE else out.with_name(out.name.replace(str(SIZE), str(side)))
 
@@ -119,7 +120,12 @@ def judge(material: Material, made: Examples, reference: Path | None) -> dict[st
     if reference is not None:
         named_figures[reference.stem] = leave_out.figures(leave_out.judge_with(reference, photographs))
     say(leave_out.table(named_figures))
-    return named_figures
+    naming = named(photographs, [coarse for _, coarse in maps])
+    for group, names in naming.items():
+        for name, found in names.items():
+            low, high = found["recall_ci"]
+            say(f"{name}, {group}: named {found['recall']:.2f} [{low:.2f}-{high:.2f}] of {found['n']}")
+    return {**named_figures, "naming": naming}
 
 
 def check(file: Path, photographs: Sequence[Photograph]) -> str:

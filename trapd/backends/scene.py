@@ -6,6 +6,7 @@ beside the hundreds that the model takes. Of a frame from the camera its luma an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
@@ -25,6 +26,7 @@ _BLOCK: Final = 8
 _HOTTEST: Final = 3
 _QUARTER: Final = np.float32(0.25)
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
+_FROM_TINTS: Final = np.array([[0, 1.402], [-0.344, -0.714], [1.772, 0]], np.float32)  # to red, green, blue
 _STRIP: Final = 6  # rows at the top and the bottom: cameras write the time there
 _GREY: Final = 8.0  # of 255: less colour than this is infrared
 _DARK: Final = 45.0
@@ -113,25 +115,26 @@ def _colour(picture: Small | bytes) -> float | None:
         if not isinstance(picture, Small):
             pixels = decode_rgb(picture, _SIZE).astype(np.float32)
             return _ninetieth(pixels.max(axis=2) - pixels.min(axis=2))
-        u, v = _tints(picture)
+        channels = _FROM_TINTS @ _tints(picture)
     except (BadPicture, ValueError):
         return None
-    channels = np.stack((1.402 * v, -0.344 * u - 0.714 * v, 1.772 * u))
-    return _ninetieth(channels.max(0) - channels.min(0))
+    return _ninetieth(np.maximum.reduce(channels) - np.minimum.reduce(channels))
 
 
-def _tints(small: Small) -> tuple[Grey, Grey]:
-    """Blue and red of a sample of places, around 0."""
+def _tints(small: Small) -> Frames:
+    """[2, places]: blue and red of a sample of places, around 0."""
     _require_sound(small)
     start, half = small.stride * small.height, small.height // 2
     if small.layout == "nv12":
         both = np.frombuffer(small.data, np.uint8, half * small.stride, start).reshape(half, small.stride)
-        blue, red = both[::8, 0 : small.width : 32], both[::8, 1 : small.width : 32]
+        some = np.stack((both[::8, 0 : small.width : 32], both[::8, 1 : small.width : 32]))
     else:
         stride = small.stride // 2
         planes = np.frombuffer(small.data, np.uint8, 2 * half * stride, start).reshape(2, half, stride)
-        blue, red = planes[:, ::8, : small.width // 2 : 16]
-    return blue.astype(np.float32) - 128, red.astype(np.float32) - 128
+        some = planes[:, ::8, : small.width // 2 : 16]
+    found = some.reshape(2, -1).astype(np.float32)
+    found -= 128
+    return found
 
 
 def _require_sound(small: Small) -> None:
@@ -155,7 +158,7 @@ def _change(greys: Sequence[Grey]) -> float | None:
     even = np.stack([grey[_STRIP : _STRIP + rows * _BLOCK, : columns * _BLOCK] for grey in greys])
     flat = even.reshape(len(greys), -1)
     flat -= flat.mean(axis=1, keepdims=True)
-    spread = np.sqrt(np.einsum("ij,ij->i", flat, flat) / flat.shape[1])
+    spread = np.sqrt((flat @ flat.T).diagonal() / flat.shape[1])
     flat /= np.maximum(spread, _FLOOR)[:, None]
     away = _against_the_others(even)
     blocks = _block_means(np.abs(away, out=away), rows, columns)
@@ -203,16 +206,21 @@ def _shift(embeddings: Sequence[bytes]) -> float | None:
         return None
     vectors = np.frombuffer(b"".join(embeddings), np.float32).reshape(len(embeddings), -1)
     with np.errstate(invalid="ignore", over="ignore"):
-        products = vectors @ vectors.T  # all that is needed: cosines follow from the products of any two
-    squares = products.diagonal()
-    if not np.isfinite(products).all() or (squares <= 0).any():
+        products = (vectors @ vectors.T).tolist()  # cosines follow from the products of any two
+    # A few numbers: Python is quicker with them than numpy.
+    squares = [row[at] for at, row in enumerate(products)]
+    if not all(math.isfinite(sum(row)) for row in products) or min(squares) <= 0:
         return None
-    lengths = np.sqrt(squares)
-    cosines = products / lengths / lengths[:, None]
-    sums = cosines.sum(axis=1)
-    # Of a frame and the sum of all others: their product, and the length of the sum.
-    length = np.sqrt(np.maximum(cosines.sum() - 2 * sums + 1, 1e-9))
-    return max(0.0, float(1 - ((sums - 1) / length).min()))
+    lengths = [math.sqrt(square) for square in squares]
+    cosines = [
+        [value / (one * length) for value, one in zip(row, lengths, strict=True)]
+        for row, length in zip(products, lengths, strict=True)
+    ]
+    sums = [sum(row) for row in cosines]
+    whole = sum(sums)
+    # Of a frame and the sum of all others: their product, over the length of the sum.
+    nearest = min((each - 1) / math.sqrt(max(whole - 2 * each + 1, 1e-9)) for each in sums)
+    return max(0.0, 1.0 - float(nearest))
 
 
 def _hidden(greys: Sequence[Grey]) -> str:
