@@ -11,11 +11,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import lru_cache
 from typing import Final
 
+from trapd.frozen import frozen
 from trapd.interval import Share, Stratum, part, share
 from trapd.records import Verdict
 
@@ -26,12 +24,13 @@ TRUTHS: Final = ("animal", "person", "vehicle", "something", "empty", "unsure")
 DISCARDED: Final = "discarded"
 KEPT: Final = "kept"
 _BANDS: Final = 4
+_OF: Final = 10**9  # a share in whole numbers: so many of these
 _NEWEST: Final = 40  # judged samples that are held against those before
 _EARLIER: Final = 20  # that there must be at least
 _SURPRISE: Final = 0.005
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heap:
     """One stratum of settled bursts: what made them alike. Its name is what the store knows it by.
 
@@ -84,16 +83,10 @@ def chosen(seed: str, heap: str, nth: int, fraction: float) -> bool:
     if fraction >= 1:
         return True
     # A lot is a whole number of bursts: with .3 of them drawn 3 or 4, in turn. Exact, so that none overlap.
-    count, of = _exact(fraction)
+    count, of = max(1, round(fraction * _OF)), _OF
     lot = nth * count // of
     first, after = -(-lot * of // count), -(-(lot + 1) * of // count)
     return nth == first + int(drawn(seed, f"{heap}|{lot}") * (after - first))
-
-
-@lru_cache(maxsize=8)
-def _exact(fraction: float) -> tuple[int, int]:
-    share = Fraction(fraction).limit_denominator(10**9)
-    return max(1, share.numerator), share.denominator if share.numerator else 10**9
 
 
 def drawn(seed: str, what: str) -> float:
@@ -101,7 +94,7 @@ def drawn(seed: str, what: str) -> float:
     return int.from_bytes(hashlib.sha256(f"audit:{seed}:{what}".encode()).digest()[:8], "big") / 2**64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample:
     """A burst that was drawn, in the order of settling. `lost`: no picture of it is left to look at."""
 
@@ -110,7 +103,7 @@ class Sample:
     lost: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Figures:
     """What the judged sample says. All but the counts are shares with their intervals.
 
