@@ -1,7 +1,7 @@
 """Pictures to the trunk's feature maps, through the same 8-bit trunk that is shipped.
 
-The head is fitted to what it will see on the unit. Views are made and looked at in a few processes; a view takes
-some 25 ms of one core, and its maps 350 kB.
+The head is fitted to what it will see on the unit. Views are made and looked at in a few processes; a view
+takes some 25 ms of one core, and its maps 350 kB.
 """
 
 from __future__ import annotations
