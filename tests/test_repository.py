@@ -24,6 +24,7 @@ COMMANDS = (
     "scripts/test",
     "scripts/check",
     "scripts/prove",
+    "training/train",
     ".ci/run",
 )
 MODELS = {"trapd/data/trapd_lite0_256_i8.tflite", "trapd/data/trapd_lite0_320_i8.tflite"}

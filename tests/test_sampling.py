@@ -85,10 +85,17 @@ def test_the_estimate_is_right_on_the_average() -> None:
 def test_of_each_stratum_its_share_is_drawn_and_always_the_same(fraction: float) -> None:
     drawn = [chosen("seed", "heap", nth, fraction) for nth in range(3000)]
     assert drawn == [chosen("seed", "heap", nth, fraction) for nth in range(3000)]
-    assert sum(drawn) == pytest.approx(3000 * fraction, rel=0.06)
+    assert sum(drawn) == round(3000 * fraction)
     assert drawn != [chosen("another", "heap", nth, fraction) for nth in range(3000)]
     assert not any(chosen("seed", "heap", nth, 0.0) for nth in range(100))
     assert all(chosen("seed", "heap", nth, 1.0) for nth in range(100))
+
+
+@pytest.mark.parametrize("fraction", [0.02, 0.07, 0.3, 0.45, 0.999, 1e-12])
+def test_of_each_lot_one_burst_is_drawn_however_the_lots_divide_the_bursts(fraction: float) -> None:
+    for seed in range(20):
+        drawn = [chosen(str(seed), "heap", nth, fraction) for nth in range(1000)]
+        assert abs(sum(drawn) - 1000 * fraction) < 1
 
 
 def test_every_place_is_drawn_as_often() -> None:

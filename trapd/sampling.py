@@ -24,6 +24,7 @@ TRUTHS: Final = ("animal", "person", "vehicle", "something", "empty", "unsure")
 DISCARDED: Final = "discarded"
 KEPT: Final = "kept"
 _BANDS: Final = 4
+_OF: Final = 10**9  # a share in whole numbers: so many of these
 _NEWEST: Final = 40  # judged samples that are held against those before
 _EARLIER: Final = 20  # that there must be at least
 _SURPRISE: Final = 0.005
@@ -81,8 +82,11 @@ def chosen(seed: str, heap: str, nth: int, fraction: float) -> bool:
         return False
     if fraction >= 1:
         return True
-    first, last = math.floor(nth * fraction), math.floor((nth + 1) * fraction)
-    return any(nth <= (lot + drawn(seed, f"{heap}|{lot}")) / fraction < nth + 1 for lot in (first, last))
+    # A lot is a whole number of bursts: with .3 of them drawn 3 or 4, in turn. Exact, so that none overlap.
+    count, of = max(1, round(fraction * _OF)), _OF
+    lot = nth * count // of
+    first, after = -(-lot * of // count), -(-(lot + 1) * of // count)
+    return nth == first + int(drawn(seed, f"{heap}|{lot}") * (after - first))
 
 
 def drawn(seed: str, what: str) -> float:

@@ -70,6 +70,13 @@ def test_bad_files_are_named_counted_and_the_rest_goes_on(folder: Path, tmp_path
     assert "3 unknown" in result.stderr
 
 
+def test_where_nothing_can_be_seen_the_reason_is_a_line(tmp_path: Path) -> None:
+    Image.new("RGB", (640, 480), (20, 20, 20)).save(tmp_path / "covered.jpg")
+    result = run(tmp_path)
+    assert json.loads(result.stdout)["verdict"] == "unknown"
+    assert "covered: nothing can be seen: it is dark, or the lens is covered" in result.stderr
+
+
 @pytest.mark.slow
 def test_a_hundred_megapixels_are_judged(tmp_path: Path) -> None:
     # Not of one colour: that would be a covered lens.

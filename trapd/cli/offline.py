@@ -188,7 +188,7 @@ class _Tally:
         return self.kept + self.discarded
 
     def count(self, result: Result) -> None:
-        """One burst more; photographs that could not be judged are named."""
+        """One burst more; photographs that could not be judged are named, and bursts that show nothing."""
         for frame in result.frames:
             self.scored += frame.score is not None
             if frame.score is None:
@@ -196,6 +196,8 @@ class _Tally:
                 click.echo(f"{frame.path}: {frame.failure}", err=True)
         if result.verdict.verdict == "unknown":
             self.unknown += 1
+            if all(frame.score is not None for frame in result.frames):
+                click.echo(f"{result.burst.name}: {result.verdict.reason}", err=True)
         elif result.verdict.keep:
             self.kept += 1
         else:

@@ -1,0 +1,53 @@
+"""Each source is judged by what has not seen it, and the figures are those of trapd's statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.training.pictures import made
+from training import leave_out
+from training.catalogue import Photograph, listed
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> tuple[Photograph, ...]:
+    return listed(made(tmp_path, 12))
+
+
+def test_every_source_is_left_out_once_and_its_own_photographs_are_judged(
+    photographs: tuple[Photograph, ...],
+) -> None:
+    asked: list[tuple[str, list[int]]] = []
+
+    def fit_without(source: str) -> Callable[[Sequence[int]], list[float]]:
+        def judge(numbers: Sequence[int]) -> list[float]:
+            asked.append((source, list(numbers)))
+            return [0.9 if photographs[n].label != "empty" else 0.1 for n in numbers]
+
+        return judge
+
+    judged = leave_out.judge_left_out(photographs, fit_without)
+    assert [source for source, _ in asked] == ["a", "b"]
+    assert all(photographs[n].set == source for source, numbers in asked for n in numbers)
+    assert len(judged) == len(photographs)
+    figures = leave_out.figures(judged)
+    assert figures["all"]["auc"] == 1.0
+    assert figures["all"]["false_keep_at_95"] == 0.0
+    assert figures["all"]["auc_ci"][0] < 1.0
+    assert "auc" not in figures["night"]
+    assert "| a |" in leave_out.table({"one": figures, "other": figures})
+
+
+def test_photographs_that_follow_each_other_are_one_burst_of_three_at_most() -> None:
+    names = [
+        "empty/x__EK000007.jpg",
+        "empty/x__EK000008_ab.jpg",
+        "empty/x__EK000009.jpg",
+        "empty/x__EK000010.jpg",
+    ]
+    photographs = [Photograph(name, "", "empty", False, True, "x", "") for name in names]
+    photographs.append(Photograph("animal/x__EK000011.jpg", "", "animal", False, True, "x", ""))
+    assert leave_out.burst_numbers(photographs) == [0, 0, 0, 1, 2]

@@ -1,0 +1,1 @@
+"""Makes the default model: photographs in, a `.tflite` file out; see docs/model-card.md."""

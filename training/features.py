@@ -1,0 +1,142 @@
+"""Pictures to the trunk's feature maps, through the same 8-bit trunk that is shipped.
+
+The head is fitted to what it will see on the unit. Views are made and looked at in a few processes; a view
+takes some 25 ms of one core, and its maps 350 kB.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from training.catalogue import Photograph
+from training.views import GRID, SIZE, Job, Pixels, View, make
+
+Maps = npt.NDArray[np.float16]
+COARSE = GRID // 2
+
+
+class Trunk:
+    """The 8-bit trunk. One a process."""
+
+    def __init__(self, file: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(str(file), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        outputs = self._interpreter.get_output_details()
+        self._outputs = sorted(outputs, key=lambda each: -each["shape"][2])
+
+    def look(self, picture: Pixels) -> tuple[Maps, Maps]:
+        """The fine map [GRID*GRID,112] and the coarse one [COARSE*COARSE,1280]."""
+        self._interpreter.set_tensor(self._input, (picture[None].astype(np.int16) - 128).astype(np.int8))
+        self._interpreter.invoke()
+        fine, coarse = (self._flat(output) for output in self._outputs)
+        return fine, coarse
+
+    def _flat(self, output: Any) -> Maps:
+        """[1,C,H,W] to [H*W,C]; what is in 8 bits becomes what it stands for."""
+        found = self._interpreter.get_tensor(output["index"])
+        if found.dtype == np.int8:
+            scale, zero = output["quantization"]
+            found = (found.astype(np.float32) - zero) * scale
+        channels = found.shape[1]
+        return np.ascontiguousarray(found.reshape(channels, -1).T).astype(np.float16)
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What a head is fitted to: both maps of each view, and what is known of it."""
+
+    fine: Maps  # [N,GRID*GRID,112]
+    coarse: Maps  # [N,COARSE*COARSE,1280]
+    something: npt.NDArray[np.bool_]
+    cells: npt.NDArray[np.int8]  # [N,GRID*GRID]
+    sets: tuple[frozenset[str], ...]
+
+    def without(self, left_out: str) -> npt.NDArray[np.int64]:
+        """The numbers of those in which nothing is of the set `left_out`."""
+        return np.array([n for n, sets in enumerate(self.sets) if left_out not in sets], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What views are made of, and the trunk that looks at them. One set of pixels a photograph."""
+
+    trunk: Path
+    photographs: Sequence[Photograph]
+    pixels: Sequence[Pixels]
+    seed: int
+
+
+class _Worker:
+    """What a process of the pool holds; pools hand over functions, not objects."""
+
+    trunk: ClassVar[Trunk]
+    material: ClassVar[Material]
+
+
+def _begin(material: Material) -> None:
+    _Worker.trunk, _Worker.material = Trunk(material.trunk), material
+
+
+def _work(job: Job) -> tuple[View, Maps, Maps] | None:
+    view = make(job, _Worker.material.photographs, _Worker.material.pixels, _Worker.material.seed)
+    return None if view is None else (view, *_Worker.trunk.look(view.pixels))
+
+
+def examples(material: Material, jobs: Sequence[Job], most: int, *, processes: int = 2) -> Examples:
+    """Make the first `most` views and look at each."""
+    most = min(most, len(jobs))
+    fine = np.empty((most, GRID * GRID, 112), np.float16)
+    coarse = np.empty((most, COARSE * COARSE, 1280), np.float16)
+    views: list[tuple[bool, Any, frozenset[str]]] = []
+    # Forked, so that the photographs are in memory once.
+    with get_context("fork").Pool(processes, _begin, (material,)) as pool:
+        for found in pool.imap(_work, jobs, chunksize=16):
+            if found is None:
+                continue
+            view, fine[len(views)], coarse[len(views)] = found
+            views.append((view.something, view.cells.ravel(), view.sets))
+            if len(views) == most:
+                break
+        pool.terminate()
+    count = len(views)
+    return Examples(
+        fine[:count],
+        coarse[:count],
+        np.array([something for something, _, _ in views]),
+        np.stack([cells for _, cells, _ in views]),
+        tuple(sets for _, _, sets in views),
+    )
+
+
+def kept(folder: Path, examples_made: Callable[[], Examples]) -> Examples:
+    """Those that an earlier run left in `folder`; else made, and left there."""
+    names = [folder / f"{name}.npy" for name in ("fine", "coarse", "something", "cells")]
+    sets = folder / "sets.json"
+    if not sets.is_file():
+        found = examples_made()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, values in zip(names, (found.fine, found.coarse, found.something, found.cells), strict=True):
+            np.save(name, values)
+        sets.write_text(json.dumps([sorted(each) for each in found.sets]), "utf-8")
+        return found
+    fine, coarse, something, cells = (np.load(name, mmap_mode="r") for name in names)
+    of_views = tuple(frozenset(each) for each in json.loads(sets.read_text("utf-8")))
+    return Examples(fine, coarse, something, cells, of_views)
+
+
+def whole(picture: Pixels) -> Pixels:
+    """As the unit sees it: stretched to SIZE x SIZE."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.BILINEAR))

@@ -1,0 +1,164 @@
+"""`training/train`: photographs in, a model file out; and, asked for, how good the recipe is.
+
+Some minutes on two free cores, and 2 GB of memory; fewer --views make it less of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from training import card, leave_out
+from training.catalogue import EMPTY, LIST, Photograph, find, listed
+from training.features import Examples, Material, Trunk, examples, kept, whole
+from training.naming import named
+from training.views import SIZE, Pixels, plan
+
+SEED = 0
+VIEWS = 3800
+_RANGES_ON = 80  # photographs that the quantiser measures ranges on
+_SIDES = (320, 256)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 done, 1 the photographs or the outcome are of no use."""
+    options = _options(arguments)
+    wanted = listed(options.list)
+    found = find(options.images, wanted)
+    say(f"{len(found.photographs)} of the {len(wanted)} listed photographs are there")
+    for name in found.changed:
+        say(f"  {name} has other bytes than the listed one")
+    photographs = found.photographs
+    if not any(one.label == EMPTY for one in photographs) or all(one.label == EMPTY for one in photographs):
+        say("Photographs with something and without are needed; name the folders that hold them: --images.")
+        return 1
+    pixels = [picture(one) for one in photographs]
+    with tempfile.TemporaryDirectory() as folder:
+        trunk = Path(folder) / "trunk.tflite"
+        export_trunk(trunk, pixels)
+        material = Material(trunk, photographs, pixels, SEED)
+        made = kept(
+            options.keep or Path(folder),
+            lambda: examples(material, plan(photographs, SEED), options.views, processes=options.processes),
+        )
+        say(f"{len(made.something)} views were made and looked at")
+        if options.judge:
+            report = judge(material, made, options.reference)
+            if options.report:
+                options.report.write_text(json.dumps(report, indent=1), "utf-8")
+    from training.fit import Recipe, fit  # torch: seconds, and only where the environment has it
+
+    head = fit(made, np.arange(len(made.something)), Recipe())
+    for side in options.size or _SIDES[:1]:
+        file = file_for(options.out, side)
+        export_whole(file, head, pixels, side)
+        say(f"{file}: {file.stat().st_size} bytes, {check(file, photographs)}")
+    return 0
+
+
+def file_for(out: Path, side: int) -> Path:
+    """The file for this size of input: `out`, with its 320 made the size."""
+    return out if side == SIZE else out.with_name(out.name.replace(str(SIZE), str(side)))
+
+
+def picture(one: Photograph) -> Pixels:
+    """Its pixels, whole."""
+    if one.path is None:
+        raise ValueError(f"{one.file} was not found")
+    return np.asarray(Image.open(one.path).convert("RGB"))
+
+
+def _measured_on(pixels: Sequence[Pixels], side: int) -> list[Pixels]:
+    draw = np.random.default_rng(SEED)
+    some = draw.choice(len(pixels), min(_RANGES_ON, len(pixels)), replace=False)
+    return [
+        np.asarray(Image.fromarray(pixels[n]).resize((side, side), Image.Resampling.BILINEAR)) for n in some
+    ]
+
+
+def export_trunk(file: Path, pixels: Sequence[Pixels]) -> None:
+    """The trunk alone in 8 bits, for its maps."""
+    from training.export import export
+    from training.lite0 import Alone, pretrained
+
+    export(Alone(pretrained()), file, _measured_on(pixels, SIZE))
+
+
+def export_whole(file: Path, head: Any, pixels: Sequence[Pixels], side: int) -> None:
+    """Trunk and head, and the card."""
+    from training.export import export
+    from training.head import Whole
+    from training.lite0 import pretrained
+
+    export(Whole(pretrained(), head), file, _measured_on(pixels, side))
+    card.append(file, side=side, photographs=len(pixels), grid=side // 16)
+
+
+def judge(material: Material, made: Examples, reference: Path | None) -> dict[str, Any]:
+    """The recipe with each source left out, and the reference, on the same photographs."""
+    from training.fit import Recipe, fit, score
+
+    look = Trunk(material.trunk)
+    maps = [look.look(whole(each)) for each in material.pixels]
+
+    def fit_without(source: str) -> Callable[[Sequence[int]], Any]:
+        head = fit(made, made.without(source), Recipe())
+        return lambda numbers: score(
+            head, np.stack([maps[n][0] for n in numbers]), np.stack([maps[n][1] for n in numbers])
+        )
+
+    photographs = material.photographs
+    named_figures = {"left out": leave_out.figures(leave_out.judge_left_out(photographs, fit_without))}
+    if reference is not None:
+        named_figures[reference.stem] = leave_out.figures(leave_out.judge_with(reference, photographs))
+    say(leave_out.table(named_figures))
+    naming = named(photographs, [coarse for _, coarse in maps])
+    for group, names in naming.items():
+        for name, found in names.items():
+            low, high = found["recall_ci"]
+            say(f"{name}, {group}: named {found['recall']:.2f} [{low:.2f}-{high:.2f}] of {found['n']}")
+    return {**named_figures, "naming": naming}
+
+
+def check(file: Path, photographs: Sequence[Photograph]) -> str:
+    """Whether trapd takes the file, and how it judges what it was made of."""
+    judged = leave_out.judge_with(file, photographs)
+    right = sum((each.score >= card.THRESHOLD) == (each.photograph.label != EMPTY) for each in judged)
+    return f"taken by trapd, which judges {right} of its {len(judged)} photographs of camera traps rightly"
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="training/train", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--size", type=int, nargs="+", choices=_SIDES, help="side of the input; 320")
+    parser.add_argument(
+        "--judge", action="store_true", help="measure the recipe, each source left out in turn"
+    )
+    parser.add_argument("--reference", type=Path, metavar="MODEL", help="judged beside it")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="the figures as JSON")
+    parser.add_argument("--views", type=int, default=VIEWS, metavar="N", help=f"{VIEWS}; fewer for a try")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="leave there what the trunk made of the views, or take it"
+    )
+    parser.add_argument("--list", type=Path, default=LIST, metavar="CSV", help="of other photographs")
+    parser.add_argument("--processes", type=int, default=2)
+    return parser.parse_args(arguments)
+
+
+def say(text: str) -> None:
+    """To the person who waits."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
