@@ -30,7 +30,7 @@ class Answers:
         self._backoff.proved()
         connection.proved = connection.proved or answer.reason < _REFUSED
         if acknowledged(message.kind, message.retain, answer.reason):
-            connection.heard(message.kind)
+            connection.heard(message)
             connection.taken(message)
             self._declined.taken(message.leaf)
         else:

@@ -11,6 +11,7 @@ from typing import Any
 from trapd.ports import Connected, Link
 from trapd.records import Kind, Message, Priority
 from trapd.rules import NS_PER_S, PRIORITY, Turns, again_below, probe_delay_s
+from trapd.wire.topics import is_elsewhere
 from trapd.wire.window import Limit, Window
 
 log = logging.getLogger("trapd.deliver")
@@ -21,6 +22,7 @@ _HELD_MOST = 100  # rows of a kind: every look-up passes over them
 _LEAST_CHUNK_BYTES = 64
 _CHUNK_TOPIC_BYTES = 160  # of `media/<id>/c/<n>` at its longest, and the packet's header
 _SAME_LEAF = (frozenset({Kind.MEDIA_REQUESTED, Kind.MEDIA_BULK}),)
+_OF_MANY_LEAVES = frozenset({Kind.CONTROL})  # an answer that is refused says nothing of the report
 
 UNHEARD, REFUSED, BUDGET = "nobody subscribes", "refused", "budget"
 TOO_LARGE, UNSENDABLE = "too large", "damaged"
@@ -70,6 +72,7 @@ class Connection:
     _refused: Counter[Kind] = field(default_factory=Counter)
     _held_since_ns: int = 0
     _rests: dict[Kind, _Rest] = field(default_factory=dict)
+    _topic_rests: dict[str, _Rest] = field(default_factory=dict)  # response topics, each for itself
     chunks_through: int = 0
     unsynced: int = 0  # answers that the store has noted and a power cut may still undo
     _out: set[tuple[int, int]] = field(default_factory=set)
@@ -170,13 +173,21 @@ class Connection:
             and message.kind not in self.resting(now_ns)
         )
 
-    def heard(self, kind: Kind) -> None:
-        """The broker has taken a row of this kind."""
+    def heard(self, message: Message) -> None:
+        """The broker has taken a row of this kind, and to this topic."""
+        if self._topic_rests and self._topic_rests.pop(message.leaf, None) is not None:
+            self._held = {row: held for row, held in self._held.items() if held[0].leaf != message.leaf}
         if not self._rests and not self._refused:
             return
-        for same in _same_leaf(kind):
+        for same in _same_leaf(message.kind):
             self._rests.pop(same, None)
             self._refused.pop(same, None)
+
+    def rests_alone(self, leaf: str, now_ns: int) -> bool:
+        """Whether the broker has refused this topic, which somebody has named for answers, a moment ago."""
+        return bool(self._topic_rests) and (
+            (rest := self._topic_rests.get(leaf)) is not None and now_ns < rest.until_ns
+        )
 
     def rest(self, kind: Kind, why: str, now_ns: int) -> None:
         """Rows of this kind wait, the others go on; it probes with one row now and then."""
@@ -189,16 +200,26 @@ class Connection:
         if earlier is None:
             log.info("%s: %s; trying again in %.0f s", kind, why, probe_delay_s(refusals))
 
-    def rest_no_more(self) -> None:
-        """Somebody is there: every kind is tried again at once."""
+    def rest_no_more(self, *, held_too: bool = False) -> None:
+        """Somebody is there: every kind is tried again at once; with `held_too` each row that is held."""
         self._rests.clear()
+        if held_too:
+            self._topic_rests.clear()
+            self._held.clear()
 
     def hold(self, message: Message, why: str, now_ns: int) -> None:
-        """This row waits for the next link, or for an hour of this one."""
+        """This row waits for the next link, or for an hour of this one; with many of its leaf, the leaf."""
         if not self._held:
             self._held_since_ns = now_ns
         self._held[message.row] = (message, why)
         kind = message.kind
+        if kind in _OF_MANY_LEAVES:
+            if why == REFUSED and is_elsewhere(message.leaf) and not self.rests_alone(message.leaf, now_ns):
+                earlier = self._topic_rests.get(message.leaf)
+                refusals = 1 if earlier is None else earlier.refusals + 1
+                until_ns = now_ns + int(probe_delay_s(refusals) * NS_PER_S)
+                self._topic_rests[message.leaf] = _Rest(why, refusals, until_ns)
+            return
         self._refused[kind] += why == REFUSED
         if self._refused[kind] >= _REFUSED_MOST or self._held_of(kind) >= _HELD_MOST:
             self.rest(kind, why, now_ns)

@@ -42,7 +42,16 @@ from trapd.wire.authority import (
     refuse_early,
     refuse_expired,
 )
-from trapd.wire.topics import CONFIG_SCHEMA, GROUP_COMMANDS, Asks, Operator, Topics, answer, command
+from trapd.wire.topics import (
+    CONFIG_SCHEMA,
+    GROUP_COMMANDS,
+    Asks,
+    Operator,
+    Topics,
+    answer,
+    command,
+    is_elsewhere,
+)
 
 log = logging.getLogger("trapd.control")
 
@@ -330,7 +339,10 @@ class Control(Stage):
         return tuple(leaves)
 
     def _outgoing(self, session: Session, payload: bytes, caller: _Caller) -> list[Outgoing]:
-        if session.outbox.depth().get(Kind.CONTROL.value, 0) >= _MOST_ANSWERS:
+        waiting = session.outbox.depth().get(Kind.CONTROL.value, 0)
+        if waiting >= _MOST_ANSWERS:
             log.warning("a command is not answered: too many answers wait already")
             return []
-        return [Outgoing(Kind.CONTROL, leaf, payload) for leaf in caller.answers]
+        # A broker may never take what goes to a response topic: there is room left for `res/`.
+        leaves = [leaf for leaf in caller.answers if waiting < _MOST_ANSWERS // 2 or not is_elsewhere(leaf)]
+        return [Outgoing(Kind.CONTROL, leaf, payload) for leaf in leaves]

@@ -6,6 +6,9 @@ An alert names every kind of row at once: two kinds refused in turn must not rai
 from __future__ import annotations
 
 from trapd.stages.alerts import Alerts
+from trapd.wire import topics
+
+_ELSEWHERE = "answers to a response topic"
 
 
 class Declined:
@@ -48,9 +51,10 @@ class Declined:
         self._alerts.raise_(
             "refused",
             f"the broker refuses {_kinds(self._refused)} with reason {reasons}",
-            "look at the broker's access rules for this unit; what it refused is kept and tried again",
+            "look at the broker's access rules for this unit (what it writes, and _reply where answers go);"
+            " what it refused is kept and tried again",
         )
 
 
 def _kinds(leaves: dict[str, int]) -> str:
-    return ", ".join(sorted({leaf.partition("/")[0] for leaf in leaves}))
+    return ", ".join(sorted({_ELSEWHERE if topics.is_elsewhere(leaf) else leaf.partition("/")[0] for leaf in leaves}))

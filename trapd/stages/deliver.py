@@ -170,7 +170,7 @@ class Deliver(Stage):
             return
         if self._lift_rests.is_set():
             self._lift_rests.clear()
-            connection.rest_no_more()
+            connection.rest_no_more(held_too=True)
         self._answers.ask_disk(session, connection)
         if connection.room <= 0:
             self._answers.tell_store(session, connection, all_of_it=quiet)  # nothing else makes room

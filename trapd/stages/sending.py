@@ -11,7 +11,7 @@ from trapd.errors import BadInput, LinkUnavailable, StoreCorrupt, StoreError
 from trapd.ports import Clock
 from trapd.records import Message, Priority
 from trapd.rules import NS_PER_S
-from trapd.stages.connection import TOO_LARGE, UNSENDABLE, Connection
+from trapd.stages.connection import REFUSED, TOO_LARGE, UNSENDABLE, Connection
 from trapd.stages.declined import Declined
 from trapd.stages.payloads import Payloads
 from trapd.stages.spending import Spending
@@ -120,6 +120,9 @@ class Sending:
     def _send(self, session: Session, connection: Connection, message: Message, now_ns: int) -> _Went:
         if not connection.may_go(message, now_ns):
             return _Went.STALE
+        if connection.rests_alone(message.leaf, now_ns):
+            connection.hold(message, REFUSED, now_ns)
+            return _Went.NOT_NOW
         packet = self._packet(session, connection, message)
         if packet is None:
             return _Went.NOT_NOW

@@ -165,6 +165,11 @@ class Topics:
         )
 
 
+def is_elsewhere(leaf: str) -> bool:
+    """Whether this leaf is a whole topic, which who asked has named for the answer."""
+    return leaf.startswith(_ELSEWHERE)
+
+
 def _allowed(pattern: re.Pattern[str], value: str, what: str) -> str:
     if not pattern.fullmatch(value):
         raise BadInput(f"{value!r} cannot be part of a topic as {what}", f"allowed is {pattern.pattern}")
