@@ -167,12 +167,14 @@ class Subscribed:
 class Lost:
     """The link is gone (or never came to be). `code`: the broker's reason, where it gave one.
 
-    `unreachable`: nobody was there to answer, and later somebody may be.
+    `unreachable`: nobody was there to answer, and later somebody may be. `ended`: the other side ended it, by
+    a word or by closing it; not silence, no time-out, and not we.
     """
 
     reason: str
     code: int | None = None
     unreachable: bool = False
+    ended: bool = False
 
 
 LinkEvent = Connected | Acknowledged | Received | Subscribed | Lost

@@ -6,6 +6,7 @@ threads.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Collection
@@ -32,8 +33,9 @@ class FakeBroker:
     (topic to reason code of its answer; what is refused is not passed on), `withhold` (no publish is
     answered until `release`), `slow` (nor one whose topic holds this), `forbidden` (filters it will not
     subscribe), `receive_maximum`, `maximum_packet_bytes`, `ends_over_bytes` (a larger payload ends the
-    link, without a word). `published` lists what arrived, refused or not; `answered` what was answered, with
-    the reason, in that order.
+    link, without a word), `ends_over` (so does one that holds this, or whose topic does, with the word
+    `end_code`; `ended_over` counts). `published` lists what arrived, refused or not; `answered` what was
+    answered, with the reason, in that order.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,9 @@ class FakeBroker:
         self.receive_maximum = 65535
         self.maximum_packet_bytes: int | None = None
         self.ends_over_bytes: int | None = None
+        self.ends_over = b""
+        self.end_code: int | None = None
+        self.ended_over = 0
         self.published: list[Published] = []
         self.answered: list[tuple[Published, int]] = []
         self.retained: dict[str, bytes] = {}
@@ -63,7 +68,7 @@ class FakeBroker:
         """The broker ends: every link is lost, no will is sent."""
         with self._lock:
             self._running = False
-            self._break_links(Lost("the broker closed the connection"), wills=False)
+            self._break_links(Lost("the broker closed the connection", ended=True), wills=False)
 
     def start(self, *, keep: bool = True) -> None:
         """The broker runs again, with its database or (`keep` false) without. Nothing if it runs already."""
@@ -79,7 +84,7 @@ class FakeBroker:
     def drop(self) -> None:
         """The network breaks every link; the broker sends the wills."""
         with self._lock:
-            self._break_links(Lost("the connection broke off"), wills=True)
+            self._break_links(Lost("the connection broke off", ended=True), wills=True)
 
     def release(self) -> None:
         """Answer what was withheld, and withhold no more."""
@@ -155,7 +160,11 @@ class FakeBroker:
             if self._links.get(link.client_id) is not link:
                 raise LinkUnavailable("the link is lost")
             if self.ends_over_bytes is not None and len(payload) > self.ends_over_bytes:
-                self._break_links(Lost("the connection broke off"), wills=True)
+                self._break_links(Lost("the connection broke off", ended=True), wills=True)
+                return
+            if self.ends_over and self.ends_over in payload + topic.encode():
+                self.ended_over += 1
+                self._break_links(Lost("the broker ended it", self.end_code, ended=True), wills=True)
                 return
             message = Published(link.client_id, topic, payload, retain)
             self.published.append(message)
@@ -260,8 +269,9 @@ class FakeLink:
         return self._token
 
     def flush(self) -> None:
-        while self._unwritten and not (self._ended or self._closed):
-            self._broker.took(self, *self._unwritten.pop(0))
+        with contextlib.suppress(LinkUnavailable):  # `next` says so
+            while self._unwritten and not (self._ended or self._closed):
+                self._broker.took(self, *self._unwritten.pop(0))
 
     def subscribe(self, filters: tuple[str, ...], *, live: Collection[str] = ()) -> None:
         self._check_usable()

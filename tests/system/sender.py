@@ -74,7 +74,7 @@ class _WatchedLink:
 class Sender:
     """A unit that only delivers. `failure`: what ended its thread, which nothing ever should.
 
-    `watched`: what it hands over is noted, and kept in memory.
+    `watched`: what it hands over is noted, and kept in memory. `plan`: more of DeliverPlan.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Sender:
         unit: str = UNIT,
         backoff: Backoff | None = None,
         watched: bool = True,
+        **plan: Any,
     ) -> None:
         self.unit = unit
         self.clock = SystemClock()
@@ -95,7 +96,7 @@ class Sender:
         )  # fmt: skip
         self.uplink = WatchedUplink(uplink)
         self.stage = Deliver(
-            DeliverPlan(parts.WINDOW, dead_after_s=96.0),
+            DeliverPlan(parts.WINDOW, dead_after_s=96.0, **plan),
             uplink=self.uplink if watched else uplink,
             topics=Topics("trapd/v1", unit),
             store=self.store,

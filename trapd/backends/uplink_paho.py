@@ -45,7 +45,9 @@ _MOST_THREADS = 3  # of earlier connections that are still stuck, in DNS for ins
 _ATTEMPT_IN_TIMEOUTS = 4  # name, a few addresses and TLS, each with a time-out, make up one attempt
 _SILENT_KEEPALIVES = 1.5  # paho asks after one, and would wait for the answer for another
 _REFUSED = 0x80  # reason codes from here on
-_STRANGE = Lost("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
+_STRANGE = Lost(
+    "the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)", ended=True
+)
 _SILENT = Lost("the broker has gone silent: no answer within the keep-alive time")
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
 _LARGEST_INBOUND_BYTES = 2_000_000
@@ -228,7 +230,8 @@ class PahoLink:
         if code == MQTTErrorCode.MQTT_ERR_PROTOCOL:
             self._lose(_STRANGE)
         elif client.socket() is None or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._lose(Lost(self._why_it_ended()))
+            ended = uplink_reasons.is_ended(self._complaints.first)
+            self._lose(Lost(self._why_it_ended(), ended=ended))
         elif self._receive_maximum is None and now_s > self._answer_by_s:
             self._lose(Lost(f"{self._account.where} took the connection but does not answer"))
         elif now_s - self._heard_s > _SILENT_KEEPALIVES * self._account.keepalive_s:
@@ -304,7 +307,7 @@ class PahoLink:
         _properties: Properties | None,
     ) -> None:
         if flags.is_disconnect_packet_from_server:
-            self._lose(Lost(uplink_reasons.of_code(reason.value), reason.value))
+            self._lose(Lost(uplink_reasons.of_code(reason.value), reason.value, ended=True))
         elif reason.value == uplink_reasons.KEEP_ALIVE_TIMEOUT:
             self._lose(_SILENT)
 

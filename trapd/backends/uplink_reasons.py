@@ -142,6 +142,11 @@ def of_break(detail: str) -> str:
     return f"the connection broke off: {detail}" if detail else "the broker closed the connection"
 
 
+def is_ended(detail: str) -> bool:
+    """Whether a connection that broke off was ended by the other side, and did not just fall silent."""
+    return not detail or any(word in detail for word in _ENDED)
+
+
 def of_rejection(detail: str, host: str, port: int) -> str:
     """A connection that ended before the broker had said anything."""
     message, hint = _in_tls_message(detail) or _closed(host, port)
@@ -152,6 +157,7 @@ def _closed(host: str, port: int) -> tuple[str, str]:
     return f"{host}:{port} closed the connection", "check mqtt.port, mqtt.tls.enabled and mqtt.protocol"
 
 
+_ENDED = (f"[Errno {errno.ECONNRESET}]", f"[Errno {errno.EPIPE}]", "EOF")
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from trapd.ports import Connected, Link
 from trapd.records import Kind, Message, Priority
 from trapd.rules import NS_PER_S, PRIORITY, Turns, again_below, probe_delay_s
+from trapd.stages.suspicion import UnderWay
 from trapd.wire.topics import is_elsewhere
 from trapd.wire.window import Limit, Window
 
@@ -25,7 +26,7 @@ _SAME_LEAF = (frozenset({Kind.MEDIA_REQUESTED, Kind.MEDIA_BULK}),)
 _OF_MANY_LEAVES = frozenset({Kind.CONTROL})  # an answer that is refused says nothing of the report
 
 UNHEARD, REFUSED, BUDGET = "nobody subscribes", "refused", "budget"
-TOO_LARGE, UNSENDABLE = "too large", "damaged"
+TOO_LARGE, UNSENDABLE, ENDS_LINK = "too large", "damaged", "ends the link"
 """Why rows do not go although there is a link."""
 
 
@@ -129,6 +130,16 @@ class Connection:
             self._out.discard((message.row, message.part))
         return message
 
+    def under_way(self, now_ns: int) -> list[UnderWay]:
+        """What is not answered, in the order of sending."""
+        sent = self.window.under_way()
+        now_s = now_ns / NS_PER_S
+        return [
+            UnderWay(message, now_s - sent[token].at_s, sent[token].size_bytes)
+            for token, message in self.in_flight.items()
+            if token in sent
+        ]
+
     def taken(self, message: Message) -> None:
         """The broker has it; the store is yet to know. Until then it counts as sent."""
         self._out.add((message.row, message.part))
@@ -223,6 +234,10 @@ class Connection:
         self._refused[kind] += why == REFUSED
         if self._refused[kind] >= _REFUSED_MOST or self._held_of(kind) >= _HELD_MOST:
             self.rest(kind, why, now_ns)
+
+    def release(self, why: str) -> None:
+        """What is held for this reason is looked at again."""
+        self._held = {row: held for row, held in self._held.items() if held[1] != why}
 
     def release_held(self, now_ns: int) -> None:
         """A link may last for months, and what was wrong be long put right."""

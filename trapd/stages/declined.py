@@ -5,9 +5,12 @@ An alert names every kind of row at once: two kinds refused in turn must not rai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trapd.stages.alerts import Alerts
 from trapd.wire import topics
 
+_NAMED = 3
 _ELSEWHERE = "answers to a response topic"
 
 
@@ -34,6 +37,18 @@ class Declined:
             "raise the broker's limit, or lower publish.thumbnail_bytes; what it does not take is kept",
         )
 
+    def ends_link(self, names: Sequence[str]) -> None:
+        """The broker ends the link over these rows, and they are held."""
+        if not names:
+            self._alerts.clear("ends_link")
+            return
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        self._alerts.raise_(
+            "ends_link",
+            f"the broker ends the link over {', '.join(names[:_NAMED])}{more}: kept, and the others go on",
+            "the broker's log says why; once that is put right, `rebirth` tries it again at once",
+        )
+
     def taken(self, leaf: str) -> None:
         """The broker has a row of `leaf`."""
         if not self._refused and not self._too_large:
@@ -57,4 +72,5 @@ class Declined:
 
 
 def _kinds(leaves: dict[str, int]) -> str:
-    return ", ".join(sorted({_ELSEWHERE if topics.is_elsewhere(leaf) else leaf.partition("/")[0] for leaf in leaves}))
+    kinds = {_ELSEWHERE if topics.is_elsewhere(leaf) else leaf.partition("/")[0] for leaf in leaves}
+    return ", ".join(sorted(kinds))

@@ -28,6 +28,8 @@ _AGAIN = (
     f"{_COLUMNS} WHERE awaits > 0 AND awaits < ?"
     " AND priority NOT IN (SELECT value FROM json_each(?)) ORDER BY awaits, outbox.row LIMIT ?"
 )
+_ROW = f"{_COLUMNS} WHERE outbox.row = ?"
+_LEAF = f"{_COLUMNS} WHERE outbox.leaf = ? AND retain = 1"
 _KINDS = {kind.value: kind for kind in Kind}
 _PRIORITIES = tuple(Priority)
 _ELSEWHERE = {Kind.EVENT: Priority.ALERT, Kind.THUMB: Priority.ALERT}  # those of urgent events
@@ -40,7 +42,8 @@ class Choice:
     At most `max_bytes` of payload along with them, but always one row. Not the rows `exclude` (in flight,
     held), no parts of photographs that are in flight, by row, no kind that is `resting`, no priority that is
     `barred`. `below`: only what is of lower priority than this, the oldest first whatever its priority. Rows
-    that await their receipt go again behind the others when their mark is less than `again_below`.
+    that await their receipt go again behind the others when their mark is less than `again_below`. `only`: no
+    other than the row of this number, or of this retained leaf.
     """
 
     _: KW_ONLY
@@ -52,6 +55,7 @@ class Choice:
     below: Priority | None = None
     again_below: int = 2**62
     chunk_bytes: int = 65_536
+    only: int | str | None = None
 
 
 class _Row(NamedTuple):
@@ -94,6 +98,8 @@ def choose(connection: sqlite3.Connection, limit: int, choice: Choice) -> list[M
 
 def _rows(connection: sqlite3.Connection, limit: int, choice: Choice) -> Iterator[_Row]:
     """Read one by one: what nobody asks for any more is not looked up."""
+    if choice.only is not None:
+        return _look(connection, _ROW if isinstance(choice.only, int) else _LEAF, (choice.only,))
     kinds = [kind for kind in _present(connection) if kind not in choice.resting]
     allowed = [
         priority
