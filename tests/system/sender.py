@@ -45,8 +45,8 @@ class WatchedUplink:
         self._uplink = uplink
         self.handed: list[Handed] = []
 
-    def connect(self, will: tuple[str, bytes]) -> Link:
-        return _WatchedLink(self._uplink.connect(will), self.handed)
+    def connect(self, will: tuple[str, bytes] | None, *, fresh: bool = False) -> Link:
+        return _WatchedLink(self._uplink.connect(will, fresh=fresh), self.handed)
 
 
 class _WatchedLink:

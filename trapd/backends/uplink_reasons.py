@@ -11,7 +11,9 @@ import socket
 import ssl
 
 from trapd.errors import TrapdError
+from trapd.ports import TooLarge
 
+_SHOWN = 200
 CLIENT_ID_TAKEN = 0x8E
 """MQTT 5: another client has connected under our name."""
 
@@ -145,6 +147,13 @@ def of_break(detail: str) -> str:
 def is_ended(detail: str) -> bool:
     """Whether a connection that broke off was ended by the other side, and did not just fall silent."""
     return not detail or any(word in detail for word in _ENDED)
+
+
+def of_too_large(found: TooLarge, most_bytes: int) -> str:
+    """A packet that is not taken in."""
+    where = f"on {found.topic[:_SHOWN]!r}" if found.topic is not None else "without a topic that can be read"
+    message = f"a message of {found.size_bytes} bytes {where}: the unit takes {most_bytes} at most"
+    return str(TrapdError(message, "clear it at the broker if it is retained there"))
 
 
 def of_rejection(detail: str, host: str, port: int) -> str:

@@ -22,6 +22,7 @@ from trapd.stages.base import Stage
 from trapd.stages.connection import Connection, HeldBack
 from trapd.stages.declined import Declined
 from trapd.stages.deliver_plan import DeliverPlan
+from trapd.stages.flood import Flood
 from trapd.stages.inbound import Inbound
 from trapd.stages.link_ends import LinkEnds
 from trapd.stages.payloads import Payloads
@@ -78,6 +79,7 @@ class Deliver(Stage):
         self._declined = Declined(alerts)
         self._clock = clock
         self._inbound = Inbound(topics, pass_on=pass_on, groups=plan.groups)
+        self._flood = Flood(topics, alerts, clock)
         self._lift_rests = threading.Event()
         budget = None
         if plan.bytes_per_day is not None:
@@ -178,6 +180,7 @@ class Deliver(Stage):
             self._lift_rests.clear()
             connection.rest_no_more(held_too=True)
             self._suspicion.try_all(self._clock.boot_ns())
+            self._flood.try_all()
         self._answers.ask_disk(session, connection)
         if connection.room <= 0:
             self._answers.tell_store(session, connection, all_of_it=quiet)  # nothing else makes room
@@ -231,7 +234,8 @@ class Deliver(Stage):
         if now_ns < self._next_try_ns:
             self._clock.wait(self.stop, min(_TURN_S, (self._next_try_ns - now_ns) / NS_PER_S))
             return
-        link = self._uplink.connect((self._topics.full("availability"), b"offline"))
+        will = (self._topics.full("availability"), b"offline")
+        link = self._uplink.connect(will, fresh=self._flood.fresh)
         self._connection = Connection(link, now_ns, Window(self._plan.limit), self._plan.limit.messages)
         self._sending.forget_order()
 
@@ -274,8 +278,14 @@ class Deliver(Stage):
         self._replay(session, now_ns)
         session.outbox.put(Kind.CONTROL, "availability", b"online", retain=True)
         self._alerts.clear("broker")
+        self._flood.link_begins()
+        self._subscribe(connection)
+
+    def _subscribe(self, connection: Connection) -> None:
+        if not (filters := self._flood.filters(self._inbound.filters())):
+            return
         try:
-            connection.link.subscribe(self._inbound.filters(), live=(self._topics.full(CONFIG_DESIRED),))
+            connection.link.subscribe(filters, live=(self._topics.full(CONFIG_DESIRED),))
         except LinkUnavailable as error:
             log.info("not subscribed: %s", error)  # the link has just gone: Lost comes next
 
@@ -298,6 +308,8 @@ class Deliver(Stage):
             self._alerts.clear("budget")
         self._spending.remember(session)
         self._suspicion.remember(session)
+        if connection.up and self._flood.look((self._clock.boot_ns() - connection.up_ns) / NS_PER_S):
+            self._subscribe(connection)
 
     def _lost(self, session: Session, event: Lost) -> None:
         was_up = self._connection is not None and self._connection.up
@@ -307,6 +319,8 @@ class Deliver(Stage):
         if self._down_since_ns is None:
             self._down_since_ns = now_ns
         wait_s = self._backoff.failed(now_ns / NS_PER_S)
+        if event.too_large is not None:
+            wait_s = max(wait_s, self._flood.ended(session, event.too_large))
         if event.code == _TAKEN_OVER:
             wait_s = max(wait_s, _TAKEN_OVER_PAUSE_S)  # else the two of us would throw each other out
             self._cloned = True

@@ -7,7 +7,7 @@ so that a changed base topic takes with it what still waits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -126,6 +126,26 @@ class Topics:
         of_groups = (f"{self.base}/_group/{_allowed(_GROUP_NAME, group, 'group')}/cmd/+" for group in groups)
         own = (CONFIG_DESIRED, "cmd/+", RECEIPT, PROBE, AVAILABILITY)
         return (*(self.full(leaf) for leaf in own), *of_groups)
+
+    def left_of(self, pattern: str, without: Collection[str], names: Iterable[str]) -> tuple[str, ...]:
+        """What to subscribe to in the place of `pattern` in order not to hear the topics `without`.
+
+        Of a pattern of commands their `names` remain, one by one; any other goes if it is among them.
+        """
+        above, _, last = pattern.rpartition("/")
+        if last != "+":
+            return () if pattern in without else (pattern,)
+        if not any(topic.rpartition("/")[0] == above for topic in without):
+            return (pattern,)
+        each = (f"{above}/{name}" for name in sorted(names))
+        return tuple(topic for topic in each if topic not in without)
+
+    def leaf(self, topic: str) -> str:
+        """What stands below the unit, or below the base, of a topic; the whole topic of any other."""
+        for above in (f"{self.base}/{self.unit}/", f"{self.base}/"):
+            if topic.startswith(above):
+                return topic.removeprefix(above)
+        return topic
 
     def parse(self, topic: str) -> Operator | None:
         """What an operator's topic asks for; None where it is none, or holds what no name may hold."""
