@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.system.daemon import UNIT
 from trapd import parts
@@ -85,6 +85,7 @@ class Sender:
         unit: str = UNIT,
         backoff: Backoff | None = None,
         watched: bool = True,
+        protocol: Literal["5", "3.1.1"] = "5",
         **plan: Any,
     ) -> None:
         self.unit = unit
@@ -92,11 +93,11 @@ class Sender:
         self.store = Store.open(root, unit, clock=self.clock, max_bytes=10**11, min_free_bytes=0)
         uplink = PahoUplink(
             HOST, port, client_id=f"trapd-{unit}", username=None, password=lambda: None, tls=None,
-            protocol="5", keepalive_s=60,
+            protocol=protocol, keepalive_s=60,
         )  # fmt: skip
         self.uplink = WatchedUplink(uplink)
         self.stage = Deliver(
-            DeliverPlan(parts.WINDOW, dead_after_s=96.0, **plan),
+            DeliverPlan(parts.WINDOW, dead_after_s=96.0, limit_is_told=protocol == "5", **plan),
             uplink=self.uplink if watched else uplink,
             topics=Topics("trapd/v1", unit),
             store=self.store,

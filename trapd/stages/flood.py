@@ -3,7 +3,8 @@
 With MQTT 5 the broker is told what the unit takes, and keeps the rest to itself. With 3.1.1 it gives whatever
 lies there: the uplink ends the link before a byte of it is kept. It would come again with the next link: in
 the session, or as a retained one with the subscription. So the next link begins a session anew, and does not
-listen to that topic for a while; alert `flooded` names it. Deliver's thread; one object for a process.
+listen to that topic for a while, or to nothing where the topic cannot be known; alert `flooded` names it.
+Deliver's thread; one object for a process.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ _MOST_TOPICS = 100
 class _Avoided:
     """A topic that is not listened to until `due_ns`; `since_ns`: it is again, since then."""
 
-    size_bytes: int
     again_s: float
     due_ns: int
     since_ns: int | None = None
@@ -49,7 +49,7 @@ class Flood:
         self._topics = topics
         self._alerts = alerts
         self._clock = clock
-        self._avoided: dict[str, _Avoided] = {}
+        self._avoided: dict[str | None, _Avoided] = {}  # None: all there is
         self._in_a_row = 0
 
     def ended(self, session: Session, found: TooLarge) -> float:
@@ -57,11 +57,10 @@ class Flood:
         now_ns = self._clock.boot_ns()
         self.fresh = True
         self._in_a_row += 1
-        if found.topic is not None and len(self._avoided) < _MOST_TOPICS:
-            earlier = self._avoided.get(found.topic)
-            again_s = _AGAIN_S if earlier is None else min(_AGAIN_MOST_S, 2 * earlier.again_s)
-            due_ns = now_ns + int(again_s * NS_PER_S)
-            self._avoided[found.topic] = _Avoided(found.size_bytes, again_s, due_ns)
+        topic = found.topic if len(self._avoided) < _MOST_TOPICS else None
+        earlier = self._avoided.get(topic)
+        again_s = _AGAIN_S if earlier is None else min(_AGAIN_MOST_S, 2 * earlier.again_s)
+        self._avoided[topic] = _Avoided(again_s, now_ns + int(again_s * NS_PER_S))
         self._tell(found)
         with suppress(StoreFull):
             session.counters.add("inbound_too_large")
@@ -91,7 +90,11 @@ class Flood:
         for avoided in self._avoided.values():
             if avoided.due_ns <= now_ns and avoided.since_ns is None:
                 avoided.since_ns = now_ns
-        without = {topic for topic, avoided in self._avoided.items() if avoided.since_ns is None}
+        if (all_ := self._avoided.get(None)) is not None and all_.since_ns is None:
+            return ()
+        without = {
+            topic for topic, one in self._avoided.items() if topic is not None and one.since_ns is None
+        }
         if not without:
             return tuple(patterns)
         return tuple(
@@ -107,8 +110,7 @@ class Flood:
         if self._in_a_row and lived_s > _PAUSE_MOST_S:
             self._in_a_row = 0
         if not self._avoided:
-            if lived_s > _OVER_S:
-                self._alerts.clear("flooded")
+            self._alerts.clear("flooded")
             return False
         now_ns = self._clock.boot_ns()
         over = [
@@ -117,7 +119,7 @@ class Flood:
             if avoided.since_ns is not None and now_ns - avoided.since_ns > _OVER_S * NS_PER_S
         ]
         for topic in over:
-            log.info("%r is listened to again", topic[:_SHOWN])
+            log.info("%r is listened to again", (topic or "everything")[:_SHOWN])
             del self._avoided[topic]
         return any(
             avoided.since_ns is None and avoided.due_ns <= now_ns for avoided in self._avoided.values()
@@ -130,11 +132,13 @@ class Flood:
             avoided.due_ns = min(avoided.due_ns, now_ns)
 
     def _tell(self, found: TooLarge) -> None:
-        topic = "a topic that cannot be known" if found.topic is None else found.topic[:_SHOWN]
+        topic, there = "a topic that cannot be known", "to anything"
+        if found.topic is not None:
+            topic, there = found.topic[:_SHOWN], "there"
         self._alerts.raise_(
             "flooded",
             f"a message of {found.size_bytes} bytes on {topic} is too large for this unit: it does not listen"
-            " there for now, and what else waited at the broker is gone",
+            f" {there} for now, and what else waited at the broker is gone",
             "clear what is retained there (mosquitto_pub -r -n -t TOPIC); the unit listens again within a"
             " day, with `rebirth` at once",
         )
