@@ -78,7 +78,7 @@ class Deliver(Stage):
         self._alerts = alerts
         self._declined = Declined(alerts)
         self._clock = clock
-        self._inbound = Inbound(topics, pass_on=pass_on, groups=plan.groups)
+        self._inbound = Inbound(topics, clock=clock, pass_on=pass_on, groups=plan.groups)
         self._flood = Flood(topics, alerts, clock)
         self._lift_rests = threading.Event()
         budget = None
@@ -156,6 +156,7 @@ class Deliver(Stage):
                 while not self.stop.is_set():
                     self.beat()
                     self._turn(session, _TURN_S)
+                self._inbound.tell(session, now=True)
                 self._say_goodbye(session)
                 self._spending.remember(session, now=True)
             finally:
@@ -308,6 +309,7 @@ class Deliver(Stage):
             self._alerts.clear("budget")
         self._spending.remember(session)
         self._suspicion.remember(session)
+        self._inbound.tell(session)
         if connection.up and self._flood.look((self._clock.boot_ns() - connection.up_ns) / NS_PER_S):
             self._subscribe(connection)
 
