@@ -12,7 +12,7 @@ from trapd.ports import Connected, Link
 from trapd.records import Kind, Message, Priority
 from trapd.rules import NS_PER_S, PRIORITY, Turns, again_below, probe_delay_s
 from trapd.stages.suspicion import UnderWay
-from trapd.wire.topics import is_elsewhere
+from trapd.wire.topics import OWN, is_elsewhere
 from trapd.wire.window import Limit, Window
 
 log = logging.getLogger("trapd.deliver")
@@ -69,6 +69,7 @@ class Connection:
     turns: Turns = field(default_factory=Turns)
     over_budget: set[Priority] = field(default_factory=set)
     short: set[Priority] = field(default_factory=set)
+    own_over: bool = False  # what is kept of the budget for the unit itself is spent too
     _held: dict[int, tuple[Message, str]] = field(default_factory=dict)
     _refused: Counter[Kind] = field(default_factory=Counter)
     _held_since_ns: int = 0
@@ -106,6 +107,7 @@ class Connection:
             "parts_out": parts_out,
             "resting": self.resting(now_ns),
             "barred": frozenset(self.over_budget),
+            "exempt": () if self.own_over else OWN,
             "again_below": again_below(self.first_mark, self._up_s(now_ns)),
             "chunk_bytes": self.chunk_bytes,
         }
@@ -180,7 +182,7 @@ class Connection:
         return (
             (message.row, message.part) not in self._out
             and message.row not in self._held
-            and message.priority not in self.over_budget
+            and (message.priority not in self.over_budget or (message.leaf in OWN and not self.own_over))
             and message.kind not in self.resting(now_ns)
         )
 
@@ -263,6 +265,22 @@ class Connection:
         if not self._rests:
             return ()
         return frozenset(kind for kind, rest in self._rests.items() if now_ns < rest.until_ns)
+
+    def count_anew(self) -> None:
+        """What was over budget a moment ago may not be so any more."""
+        self.over_budget.clear()
+        self.own_over = False
+
+    def too_dear(self, message: Message) -> None:
+        """The budget does not have it, nor any other of its priority; but for what is the unit's own."""
+        self.over_budget.add(message.priority)
+        self.short.add(message.priority)
+        self.own_over = self.own_over or message.leaf in OWN
+
+    def paid(self, message: Message) -> None:
+        """The budget had it."""
+        if message.leaf not in OWN:
+            self.short.discard(message.priority)
 
     def all_looked_at(self) -> None:
         """Nothing more waits that may go: what is not over budget now is not short of it."""

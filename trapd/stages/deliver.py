@@ -15,7 +15,7 @@ from collections.abc import Callable
 from trapd.errors import LinkUnavailable, StoreFull
 from trapd.ports import Acknowledged, Clock, Connected, Lost, Received, Subscribed, Uplink
 from trapd.records import Event, Kind
-from trapd.rules import NS_PER_S, Allowance, Budget
+from trapd.rules import NS_PER_S, Allowance, Budget, own_reserve_bytes
 from trapd.stages.alerts import Alerts
 from trapd.stages.answers import Answers
 from trapd.stages.base import Stage
@@ -83,7 +83,8 @@ class Deliver(Stage):
         self._lift_rests = threading.Event()
         budget = None
         if plan.bytes_per_day is not None:
-            budget = Budget(plan.bytes_per_day, plan.alert_reserve_bytes)
+            own_bytes = own_reserve_bytes(plan.bytes_per_day, plan.alert_reserve_bytes)
+            budget = Budget(plan.bytes_per_day, plan.alert_reserve_bytes, own_bytes)
         self._spending = Spending(budget, clock)
         self._suspicion = Suspicion(self._declined, epoch=store.epoch, within_s=plan.blame_within_s)
         self._sending = Sending(
@@ -303,7 +304,8 @@ class Deliver(Stage):
             self._alerts.raise_(
                 "budget",
                 "publish.bytes_per_day is spent: what is due waits",
-                "raise it, or lower publish.thumbnail_bytes; alerts have publish.alert_reserve_bytes left",
+                "raise it (from afar too), or lower publish.thumbnail_bytes; alerts have"
+                " publish.alert_reserve_bytes left",
             )
         elif connection.up:
             self._alerts.clear("budget")

@@ -74,7 +74,7 @@ class Sending:
             return
         now_ns = self._clock.boot_ns()
         connection.release_held(now_ns)
-        connection.over_budget.clear()
+        connection.count_anew()
         self._forget_what_is_old(session, now_ns)
         if not (self._suspicion.active and self._send_alone(session, connection, now_ns)):
             self._hand_over(session, connection, now_ns)
@@ -173,10 +173,9 @@ class Sending:
         if not connection.window.fits(packet.size_bytes, urgent=message.priority is Priority.ALERT):
             return _Went.FULL
         if not self._spending.allows(message, packet.size_bytes):
-            connection.over_budget.add(message.priority)
-            connection.short.add(message.priority)
+            connection.too_dear(message)
             return _Went.NOT_NOW
-        connection.short.discard(message.priority)
+        connection.paid(message)
         return self._publish(session, connection, message, packet, now_ns)
 
     def _barred(self, connection: Connection, message: Message, now_ns: int, *, alone: bool) -> _Went | None:

@@ -28,6 +28,12 @@ RECEIPT = "receipt"
 GROUP_COMMANDS = frozenset({"ping", "rebirth", "capture"})
 """The only commands that may be given to a group."""
 
+PROOF = frozenset({AVAILABILITY, PROBE})
+"""What shows that a link works."""
+
+OWN = PROOF | {CONFIG_REPORTED} | {f"res/config_{name}" for name in ("patch", "confirm", "rollback")}
+"""What keeps the unit within reach: it goes also when `publish.bytes_per_day` is spent."""
+
 _UNIT = re.compile(r"[a-z0-9][a-z0-9_-]{2,31}")
 _GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[a-z0-9_]{1,64}")  # of an alert or a command
