@@ -1,4 +1,4 @@
-"""What must not put a unit out of its operator's reach: a response topic that is forbidden, a spent budget."""
+"""What must not put a unit out of its operator's reach: a forbidden response topic, a spent budget."""
 
 from __future__ import annotations
 
