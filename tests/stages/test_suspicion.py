@@ -124,6 +124,56 @@ def test_a_broker_that_keeps_nothing_retained_still_gets_the_events(
     assert link.broker.connects == before
 
 
+def test_of_a_kind_that_always_ends_the_link_ten_rows_are_found_and_the_rest_waits(
+    bench: Bench, link: DeliverDriver
+) -> None:
+    """Each costs six links; a hundred thousand of them would be one too many."""
+    for _ in range(40):
+        bench.session.outbox.put(Kind.TRAIL, "trail", b"not to be borne", retain=False)
+    events = [bench.kept() for _ in range(5)]
+    link.broker.ends_over = b"not to be borne"
+    link.connect()
+    some_minutes(link, of_s=2400.0)
+    ended = link.broker.ended_over
+    assert ended <= 65
+    assert link.stage.held_back.kinds == {Kind.TRAIL: "ends the link"}
+    assert all(states(bench)[event.id] is State.DELIVERED for event in events)
+    some_minutes(link)
+    assert link.broker.ended_over == ended
+    link.broker.ends_over = b""
+    link.stage.lift_rests()
+    link.turn(20, after_s=0.2)
+    assert link.waiting() == []
+    assert bench.alerts.names() == ()
+
+
+def test_many_bad_rows_among_many_good_ones_are_all_found(bench: Bench, link: DeliverDriver) -> None:
+    for number in range(60):
+        payload = b"not to be borne" if number % 10 == 3 else b"good"
+        bench.session.outbox.put(Kind.TRAIL, "trail", payload, retain=False)
+    link.broker.ends_over = b"not to be borne"
+    link.connect()
+    some_minutes(link, of_s=1800.0)
+    assert link.waiting() == ["trail"] * 6
+    assert link.stage.held_back.rows == 6
+    assert link.broker.ended_over <= 6 * 8
+
+
+def test_a_broker_that_ends_the_link_over_everything_has_nothing_held_for_it(
+    bench: Bench, link: DeliverDriver
+) -> None:
+    """It is the broker then: once it has come to itself all goes at once."""
+    events = [bench.kept() for _ in range(5)]
+    link.broker.ends_over = b"trapd"
+    link.connect()
+    some_minutes(link, of_s=1800.0)
+    assert "ends_link" not in bench.alerts.names()
+    link.broker.ends_over = b""
+    some_minutes(link, of_s=200.0)
+    assert all(states(bench)[event.id] is State.DELIVERED for event in events)
+    assert link.waiting() == []
+
+
 # --- how it ends -----------------------------------------------------------------------------------------
 
 

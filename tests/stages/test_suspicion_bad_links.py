@@ -137,7 +137,9 @@ def is_held(seed: int, mean_s: float, answer_s: float) -> bool:
         if sent_s + answer_s <= lives_s:
             return False
         under_way = [UnderWay(LINE, lives_s - sent_s, 300)] if sent_s < lives_s else []
-        suspicion.link_ended(under_way, BROKE_OFF, ended_ns, lived_s=lives_s, taken_bytes=10**9)
+        suspicion.link_ended(
+            under_way, BROKE_OFF, ended_ns, lived_s=lives_s, answered=True, taken_bytes=10**9
+        )
         now_ns = ended_ns + 2 * 10**9
     return False
 

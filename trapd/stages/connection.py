@@ -69,6 +69,7 @@ class Connection:
     turns: Turns = field(default_factory=Turns)
     over_budget: set[Priority] = field(default_factory=set)
     short: set[Priority] = field(default_factory=set)
+    kinds_that_end_it: Collection[Kind] = ()
     own_over: bool = False  # what is kept of the budget for the unit itself is spent too
     _held: dict[int, tuple[Message, str]] = field(default_factory=dict)
     _refused: Counter[Kind] = field(default_factory=Counter)
@@ -249,6 +250,7 @@ class Connection:
     def held_back(self) -> HeldBack:
         """All that does not go now."""
         kinds = {kind: rest.why for kind, rest in self._rests.items()}
+        kinds |= dict.fromkeys(self.kinds_that_end_it, ENDS_LINK)
         kinds |= {kind: BUDGET for kind, priority in PRIORITY.items() if priority in self.short}
         single = [(row, why) for row, why in self._held.values() if row.kind not in kinds]
         return HeldBack(

@@ -54,6 +54,7 @@ class LinkEnds:
             lost,
             now_ns,
             lived_s=(now_ns - connection.up_ns) / NS_PER_S,
+            answered=connection.window.largest_answered_bytes > 0,
             taken_bytes=self.packet_limit.taken_bytes if can_split else sys.maxsize,
         )
         if too_large_bytes is not None:

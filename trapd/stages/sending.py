@@ -75,6 +75,7 @@ class Sending:
         now_ns = self._clock.boot_ns()
         connection.release_held(now_ns)
         connection.count_anew()
+        connection.kinds_that_end_it = self._suspicion.kinds
         self._forget_what_is_old(session, now_ns)
         if not (self._suspicion.active and self._send_alone(session, connection, now_ns)):
             self._hand_over(session, connection, now_ns)
@@ -137,6 +138,7 @@ class Sending:
         choice = connection.choice(self._clock.boot_ns())
         if only is None and self._suspicion.active:
             choice["exclude"] |= self._suspicion.aside()
+            choice["resting"] = frozenset(choice["resting"]) | self._suspicion.resting
         most_bytes = connection.window.limit.bytes
         return session.outbox.next(limit, max_bytes=most_bytes, below=below, only=only, **choice)
 
@@ -187,6 +189,8 @@ class Sending:
             return _Went.NOT_NOW
         if alone or not self._suspicion.active:
             return None
+        if message.kind in self._suspicion.resting:
+            return _Went.STALE
         stand = self._suspicion.stand(message)
         if stand is Stand.HELD:
             connection.hold(message, ENDS_LINK, now_ns)

@@ -7,20 +7,23 @@ link ends over anything, and holds nothing back for it:
    were answered. Those rows are suspects.
 2. On the next link all else goes first. When it has lived for a while, the suspects go one at a time, with
    nothing else under way. What is answered is free. A link that ends without a suspect under way frees them
-   all: it is the link.
-3. One that ends soon after a suspect was sent counts against it; before its next turn a link has to live half
-   as long again as this one did. With the third such end the row is held: an alert names it, it is counted
-   with what is held back, and everything else goes on.
+   all: it is the link. Where others of their kind were under way it may have been those: the next time none
+   of that kind goes with the others.
+3. One that answered something, and ends soon after a suspect was sent, counts against it; before its next
+   turn a link has to live half as long again as this one did. With the third such end the row is held: an
+   alert names it, it is counted with what is held back, and everything else goes on. Ten held rows of a kind
+   hold the kind: each would cost six links.
 
 A held row is tried again, alone, after a day (a retained leaf, which may say something else by then, after an
 hour), an hour after a restart, with a new session at the broker, and when the operator says `rebirth`. It
-never goes from the store for it. All of this is remembered across restarts.
+never goes from the store for it. What is suspected and held is known to the next process.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
@@ -28,10 +31,11 @@ from typing import NamedTuple
 
 from trapd.errors import StoreCorrupt, StoreError
 from trapd.ports import Lost
-from trapd.records import Message
+from trapd.records import Kind, Message
 from trapd.rules import NS_PER_S
 from trapd.stages.declined import Declined
 from trapd.store import Session
+from trapd.wire.topics import PROOF
 
 log = logging.getLogger("trapd.deliver")
 
@@ -45,6 +49,8 @@ _AGAIN_S, _AGAIN_RETAINED_S = 24 * 3600.0, 3600.0
 _SOON_S = 3600.0
 _SHOWN = 80
 _HELD_MOST = 50  # every look-up passes over them
+_HELD_OF_A_KIND = 10
+_OF_MANY_LEAVES = frozenset({Kind.CONTROL})  # no kind in this sense
 _NOT_OVER_A_ROW = frozenset({0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x93, 0x96, 0x98, 0x9C, 0x9D, 0x9F})
 """Reasons that a broker gives for ending a link, which speak of itself or of the link."""
 
@@ -70,6 +76,7 @@ class Suspect:
     """`name` is for people. `ended`: links that it has ended, sent alone. `part`: of a photograph."""
 
     name: str
+    kind: Kind
     size_bytes: int
     part: int = 0
     ended: int = 0
@@ -95,6 +102,8 @@ class Suspicion:
         self._held: dict[str, _Held] = {}
         self._aside: dict[int, str] = {}  # rows that were met on this link, by their key
         self._alone: str | None = None
+        self.kinds: frozenset[Kind] = frozenset()  # of which so many are held that no row goes
+        self._wide: frozenset[Kind] = frozenset()  # of which no row goes while some are suspected
         self._calm_ns = 0
         self._lived_s = 0.0  # the link that last ended over one of them
         self._stored = ""
@@ -119,6 +128,11 @@ class Suspicion:
     def aside(self) -> set[int]:
         """Rows that were met and wait: no look-up need find them."""
         return {row for row, key in self._aside.items() if key in self._suspects}
+
+    @property
+    def resting(self) -> frozenset[Kind]:
+        """Kinds of which no row may go with the others now."""
+        return self.kinds | self._wide if self._suspects else self.kinds
 
     @property
     def has_one_alone(self) -> bool:
@@ -163,7 +177,8 @@ class Suspicion:
         if key == self._alone:
             self._alone = None
         self._common.pop(key, None)
-        self._suspects.pop(key, None)
+        if self._suspects.pop(key, None) is not None and not self._suspects:
+            self._wide = frozenset()  # none of them was it
         self._free(key)
 
     def link_begins(self, now_ns: int, *, new_session: bool) -> None:
@@ -181,9 +196,18 @@ class Suspicion:
         self._calm_ns = now_ns + int(calm_s * NS_PER_S)
 
     def link_ended(
-        self, under_way: Iterable[UnderWay], lost: Lost, now_ns: int, *, lived_s: float, taken_bytes: int
+        self,
+        under_way: Iterable[UnderWay],
+        lost: Lost,
+        now_ns: int,
+        *,
+        lived_s: float,
+        answered: bool,
+        taken_bytes: int,
     ) -> int | None:
         """The link ended after `lived_s`. `taken_bytes`: what is no larger is not too large.
+
+        `answered`: something was, on this link; where nothing is the broker may end it over whatever comes.
 
         Gives the bytes of a chunk that the broker takes no better alone, and that may only be too large.
         """
@@ -193,13 +217,19 @@ class Suspicion:
         if lost.ended and lost.code not in _NOT_OVER_A_ROW:
             for one in under_way:
                 if one.age_s <= self._blame_s(one.size_bytes):
-                    suspect = Suspect(_name(one.message), one.size_bytes, one.message.part)
-                    blamed.setdefault(_key(one.message), suspect)
+                    message = one.message
+                    suspect = Suspect(_name(message), message.kind, one.size_bytes, message.part)
+                    blamed.setdefault(_key(message), suspect)
+        if alone is not None and alone in blamed and not answered:
+            self._put_last(alone)
+            return None
         if alone is not None and alone in blamed:
             self._lived_s = lived_s
             return self._count_against(alone, blamed[alone], now_ns, taken_bytes)
         if self._suspects:
             log.info("the link ended over none of %s: they go with the others again", self._names())
+            kinds = {one.kind for one in self._suspects.values()} & {one.kind for one in blamed.values()}
+            self._wide = frozenset(kinds - _OF_MANY_LEAVES)
             self._forget()
         else:
             self._count(blamed)
@@ -264,7 +294,10 @@ class Suspicion:
         self._common = both or blamed
         if self._ends < _ENDS or len(self._held) >= _HELD_MOST:
             return
-        self._suspects, self._common, self._ends = self._common, {}, 0
+        # What is said at the beginning of each link comes first: once it is answered, the rest tells more.
+        first = [key for key in self._common if key in PROOF]
+        self._suspects = {key: self._common[key] for key in (*first, *self._common)}
+        self._common, self._ends = {}, 0
         log.warning(
             "%d links were ended soon after %s went out: they go one by one now, after all else",
             _ENDS,
@@ -288,6 +321,11 @@ class Suspicion:
         self._tell()
         return None
 
+    def _put_last(self, key: str) -> None:
+        """Others may be answered, and show what this one does."""
+        if (suspect := self._suspects.pop(key, None)) is not None:
+            self._suspects[key] = suspect
+
     def _blame_s(self, size_bytes: int) -> float:
         return self._within_s + size_bytes / _SLOWEST_BYTES_PER_S
 
@@ -304,6 +342,9 @@ class Suspicion:
             self._tell()
 
     def _tell(self) -> None:
+        found = Counter(held.suspect.kind for held in self._held.values())
+        many = (kind for kind, count in found.items() if count >= _HELD_OF_A_KIND)
+        self.kinds = frozenset(many) - _OF_MANY_LEAVES
         self._declined.ends_link([held.suspect.name for held in self._held.values()])
 
     def _names(self) -> str:
@@ -330,6 +371,8 @@ def _suspects(found: object) -> dict[str, Suspect]:
     if not isinstance(found, dict):
         raise TypeError("no table of rows")
     return {
-        str(key): Suspect(str(one["name"]), int(one["size_bytes"]), int(one["part"]), int(one["ended"]))
+        str(key): Suspect(
+            str(one["name"]), Kind(one["kind"]), int(one["size_bytes"]), int(one["part"]), int(one["ended"])
+        )
         for key, one in found.items()
     }
