@@ -50,15 +50,16 @@ class Flood:
         self._alerts = alerts
         self._clock = clock
         self._avoided: dict[str | None, _Avoided] = {}  # None: all there is
-        self._in_a_row = 0
+        self._unasked = 0  # of what is not listened to; since a link lived for long
 
     def ended(self, session: Session, found: TooLarge) -> float:
         """A link ended over such a message; seconds to wait at least before the next. Raises nothing."""
         now_ns = self._clock.boot_ns()
         self.fresh = True
-        self._in_a_row += 1
         topic = found.topic if len(self._avoided) < _MOST_TOPICS else None
         earlier = self._avoided.get(topic)
+        if earlier is not None and earlier.since_ns is None:
+            self._unasked += 1
         again_s = _AGAIN_S if earlier is None else min(_AGAIN_MOST_S, 2 * earlier.again_s)
         self._avoided[topic] = _Avoided(again_s, now_ns + int(again_s * NS_PER_S))
         self._tell(found)
@@ -76,7 +77,7 @@ class Flood:
                 message=message,
             )
             session.obeyed.tell((), record)
-        return min(_PAUSE_MOST_S, _PAUSE_S * 2.0 ** min(self._in_a_row - 1, 10))
+        return min(_PAUSE_MOST_S, _PAUSE_S * 2.0 ** min(self._unasked - 1, 10)) if self._unasked else 0.0
 
     def link_begins(self) -> None:
         """The broker took us: what it kept is cleared."""
@@ -107,8 +108,8 @@ class Flood:
 
     def look(self, lived_s: float) -> bool:
         """Called every turn of a link that has lived so long; True when it is time to subscribe anew."""
-        if self._in_a_row and lived_s > _PAUSE_MOST_S:
-            self._in_a_row = 0
+        if self._unasked and lived_s > _PAUSE_MOST_S:
+            self._unasked = 0
         if not self._avoided:
             self._alerts.clear("flooded")
             return False
