@@ -213,11 +213,55 @@ def test_a_day_later_it_is_free_again_and_a_quarter_of_an_hour_at_most_after_it(
     assert budget.allows(1000, DAY_S + 100.0 + 900.0, alert=False)
 
 
-def test_a_budget_is_handed_on() -> None:
+def test_what_is_kept_for_the_unit_itself_is_touched_last() -> None:
+    budget = Budget(1000, 300, own_bytes=100)
+    for _ in range(6):
+        assert budget.allows(100, 0.0, alert=False, own=True)
+        budget.spend(100, 0.0, alert=False, own=True)
+    assert not budget.allows(1, 0.0, alert=False)
+    assert not budget.allows(101, 0.0, alert=False, own=True)
+    budget.spend(60, 0.0, alert=False, own=True)
+    assert budget.allows(40, 0.0, alert=False, own=True)
+    assert not budget.allows(41, 0.0, alert=False, own=True)
+    assert budget.allows(300, 0.0, alert=True)
+    assert not budget.allows(301, 0.0, alert=True)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 20_000), st.integers(1, 300), st.sampled_from(["alert", "own", "other"])),
+        max_size=80,
+    )
+)
+def test_no_day_has_more_than_its_budget_whatever_is_kept_for_whom(
+    steps: list[tuple[float, int, str]],
+) -> None:
+    budget, now_s, sent = Budget(1000, 300, own_bytes=100), 0.0, []
+    for pause_s, size, what in steps:
+        now_s += pause_s
+        if budget.allows(size, now_s, alert=what == "alert", own=what == "own"):
+            budget.spend(size, now_s, alert=what == "alert", own=what == "own")
+            sent.append((now_s, size, what))
+        last_day = [(s, w) for at_s, s, w in sent if at_s > now_s - DAY_S]
+        assert sum(s for s, _ in last_day) <= 1000
+        assert sum(s for s, w in last_day if w != "alert") <= 700
+        assert sum(s for s, w in last_day if w == "other") <= 600
+
+
+@pytest.mark.parametrize(
+    ("per_day", "reserve", "own"), [(10**9, 0, 16_384), (20_000, 15_000, 500), (1000, 1000, 0), (10, 20, 0)]
+)
+def test_how_much_is_kept_for_the_unit_itself(per_day: int, reserve: int, own: int) -> None:
+    assert rules.own_reserve_bytes(per_day, reserve) == own
+
+
+@pytest.mark.parametrize("fields", [3, 4])
+def test_a_budget_is_handed_on(fields: int) -> None:
+    """Also one that a trapd has noted which kept nothing for the unit itself."""
     first, second = Budget(1000, 300), Budget(1000, 300)
     first.spend(500, 10.0, alert=False)
     first.spend(100, 5000.0, alert=True)
-    second.restore(first.slots())
+    second.restore(slot[:fields] for slot in first.slots())
     for size in (1, 200, 201, 400, 401):
         for alert in (True, False):
             assert first.allows(size, 6000.0, alert=alert) == second.allows(size, 6000.0, alert=alert)

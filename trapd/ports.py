@@ -166,15 +166,26 @@ class Subscribed:
 
 
 @frozen
+class TooLarge:
+    """A packet of `size_bytes` was on its way to us and is not taken. `topic` None: nobody knows on what."""
+
+    size_bytes: int
+    topic: str | None
+
+
+@frozen
 class Lost:
     """The link is gone (or never came to be). `code`: the broker's reason, where it gave one.
 
-    `unreachable`: nobody was there to answer, and later somebody may be.
+    `unreachable`: nobody was there to answer, and later somebody may be. `ended`: the other side ended it, by
+    a word or by closing it; not silence, no time-out, and not we. `too_large`: we ended it over this.
     """
 
     reason: str
     code: int | None = None
     unreachable: bool = False
+    ended: bool = False
+    too_large: TooLarge | None = None
 
 
 LinkEvent = Connected | Acknowledged | Received | Subscribed | Lost
@@ -271,5 +282,8 @@ class Overlays(Protocol):
 class Uplink(Protocol):
     """What reaches the operator."""
 
-    def connect(self, will: tuple[str, bytes] | None) -> Link:
-        """Begin a connection with this retained will (topic, payload) if any. At once, never raises."""
+    def connect(self, will: tuple[str, bytes] | None, *, fresh: bool = False) -> Link:
+        """Begin a connection with this retained will (topic, payload) if any. At once, never raises.
+
+        `fresh`: the broker first forgets what waits for us, and what we had subscribed to.
+        """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import field, replace
+from typing import NamedTuple
 
 from trapd.frozen import slotted
 from trapd.records import Detection, FrameScore, Kind, Look, ModelInfo, Priority, Refusal, Verdict
@@ -272,48 +273,77 @@ class Turns:
         self._since = 0 if lower else self._since + 1
 
 
+_OWN_MOST_BYTES, _OWN_PART = 16_384, 10
+
+
+def own_reserve_bytes(per_day_bytes: int, alert_reserve_bytes: int) -> int:
+    """What is kept of a budget for the unit itself: some reports of its configuration, a hundred links."""
+    return max(0, min(_OWN_MOST_BYTES, (per_day_bytes - alert_reserve_bytes) // _OWN_PART))
+
+
+class Spent(NamedTuple):
+    """Bytes of one slot of time; of those for alerts, and of those that were kept for the unit itself."""
+
+    slot: int
+    bytes: int = 0
+    alerts: int = 0
+    own: int = 0
+
+
 @slotted
 class Budget:
     """Bytes that may be sent in any 24 h of running time, a part of them for alerts alone.
 
-    Times are seconds of running time: a clock that stands while trapd does not run. What was sent is kept in
-    slots of a quarter of an hour, each counted until its end is 24 h ago: never too little.
+    A small part more, `own_bytes`, is for what keeps the unit within reach: it is touched only when all else
+    is spent. Times are seconds of running time: a clock that stands while trapd does not run. What was sent
+    is kept in slots of a quarter of an hour, each counted until its end is 24 h ago: never too little.
     """
 
     per_day_bytes: int
     reserve_bytes: int
-    _spent: deque[tuple[int, int, int]] = field(default_factory=deque)  # slot, bytes, of those for alerts
+    own_bytes: int = 0
+    _spent: deque[Spent] = field(default_factory=deque)
 
-    def allows(self, size_bytes: int, now_s: float, *, alert: bool) -> bool:
-        """Whether so much may be sent now."""
+    def allows(self, size_bytes: int, now_s: float, *, alert: bool, own: bool = False) -> bool:
+        """Whether so much may be sent now. `own`: it may touch what is kept for the unit itself."""
         self._forget(now_s)
-        total = sum(slot[1] for slot in self._spent)
-        for_alerts = sum(slot[2] for slot in self._spent)
-        kept_back = 0 if alert else max(0, self.reserve_bytes - for_alerts)
+        total = sum(slot.bytes for slot in self._spent)
+        kept_back = 0
+        if not alert:
+            kept_back += max(0, self.reserve_bytes - sum(slot.alerts for slot in self._spent))
+        if not own:
+            kept_back += max(0, self.own_bytes - sum(slot.own for slot in self._spent))
         return total + size_bytes + kept_back <= self.per_day_bytes
 
-    def spend(self, size_bytes: int, now_s: float, *, alert: bool) -> None:
+    def spend(self, size_bytes: int, now_s: float, *, alert: bool, own: bool = False) -> None:
         """So much was handed to the socket."""
-        slot, of_slot, for_alerts = int(now_s // _SLOT_S), 0, 0
-        if self._spent and self._spent[-1][0] == slot:
-            _, of_slot, for_alerts = self._spent.pop()
-        self._spent.append((slot, of_slot + size_bytes, for_alerts + (size_bytes if alert else 0)))
+        reserved = own and not self.allows(size_bytes, now_s, alert=alert)
+        slot = int(now_s // _SLOT_S)
+        latest = self._spent.pop() if self._spent and self._spent[-1].slot == slot else Spent(slot)
+        self._spent.append(
+            Spent(
+                slot,
+                latest.bytes + size_bytes,
+                latest.alerts + (size_bytes if alert else 0),
+                latest.own + (size_bytes if reserved else 0),
+            )
+        )
 
     def spent_bytes(self, now_s: float) -> int:
         """What counts against the budget now."""
         self._forget(now_s)
-        return sum(slot[1] for slot in self._spent)
+        return sum(slot.bytes for slot in self._spent)
 
-    def slots(self) -> list[tuple[int, int, int]]:
+    def slots(self) -> list[Spent]:
         """What a later process has to know; for `restore`."""
         return list(self._spent)
 
-    def restore(self, slots: Sequence[tuple[int, int, int]]) -> None:
-        """What an earlier process has sent."""
-        self._spent = deque(sorted(slots))
+    def restore(self, slots: Iterable[Iterable[int]]) -> None:
+        """What an earlier process has sent. Raises TypeError for what are no slots."""
+        self._spent = deque(sorted(Spent(*map(int, slot)) for slot in slots))
 
     def _forget(self, now_s: float) -> None:
-        while self._spent and self._spent[0][0] < int(now_s // _SLOT_S) - _SLOTS:
+        while self._spent and self._spent[0].slot < int(now_s // _SLOT_S) - _SLOTS:
             self._spent.popleft()
 
 

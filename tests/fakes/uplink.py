@@ -6,13 +6,14 @@ threads.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from trapd.errors import BadInput, LinkUnavailable
-from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed
+from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed, TooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,10 @@ class FakeBroker:
     (topic to reason code of its answer; what is refused is not passed on), `withhold` (no publish is
     answered until `release`), `slow` (nor one whose topic holds this), `forbidden` (filters it will not
     subscribe), `receive_maximum`, `maximum_packet_bytes`, `ends_over_bytes` (a larger payload ends the
-    link, without a word). `published` lists what arrived, refused or not; `answered` what was answered, with
-    the reason, in that order.
+    link, without a word), `ends_over` (so does one that holds this, or whose topic does, with the word
+    `end_code`; `ended_over` counts), `unit_takes_bytes` (what is larger ends the link on the unit's side,
+    `refused_by_unit` counts; `names_topic` is what the unit then knows of its topic). `published` lists
+    what arrived, refused or not; `answered` what was answered, with the reason, in that order.
     """
 
     def __init__(self) -> None:
@@ -46,6 +49,12 @@ class FakeBroker:
         self.receive_maximum = 65535
         self.maximum_packet_bytes: int | None = None
         self.ends_over_bytes: int | None = None
+        self.ends_over = b""
+        self.end_code: int | None = None
+        self.ended_over = 0
+        self.unit_takes_bytes: int | None = None
+        self.names_topic: Callable[[str], str | None] = lambda topic: topic
+        self.refused_by_unit = 0
         self.published: list[Published] = []
         self.answered: list[tuple[Published, int]] = []
         self.retained: dict[str, bytes] = {}
@@ -63,7 +72,7 @@ class FakeBroker:
         """The broker ends: every link is lost, no will is sent."""
         with self._lock:
             self._running = False
-            self._break_links(Lost("the broker closed the connection"), wills=False)
+            self._break_links(Lost("the broker closed the connection", ended=True), wills=False)
 
     def start(self, *, keep: bool = True) -> None:
         """The broker runs again, with its database or (`keep` false) without. Nothing if it runs already."""
@@ -79,7 +88,7 @@ class FakeBroker:
     def drop(self) -> None:
         """The network breaks every link; the broker sends the wills."""
         with self._lock:
-            self._break_links(Lost("the connection broke off"), wills=True)
+            self._break_links(Lost("the connection broke off", ended=True), wills=True)
 
     def release(self) -> None:
         """Answer what was withheld, and withhold no more."""
@@ -123,7 +132,7 @@ class FakeBroker:
                     replace(message, retained=False) if topic in self._live.get(client_id, ()) else message
                 )
                 if link is not None:
-                    link.give(theirs)
+                    self._pass_on(link, theirs)
                 else:
                     self._missed.setdefault(client_id, []).append(theirs)
             for pattern, messages in self._watchers:
@@ -143,19 +152,26 @@ class FakeBroker:
             earlier = self._links.pop(link.client_id, None)
             if earlier is not None:
                 earlier.give(Lost("another client has connected under this unit's name", 0x8E))
+            if link.fresh:
+                self._sessions.pop(link.client_id, None)
+                self._missed.pop(link.client_id, None)
             present = link.client_id in self._sessions
             self._sessions.setdefault(link.client_id, [])
             self._links[link.client_id] = link
             link.give(Connected(present, self.receive_maximum, self.maximum_packet_bytes))
             for message in self._missed.pop(link.client_id, ()):
-                link.give(message)
+                self._pass_on(link, message)
 
     def took(self, link: FakeLink, token: int, topic: str, payload: bytes, retain: bool) -> None:
         with self._lock:
             if self._links.get(link.client_id) is not link:
                 raise LinkUnavailable("the link is lost")
             if self.ends_over_bytes is not None and len(payload) > self.ends_over_bytes:
-                self._break_links(Lost("the connection broke off"), wills=True)
+                self._break_links(Lost("the connection broke off", ended=True), wills=True)
+                return
+            if self.ends_over and self.ends_over in payload + topic.encode():
+                self.ended_over += 1
+                self._break_links(Lost("the broker ended it", self.end_code, ended=True), wills=True)
                 return
             message = Published(link.client_id, topic, payload, retain)
             self.published.append(message)
@@ -173,18 +189,30 @@ class FakeBroker:
             if self._links.get(link.client_id) is not link:
                 raise LinkUnavailable("the link is lost")
             granted = [pattern for pattern in filters if pattern not in self.forbidden]
-            self._sessions.setdefault(link.client_id, []).extend(granted)
+            session = self._sessions.setdefault(link.client_id, [])
+            session.extend(pattern for pattern in granted if pattern not in session)
             self._live[link.client_id] = frozenset(live)
             link.give(Subscribed(tuple(pattern for pattern in filters if pattern in self.forbidden)))
             for topic, payload in self.retained.items():
                 if any(matches(pattern, topic) for pattern in granted):
-                    link.give(Received(topic, payload, retained=True))
+                    self._pass_on(link, Received(topic, payload, retained=True))
 
     def left(self, link: FakeLink) -> None:
         with self._lock:
             if self._links.get(link.client_id) is link:
                 del self._links[link.client_id]
                 link.give(Lost("closed"))
+
+    def _pass_on(self, link: FakeLink, message: Received) -> None:
+        """To a unit that ends the link over what is too large; then it has not got it, and gets it again."""
+        size_bytes = len(message.payload)
+        if self.unit_takes_bytes is not None and size_bytes > self.unit_takes_bytes:
+            self.refused_by_unit += 1
+            if self._links.pop(link.client_id, None) is link:
+                link.give(Lost("too large", too_large=TooLarge(size_bytes, self.names_topic(message.topic))))
+            self._missed.setdefault(link.client_id, []).append(message)
+        else:
+            link.give(message)
 
     def _answer(self, link: FakeLink, answer: Acknowledged, message: Published) -> None:
         self.answered.append((message, answer.reason))
@@ -206,8 +234,8 @@ class FakeUplink:
     broker: FakeBroker
     client_id: str = "unit"
 
-    def connect(self, will: tuple[str, bytes] | None) -> Link:
-        link = FakeLink(self.broker, self.client_id, will)
+    def connect(self, will: tuple[str, bytes] | None, *, fresh: bool = False) -> Link:
+        link = FakeLink(self.broker, self.client_id, will, fresh=fresh)
         self.broker.joined(link)
         return link
 
@@ -215,8 +243,11 @@ class FakeUplink:
 class FakeLink:
     """The Link port over a FakeBroker."""
 
-    def __init__(self, broker: FakeBroker, client_id: str, will: tuple[str, bytes] | None) -> None:
+    def __init__(
+        self, broker: FakeBroker, client_id: str, will: tuple[str, bytes] | None, *, fresh: bool
+    ) -> None:
         self.client_id = client_id
+        self.fresh = fresh
         self.will = will
         self._broker = broker
         self._events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
@@ -260,8 +291,9 @@ class FakeLink:
         return self._token
 
     def flush(self) -> None:
-        while self._unwritten and not (self._ended or self._closed):
-            self._broker.took(self, *self._unwritten.pop(0))
+        with contextlib.suppress(LinkUnavailable):  # `next` says so
+            while self._unwritten and not (self._ended or self._closed):
+                self._broker.took(self, *self._unwritten.pop(0))
 
     def subscribe(self, filters: tuple[str, ...], *, live: Collection[str] = ()) -> None:
         self._check_usable()

@@ -17,6 +17,7 @@ from trapd.errors import BadDocument, Fault
 from trapd.remote import proposal
 from trapd.wire import inbound
 from trapd.wire.authority import Refused
+from trapd.wire.unreadable import Unreadable
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 OTHER_KEY = f"ed25519:{'B' * 42}A="
@@ -214,7 +215,7 @@ BROKEN = b'{"v":1,"version":5,"txn":"x","txn":"y","doc":{"burst":{"frames":0},"h
 
 
 def reject(unit: Unit, payload: bytes, *, retained: bool = False) -> int | None:
-    with pytest.raises(inbound.Unreadable) as caught:
+    with pytest.raises(Unreadable) as caught:
         inbound.document(payload)
     error = caught.value
     considered = unit.remote.reject(payload, 400, error.faults, error.members, retained=retained)

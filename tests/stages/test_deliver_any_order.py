@@ -24,7 +24,10 @@ KINDS = ("event", "thumb", "media", "state", "alert", "trail")
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Deliver over the real store, before a broker that answers, refuses, forgets, falls silent and goes."""
+    """Deliver over the real store, before a broker that answers, refuses, forgets, falls silent and goes.
+
+    And ends the link over one event.
+    """
 
     receipts = False
 
@@ -48,7 +51,9 @@ class AnyOrder(RuleBasedStateMachine):
     def _new_process(self) -> DeliverDriver:
         limit = Limit(4, 3000)
         plan = DeliverPlan(limit, DEAD_AFTER_S, receipts=self.receipts, chunk_bytes=300)
-        return DeliverDriver(self.bench, self.broker, plan=plan)
+        driver = DeliverDriver(self.bench, self.broker, plan=plan)
+        driver.stage._suspicion.load(driver.session, driver.clock.boot_ns())
+        return driver
 
     # --- what happens on the unit --------------------------------------------------------------------------
 
@@ -128,6 +133,15 @@ class AnyOrder(RuleBasedStateMachine):
     def go(self) -> None:
         self.broker.stop()
 
+    @rule(data=st.data())
+    def end_the_link_over_one(self, data: st.DataObject) -> None:
+        if self.due:
+            self.broker.ends_over = f'"{data.draw(st.sampled_from(sorted(self.due)))}"'.encode()
+
+    @rule()
+    def put_up_with_it(self) -> None:
+        self.broker.ends_over = b""
+
     @rule(keep=st.booleans())
     def come(self, keep: bool) -> None:
         self.broker.start(keep=keep)
@@ -182,6 +196,8 @@ class AnyOrder(RuleBasedStateMachine):
         """A quiet end: the broker is there, listens, and takes everything."""
         try:
             self.reasons.clear()
+            self.broker.ends_over = b""
+            self.link.stage.lift_rests()
             self.broker.receive_maximum = 65535
             self.broker.start()
             self.broker.release()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.fakes.store import FULL
-from tests.stages.driver import BASE, Bench, DeliverDriver
+from tests.stages.driver import BASE, UNIT, Bench, DeliverDriver
 from trapd.errors import StoreCorrupt, StoreError
 from trapd.ports import Lost
 from trapd.records import Kind, State
@@ -345,3 +345,53 @@ def test_run_delivers_and_says_goodbye(bench: Bench, link: DeliverDriver) -> Non
     assert not thread.is_alive()
     assert got == [event.id for event in events]
     assert link.broker.retained[f"{BASE}/availability"] == b"stopped"
+
+
+# --- what is passed over --------------------------------------------------------------------------------
+
+
+def trail(bench: Bench) -> list[dict[str, object]]:
+    return [json.loads(line) for line in bench.session.obeyed.trail(100)]
+
+
+def test_what_nobody_has_room_for_has_its_count_on_the_trail(bench: Bench) -> None:
+    """The first at once; of what goes on, one record a minute."""
+    link = DeliverDriver(bench, pass_on=lambda message: False)
+    link.connect()
+    for _ in range(50):
+        link.broker.say(f"{BASE}/cmd/ping", b"{}")
+        link.turn(after_s=0.1)
+    assert [line["more"] for line in trail(bench)] == [1]
+    link.turn(2, after_s=60.0)
+    assert [line["more"] for line in trail(bench)] == [1, 49]
+    assert bench.session.counters.all()["commands_dropped"] == 50
+    link.broker.say(f"{BASE}/cmd/ping", b"{}")
+    link.turn()
+    link.stage.stop.set()
+    link.stage.run()
+    assert [line["more"] for line in trail(bench)] == [1, 49, 1]
+    link.close()
+
+
+def test_what_is_not_for_the_unit_has_its_count_too(bench: Bench) -> None:
+    """A session of before may still hold what is not listened to any more."""
+    link = DeliverDriver(bench, pass_on=None)
+    link.connect()
+    link.broker._sessions[f"trapd-{UNIT}"].append(f"{BASE}/cmd/+")
+    link.broker.say(f"{BASE}/cmd/ping", b"{}")
+    link.turn(2)
+    assert [line["more"] for line in trail(bench)] == [1]
+    link.close()
+
+
+def test_a_full_disk_keeps_the_count_for_later(bench: Bench) -> None:
+    link = DeliverDriver(bench, pass_on=lambda message: False)
+    link.connect()
+    bench.store.faults.make("tell", FULL)
+    link.broker.say(f"{BASE}/cmd/ping", b"{}")
+    link.turn(2)
+    assert link.stage.online
+    bench.store.faults.end()
+    link.turn(1, after_s=61.0)
+    assert [line["more"] for line in trail(bench)] == [1]
+    link.close()

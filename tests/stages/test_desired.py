@@ -135,15 +135,17 @@ def test_a_document_waits_for_a_link_that_has_proved_itself(control: ControlDriv
     assert control.restarts == 1
 
 
-def test_one_that_the_full_store_did_not_take_is_considered_later(control: ControlDriver) -> None:
+def test_one_that_the_full_store_did_not_take_is_considered_later(
+    control: ControlDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is retained: the broker would not say it again before the next connection."""
     consider = control.overlays.consider
 
     def full(*_: object, **__: object) -> None:
-        control.overlays.consider = consider
+        monkeypatch.setattr(control.overlays, "consider", consider)
         raise FULL
 
-    control.overlays.consider = full
+    monkeypatch.setattr(control.overlays, "consider", full)
     control.say(LEAF, DOCUMENT)
     assert codes(control) == []
     control.turn()

@@ -154,3 +154,71 @@ def test_the_budgets_alert_is_raised_once_and_stands(bench: Bench) -> None:
     assert link.leaves().count("alert/budget") == 1
     assert bench.alerts.names() == ("budget",)
     link.close()
+
+
+# --- answers to a response topic ------------------------------------------------------------------------
+
+
+ELSEWHERE = "@trapd/v1/_reply/desk"
+
+
+def answers(bench: Bench, leaf: str, count: int) -> None:
+    for _ in range(count):
+        bench.session.outbox.put(Kind.CONTROL, leaf, b"{}", retain=False)
+
+
+def replies_refused(topic: str) -> int:
+    return REFUSED if "/_reply/" in topic else 0x00
+
+
+def test_a_response_topic_that_is_refused_rests_alone(bench: Bench, link: DeliverDriver) -> None:
+    """The unit's own answers, its report and its probe go on; nothing of it is lost."""
+    link.broker.reason = replies_refused
+    answers(bench, ELSEWHERE, 30)
+    for leaf in ("res/ping", "config/reported", "probe"):
+        answers(bench, leaf, 5)
+    link.connect()
+    link.turn(10)
+    assert link.stage.standing >= {"link", "puback"}
+    assert set(link.waiting()) == {ELSEWHERE}
+    assert (link.stage.held_back.kinds, link.stage.held_back.rows) == ({}, 30)
+    assert [message.topic for message in link.broker.published].count(ELSEWHERE[1:]) <= LIMIT.messages
+    assert "answers to a response topic" in link.broker.retained[f"{BASE}/alert/refused"].decode()
+
+
+def test_a_response_topic_that_is_allowed_again_gets_all_its_answers(
+    bench: Bench, link: DeliverDriver
+) -> None:
+    link.broker.reason = replies_refused
+    answers(bench, ELSEWHERE, 5)
+    link.connect()
+    link.turn(3)
+    link.broker.reason = lambda topic: 0x00
+    answers(bench, ELSEWHERE, 1)
+    link.turn(3, after_s=0.1)
+    assert link.waiting().count(ELSEWHERE) == 6
+    link.turn(1, after_s=6.0)
+    answers(bench, ELSEWHERE, 1)
+    link.turn(3)
+    assert link.waiting() == []
+    assert bench.alerts.names() == ()
+
+
+def test_refused_answers_of_one_command_do_not_hold_up_another(bench: Bench, link: DeliverDriver) -> None:
+    link.broker.reason = only("res", REFUSED)
+    answers(bench, "res/ping", 10)
+    answers(bench, "config/reported", 1)
+    link.connect()
+    link.turn(10)
+    assert set(link.waiting()) == {"res/ping"}
+
+
+def test_a_rebirth_tries_what_is_held_again(bench: Bench, link: DeliverDriver) -> None:
+    link.broker.reason = replies_refused
+    answers(bench, ELSEWHERE, 5)
+    link.connect()
+    link.turn(3)
+    link.broker.reason = lambda topic: 0x00
+    link.stage.lift_rests()
+    link.turn(3)
+    assert link.waiting() == []

@@ -72,5 +72,4 @@ def test_links_that_end_with_nothing_large_under_way_say_nothing(bench: Bench, u
         unit.broker.drop()
         unit.turn(2)
     assert bench.alerts.names() == ()
-    assert unit.stage._packet_limit is not None
-    assert unit.stage._packet_limit.most_bytes is None
+    assert unit.stage._link_ends.packet_limit.most_bytes is None

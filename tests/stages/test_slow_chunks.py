@@ -29,7 +29,7 @@ def chunk_sizes_of_dead_links(unit: DeliverDriver, links: int) -> list[int]:
     sizes = []
     for _ in range(links):
         unit.connect()
-        sizes.append(unit.stage._chunk_bytes)
+        sizes.append(unit.stage._link_ends.chunk_bytes)
         unit.turn(2, after_s=DEAD_AFTER_S)
         assert not unit.stage.online
     return sizes
@@ -47,7 +47,7 @@ def test_a_link_too_slow_for_a_chunk_gets_smaller_ones(bench: Bench, unit: Deliv
 
 
 def test_chunks_that_go_well_grow_again(bench: Bench, unit: DeliverDriver) -> None:
-    unit.stage._chunk_bytes = 1024
+    unit.stage._link_ends.chunk_bytes = 1024
     asked_for(bench, 12)
     sizes = []
     for _ in range(4):
@@ -57,7 +57,7 @@ def test_chunks_that_go_well_grow_again(bench: Bench, unit: DeliverDriver) -> No
         unit.turn(30)
         unit.broker.drop()
         unit.turn(2)
-        sizes.append(unit.stage._chunk_bytes)
+        sizes.append(unit.stage._link_ends.chunk_bytes)
     assert sizes == [2048, 4096, 4096, 4096]
 
 
@@ -71,4 +71,4 @@ def test_a_link_that_dies_behind_chunks_that_arrived_keeps_their_size(
     asked_for(bench, 1)
     unit.turn(2)
     unit.turn(2, after_s=DEAD_AFTER_S)
-    assert unit.stage._chunk_bytes == CHUNK_BYTES
+    assert unit.stage._link_ends.chunk_bytes == CHUNK_BYTES

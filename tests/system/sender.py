@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.system.daemon import UNIT
 from trapd import parts
@@ -45,8 +45,8 @@ class WatchedUplink:
         self._uplink = uplink
         self.handed: list[Handed] = []
 
-    def connect(self, will: tuple[str, bytes] | None) -> Link:
-        return _WatchedLink(self._uplink.connect(will), self.handed)
+    def connect(self, will: tuple[str, bytes] | None, *, fresh: bool = False) -> Link:
+        return _WatchedLink(self._uplink.connect(will, fresh=fresh), self.handed)
 
 
 class _WatchedLink:
@@ -74,7 +74,7 @@ class _WatchedLink:
 class Sender:
     """A unit that only delivers. `failure`: what ended its thread, which nothing ever should.
 
-    `watched`: what it hands over is noted, and kept in memory.
+    `watched`: what it hands over is noted, and kept in memory. `plan`: more of DeliverPlan.
     """
 
     def __init__(
@@ -85,18 +85,20 @@ class Sender:
         unit: str = UNIT,
         backoff: Backoff | None = None,
         watched: bool = True,
+        protocol: Literal["5", "3.1.1"] = "5",
+        **plan: Any,
     ) -> None:
         self.unit = unit
         self.clock = SystemClock()
         self.store = Store.open(root, unit, clock=self.clock, max_bytes=10**11, min_free_bytes=0)
         raw: Uplink = PahoUplink(
             HOST, port, client_id=f"trapd-{unit}", username=None, password=lambda: None, tls=None,
-            protocol="5", keepalive_s=60,
+            protocol=protocol, keepalive_s=60,
         )  # fmt: skip
         self.uplink = WatchedUplink(raw)
         uplink: Uplink = self.uplink if watched else raw
         self.stage = Deliver(
-            DeliverPlan(parts.WINDOW, dead_after_s=96.0),
+            DeliverPlan(parts.WINDOW, dead_after_s=96.0, limit_is_told=protocol == "5", **plan),
             uplink=uplink,
             topics=Topics("trapd/v1", unit),
             store=self.store,

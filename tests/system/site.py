@@ -212,10 +212,12 @@ class Site:
         """What was heard on a leaf."""
         return [found for found in self.take() if found.topic == f"{BASE}/{leaf}" and found.at_s > after_s]
 
-    def say(self, leaf: str, document: Any, *, retain: bool = False) -> None:
+    def say(
+        self, leaf: str, document: Any, *, retain: bool = False, response_topic: str | None = None
+    ) -> None:
         assert self._listener is not None
         payload = document if isinstance(document, bytes) else json.dumps(document).encode()
-        self._listener.say(f"{BASE}/{leaf}", payload, retain=retain)
+        self._listener.say(f"{BASE}/{leaf}", payload, retain=retain, response_topic=response_topic)
 
     def desire(self, version: int, doc: dict[str, Any], **more: Any) -> None:
         """Publish a document, retained as it should be."""

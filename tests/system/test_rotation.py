@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_a_trial_that_its_starts_have_ended_is_recorded_once_and_a_broken_docume
     with running(Site(tmp_path / "site", kit, remote={"locked": [], "confirm_s": 300})) as site:
         site.desire(1, {"mqtt": {"port": 1}})
         for starts in (1, 2):
-            until(lambda n=starts: _starts(site) == n, f"start {starts} on trial", WITHIN_S)
+            until(partial(_has_started, site, starts), f"start {starts} on trial", WITHIN_S)
             site.daemon.kill()
             site.daemon.start()
         site.told(1, 500)
@@ -91,6 +92,10 @@ def test_a_trial_that_its_starts_have_ended_is_recorded_once_and_a_broken_docume
         attempts = [(found["version"], found["code"]) for found in site.attempts()]
         assert attempts == [(1, 202), (1, 500), (2, 400), (None, 200)]
         site.assert_nothing_lost()
+
+
+def _has_started(site: Site, times: int) -> bool:
+    return _starts(site) == times
 
 
 def _starts(site: Site) -> int:

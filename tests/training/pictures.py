@@ -17,7 +17,9 @@ COLUMNS = ["file", "sha256", "label", "light", "kind", "set", "source", "commit"
 def ground(seed: int, width: int = 320, height: int = 240) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     draw = np.random.default_rng(seed)
     coarse = Image.fromarray(draw.integers(60, 200, (6, 8, 3), np.uint8)).resize((width, height))
-    return np.asarray(coarse) // 2 + draw.integers(0, 60, (height, width, 3), np.uint8)
+    ground = np.asarray(coarse) // 2
+    ground += draw.integers(0, 60, (height, width, 3), np.uint8)
+    return ground
 
 
 def photograph(seed: int, *, disc: bool) -> tuple[Image.Image, str]:

@@ -13,7 +13,6 @@ start. Nothing is read while something waits to be taken; nothing is dropped.
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections import deque
 from collections.abc import Collection
@@ -21,18 +20,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from trapd.backends import uplink_reasons, uplink_socket, uplink_tls
+from trapd.backends import uplink_reasons, uplink_socket
 from trapd.backends.uplink_account import Account
 from trapd.backends.uplink_attempt import Attempt, NoLink
+from trapd.backends.uplink_client import LARGEST_INBOUND_BYTES, BoundedClient, Made, hang_up, make
 from trapd.backends.uplink_tls import Tls
 from trapd.errors import BadInput, LinkUnavailable
-from trapd.frozen import frozen
 from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed
 
 __all__ = ["PahoLink", "PahoUplink", "Tls"]
@@ -46,36 +44,29 @@ _MOST_THREADS = 3  # of earlier connections that are still stuck, in DNS for ins
 _ATTEMPT_IN_TIMEOUTS = 4  # name, a few addresses and TLS, each with a time-out, make up one attempt
 _SILENT_KEEPALIVES = 1.5  # paho asks after one, and would wait for the answer for another
 _REFUSED = 0x80  # reason codes from here on
-_STRANGE = Lost("the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)")
+_STRANGE = Lost(
+    "the broker's answer is not the MQTT that was asked for (is mqtt.protocol right?)", ended=True
+)
 _SILENT = Lost("the broker has gone silent: no answer within the keep-alive time")
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
-_LARGEST_INBOUND_BYTES = 2_000_000
 _WRITE_BYTES = 32_768  # that much need not wait for more
-
-
-@frozen
-class _Made:
-    """A connection on which CONNECT waits to be written, and a second handle on its socket."""
-
-    client: Client
-    socket: socket.socket
 
 
 @dataclass(slots=True)
 class PahoUplink(Account):
     """The Uplink port over paho."""
 
-    _attempts: list[Attempt[_Made]] = field(default_factory=list, init=False, repr=False)
+    _attempts: list[Attempt[Made]] = field(default_factory=list, init=False, repr=False)
 
-    def connect(self, will: tuple[str, bytes] | None) -> Link:
+    def connect(self, will: tuple[str, bytes] | None, *, fresh: bool = False) -> Link:
         """Begin a connection; its first event tells how it went."""
         self._attempts = [attempt for attempt in self._attempts if attempt.is_alive()]
         if len(self._attempts) >= _MOST_THREADS:
             stuck = len(self._attempts)
             return NoLink(f"{stuck} earlier attempts to connect are still stuck (is DNS answering?)")
         attempt = Attempt(
-            lambda: _make(self, will),
-            lambda made: _hang_up(made, orderly=False),
+            lambda: make(self, will, fresh=fresh),
+            lambda made: hang_up(made, orderly=False),
             within_s=_ATTEMPT_IN_TIMEOUTS * self.connect_timeout_s,
         )
         self._attempts.append(attempt)
@@ -86,10 +77,10 @@ class PahoUplink(Account):
 class PahoLink:
     """One connection. Its methods belong to one thread; `attempt` makes the connection on its own."""
 
-    def __init__(self, account: Account, attempt: Attempt[_Made]) -> None:
+    def __init__(self, account: Account, attempt: Attempt[Made]) -> None:
         self._account = account
         self._attempt = attempt
-        self._line: _Made | None = None
+        self._line: Made | None = None
         self._answer_by_s = 0.0
         self._misc_s = 0.0
         self._heard_s = 0.0
@@ -171,7 +162,7 @@ class PahoLink:
         self._take_over(0.0)
         line, self._line = self._line, None
         if line is not None:
-            _hang_up(line, orderly=not self._lost and _say_goodbye(line.client))
+            hang_up(line, orderly=not self._lost and _say_goodbye(line.client))
         self._lose(Lost("closed"))
         self._attempt.join(_CUT_WITHIN_S)
 
@@ -210,7 +201,7 @@ class PahoLink:
         self._answer_by_s = self._heard_s + self._account.connect_timeout_s
         self._give_callbacks(made.client)
 
-    def _serve(self, line: _Made, timeout_s: float) -> None:
+    def _serve(self, line: Made, timeout_s: float) -> None:
         """Write what waits, read what comes within `timeout_s`; whatever goes wrong is a lost link."""
         client = line.client
         try:
@@ -229,7 +220,7 @@ class PahoLink:
         if code == MQTTErrorCode.MQTT_ERR_PROTOCOL:
             self._lose(_STRANGE)
         elif client.socket() is None or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._lose(Lost(self._why_it_ended()))
+            self._lose(self._how_it_ended(client))
         elif self._receive_maximum is None and now_s > self._answer_by_s:
             self._lose(Lost(f"{self._account.where} took the connection but does not answer"))
         elif now_s - self._heard_s > _SILENT_KEEPALIVES * self._account.keepalive_s:
@@ -244,10 +235,14 @@ class PahoLink:
             self._lost = True
             self._events.append(lost)
 
-    def _why_it_ended(self) -> str:
+    def _how_it_ended(self, client: BoundedClient) -> Lost:
+        first = self._complaints.first
+        if client.too_large is not None:
+            reason = uplink_reasons.of_too_large(client.too_large, LARGEST_INBOUND_BYTES)
+            return Lost(reason, too_large=client.too_large)
         if self._receive_maximum is not None:
-            return uplink_reasons.of_break(self._complaints.first)
-        return uplink_reasons.of_rejection(self._complaints.first, self._account.host, self._account.port)
+            return Lost(uplink_reasons.of_break(first), ended=uplink_reasons.is_ended(first))
+        return Lost(uplink_reasons.of_rejection(first, self._account.host, self._account.port))
 
     def _give_callbacks(self, client: Client) -> None:
         client.on_connect = self._on_connect
@@ -305,56 +300,12 @@ class PahoLink:
         _properties: Properties | None,
     ) -> None:
         if flags.is_disconnect_packet_from_server:
-            self._lose(Lost(uplink_reasons.of_code(reason.value), reason.value))
+            self._lose(Lost(uplink_reasons.of_code(reason.value), reason.value, ended=True))
         elif reason.value == uplink_reasons.KEEP_ALIVE_TIMEOUT:
             self._lose(_SILENT)
 
 
-# --- one client, on the attempt's thread ------------------------------------------------------------------
-
-
-def _make(account: Account, will: tuple[str, bytes] | None) -> _Made:
-    """Name, TCP and TLS; CONNECT is left for the link to write. Raises what they raise."""
-    client = _new_client(account, will)
-    of_five: dict[str, Any] = {}
-    if account.protocol == "5":
-        of_five = {"clean_start": account.visitor, "properties": _connect_properties(account)}
-    client.connect(account.host, account.port, account.keepalive_s, **of_five)
-    line = client.socket()
-    if line is None:
-        raise ConnectionResetError
-    made = _Made(client, uplink_socket.second_handle(line))
-    uplink_socket.no_delay(made.socket)
-    return made
-
-
-def _new_client(account: Account, will: tuple[str, bytes] | None) -> Client:
-    """A client that knows all but its callbacks. Raises LinkUnavailable for an unreadable file."""
-    five = account.protocol == "5"
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        account.client_id,
-        clean_session=None if five else account.visitor,
-        protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
-        reconnect_on_failure=False,
-    )
-    client.connect_timeout = account.connect_timeout_s
-    client.max_inflight_messages_set(0)  # without a limit of its own paho keeps no queue of its own
-    client.on_socket_register_write = lambda *_: None  # else each publish would write at once, and by itself
-    if will is not None:
-        client.will_set(will[0], will[1], qos=1, retain=True)
-    if account.username is not None:
-        client.username_pw_set(account.username, account.read_password())
-    if account.tls is not None:
-        client.tls_set_context(uplink_tls.context(account.tls))
-    return client
-
-
-def _connect_properties(account: Account) -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-    properties.SessionExpiryInterval = 0 if account.visitor else account.session_expiry_s
-    properties.MaximumPacketSize = _LARGEST_INBOUND_BYTES
-    return properties
+# --- one connection, on its owner's thread ------------------------------------------------------------------
 
 
 def _exchange(client: Client, timeout_s: float) -> tuple[MQTTErrorCode, bool]:
@@ -384,13 +335,6 @@ def _say_goodbye(client: Client) -> bool:
     except Exception as error:
         log.warning("the link was not closed in good order: %s: %s", type(error).__name__, error)
     return client.socket() is None
-
-
-def _hang_up(made: _Made, *, orderly: bool) -> None:
-    paho_has = made.client.socket()
-    if paho_has is not None:
-        paho_has.close()
-    uplink_socket.hang_up(made.socket, orderly=orderly)
 
 
 def _check(code: MQTTErrorCode) -> None:

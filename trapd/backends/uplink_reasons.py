@@ -11,7 +11,9 @@ import socket
 import ssl
 
 from trapd.errors import TrapdError
+from trapd.ports import TooLarge
 
+_SHOWN = 200
 CLIENT_ID_TAKEN = 0x8E
 """MQTT 5: another client has connected under our name."""
 
@@ -142,6 +144,18 @@ def of_break(detail: str) -> str:
     return f"the connection broke off: {detail}" if detail else "the broker closed the connection"
 
 
+def is_ended(detail: str) -> bool:
+    """Whether a connection that broke off was ended by the other side, and did not just fall silent."""
+    return not detail or any(word in detail for word in _ENDED)
+
+
+def of_too_large(found: TooLarge, most_bytes: int) -> str:
+    """A packet that is not taken in."""
+    where = f"on {found.topic[:_SHOWN]!r}" if found.topic is not None else "without a topic that can be read"
+    message = f"a message of {found.size_bytes} bytes {where}: the unit takes {most_bytes} at most"
+    return str(TrapdError(message, "clear it at the broker if it is retained there"))
+
+
 def of_rejection(detail: str, host: str, port: int) -> str:
     """A connection that ended before the broker had said anything."""
     message, hint = _in_tls_message(detail) or _closed(host, port)
@@ -152,6 +166,7 @@ def _closed(host: str, port: int) -> tuple[str, str]:
     return f"{host}:{port} closed the connection", "check mqtt.port, mqtt.tls.enabled and mqtt.protocol"
 
 
+_ENDED = (f"[Errno {errno.ECONNRESET}]", f"[Errno {errno.EPIPE}]", "EOF")
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
 

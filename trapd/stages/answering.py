@@ -19,7 +19,7 @@ from trapd.store import Session
 from trapd.store.obeyed import Known, Outgoing
 from trapd.wire import codec
 from trapd.wire.authority import CONFLICT, ROLLED_BACK, Refused
-from trapd.wire.topics import answer
+from trapd.wire.topics import answer, is_elsewhere
 
 log = logging.getLogger("trapd.control")
 
@@ -154,10 +154,13 @@ class Answers:
         )
 
     def _outgoing(self, session: Session, payload: bytes, caller: Caller) -> list[Outgoing]:
-        if session.outbox.depth().get(Kind.CONTROL.value, 0) >= _MOST_ANSWERS:
+        waiting = session.outbox.depth().get(Kind.CONTROL.value, 0)
+        if waiting >= _MOST_ANSWERS:
             log.warning("a command is not answered: too many answers wait already")
             return []
-        return [Outgoing(Kind.CONTROL, leaf, payload) for leaf in caller.answers]
+        # A broker may never take what goes to a response topic: there is room left for `res/`.
+        leaves = [leaf for leaf in caller.answers if waiting < _MOST_ANSWERS // 2 or not is_elsewhere(leaf)]
+        return [Outgoing(Kind.CONTROL, leaf, payload) for leaf in leaves]
 
 
 def _code_of(payload: bytes) -> int:

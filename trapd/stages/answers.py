@@ -7,6 +7,7 @@ from trapd.records import Kind, Message
 from trapd.rules import NOBODY_SUBSCRIBED, acknowledged
 from trapd.stages.connection import REFUSED, UNHEARD, Connection
 from trapd.stages.declined import Declined
+from trapd.stages.suspicion import Suspicion
 from trapd.store import Session
 from trapd.wire.window import Backoff
 
@@ -16,8 +17,11 @@ _REFUSED = 0x80  # reason codes from here on
 class Answers:
     """`receipts`: an event stays until its receiver has confirmed it; the broker's word only marks it."""
 
-    def __init__(self, *, receipts: bool, declined: Declined, backoff: Backoff, clock: Clock) -> None:
+    def __init__(
+        self, *, receipts: bool, declined: Declined, suspicion: Suspicion, backoff: Backoff, clock: Clock
+    ) -> None:
         self._receipts = receipts
+        self._suspicion = suspicion
         self._declined = declined
         self._backoff = backoff
         self._clock = clock
@@ -28,9 +32,10 @@ class Answers:
         if message is None:
             return
         self._backoff.proved()
+        self._suspicion.answered(message)
         connection.proved = connection.proved or answer.reason < _REFUSED
         if acknowledged(message.kind, message.retain, answer.reason):
-            connection.heard(message.kind)
+            connection.heard(message)
             connection.taken(message)
             self._declined.taken(message.leaf)
         else:

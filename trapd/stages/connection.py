@@ -12,6 +12,8 @@ from trapd.frozen import frozen, slotted
 from trapd.ports import Connected, Link
 from trapd.records import Kind, Message, Priority
 from trapd.rules import NS_PER_S, PRIORITY, Turns, again_below, probe_delay_s
+from trapd.stages.suspicion import UnderWay
+from trapd.wire.topics import OWN, is_elsewhere
 from trapd.wire.window import Limit, Window
 
 log = logging.getLogger("trapd.deliver")
@@ -22,9 +24,10 @@ _HELD_MOST = 100  # rows of a kind: every look-up passes over them
 _LEAST_CHUNK_BYTES = 64
 _CHUNK_TOPIC_BYTES = 160  # of `media/<id>/c/<n>` at its longest, and the packet's header
 _SAME_LEAF = (frozenset({Kind.MEDIA_REQUESTED, Kind.MEDIA_BULK}),)
+_OF_MANY_LEAVES = frozenset({Kind.CONTROL})  # an answer that is refused says nothing of the report
 
 UNHEARD, REFUSED, BUDGET = "nobody subscribes", "refused", "budget"
-TOO_LARGE, UNSENDABLE = "too large", "damaged"
+TOO_LARGE, UNSENDABLE, ENDS_LINK = "too large", "damaged", "ends the link"
 """Why rows do not go although there is a link."""
 
 
@@ -67,10 +70,13 @@ class Connection:
     turns: Turns = field(default_factory=Turns)
     over_budget: set[Priority] = field(default_factory=set)
     short: set[Priority] = field(default_factory=set)
+    kinds_that_end_it: Collection[Kind] = ()
+    own_over: bool = False  # what is kept of the budget for the unit itself is spent too
     _held: dict[int, tuple[Message, str]] = field(default_factory=dict)
     _refused: Counter[Kind] = field(default_factory=Counter)
     _held_since_ns: int = 0
     _rests: dict[Kind, _Rest] = field(default_factory=dict)
+    _topic_rests: dict[str, _Rest] = field(default_factory=dict)  # response topics, each for itself
     chunks_through: int = 0
     unsynced: int = 0  # answers that the store has noted and a power cut may still undo
     _out: set[tuple[int, int]] = field(default_factory=set)
@@ -103,6 +109,7 @@ class Connection:
             "parts_out": parts_out,
             "resting": self.resting(now_ns),
             "barred": frozenset(self.over_budget),
+            "exempt": () if self.own_over else OWN,
             "again_below": again_below(self.first_mark, self._up_s(now_ns)),
             "chunk_bytes": self.chunk_bytes,
         }
@@ -126,6 +133,16 @@ class Connection:
         if message is not None:
             self._out.discard((message.row, message.part))
         return message
+
+    def under_way(self, now_ns: int) -> list[UnderWay]:
+        """What is not answered, in the order of sending."""
+        sent = self.window.under_way()
+        now_s = now_ns / NS_PER_S
+        return [
+            UnderWay(message, now_s - sent[token].at_s, sent[token].size_bytes)
+            for token, message in self.in_flight.items()
+            if token in sent
+        ]
 
     def taken(self, message: Message) -> None:
         """The broker has it; the store is yet to know. Until then it counts as sent."""
@@ -167,17 +184,25 @@ class Connection:
         return (
             (message.row, message.part) not in self._out
             and message.row not in self._held
-            and message.priority not in self.over_budget
+            and (message.priority not in self.over_budget or (message.leaf in OWN and not self.own_over))
             and message.kind not in self.resting(now_ns)
         )
 
-    def heard(self, kind: Kind) -> None:
-        """The broker has taken a row of this kind."""
+    def heard(self, message: Message) -> None:
+        """The broker has taken a row of this kind, and to this topic."""
+        if self._topic_rests and self._topic_rests.pop(message.leaf, None) is not None:
+            self._held = {row: held for row, held in self._held.items() if held[0].leaf != message.leaf}
         if not self._rests and not self._refused:
             return
-        for same in _same_leaf(kind):
+        for same in _same_leaf(message.kind):
             self._rests.pop(same, None)
             self._refused.pop(same, None)
+
+    def rests_alone(self, leaf: str, now_ns: int) -> bool:
+        """Whether the broker has refused this topic, which somebody has named for answers, a moment ago."""
+        return bool(self._topic_rests) and (
+            (rest := self._topic_rests.get(leaf)) is not None and now_ns < rest.until_ns
+        )
 
     def rest(self, kind: Kind, why: str, now_ns: int) -> None:
         """Rows of this kind wait, the others go on; it probes with one row now and then."""
@@ -190,19 +215,33 @@ class Connection:
         if earlier is None:
             log.info("%s: %s; trying again in %.0f s", kind, why, probe_delay_s(refusals))
 
-    def rest_no_more(self) -> None:
-        """Somebody is there: every kind is tried again at once."""
+    def rest_no_more(self, *, held_too: bool = False) -> None:
+        """Somebody is there: every kind is tried again at once; with `held_too` each row that is held."""
         self._rests.clear()
+        if held_too:
+            self._topic_rests.clear()
+            self._held.clear()
 
     def hold(self, message: Message, why: str, now_ns: int) -> None:
-        """This row waits for the next link, or for an hour of this one."""
+        """This row waits for the next link, or for an hour of this one; with many of its leaf, the leaf."""
         if not self._held:
             self._held_since_ns = now_ns
         self._held[message.row] = (message, why)
         kind = message.kind
+        if kind in _OF_MANY_LEAVES:
+            if why == REFUSED and is_elsewhere(message.leaf) and not self.rests_alone(message.leaf, now_ns):
+                earlier = self._topic_rests.get(message.leaf)
+                refusals = 1 if earlier is None else earlier.refusals + 1
+                until_ns = now_ns + int(probe_delay_s(refusals) * NS_PER_S)
+                self._topic_rests[message.leaf] = _Rest(why, refusals, until_ns)
+            return
         self._refused[kind] += why == REFUSED
         if self._refused[kind] >= _REFUSED_MOST or self._held_of(kind) >= _HELD_MOST:
             self.rest(kind, why, now_ns)
+
+    def release(self, why: str) -> None:
+        """What is held for this reason is looked at again."""
+        self._held = {row: held for row, held in self._held.items() if held[1] != why}
 
     def release_held(self, now_ns: int) -> None:
         """A link may last for months, and what was wrong be long put right."""
@@ -212,6 +251,7 @@ class Connection:
     def held_back(self) -> HeldBack:
         """All that does not go now."""
         kinds = {kind: rest.why for kind, rest in self._rests.items()}
+        kinds |= dict.fromkeys(self.kinds_that_end_it, ENDS_LINK)
         kinds |= {kind: BUDGET for kind, priority in PRIORITY.items() if priority in self.short}
         single = [(row, why) for row, why in self._held.values() if row.kind not in kinds]
         return HeldBack(
@@ -228,6 +268,22 @@ class Connection:
         if not self._rests:
             return ()
         return frozenset(kind for kind, rest in self._rests.items() if now_ns < rest.until_ns)
+
+    def count_anew(self) -> None:
+        """What was over budget a moment ago may not be so any more."""
+        self.over_budget.clear()
+        self.own_over = False
+
+    def too_dear(self, message: Message) -> None:
+        """The budget does not have it, nor any other of its priority; but for what is the unit's own."""
+        self.over_budget.add(message.priority)
+        self.short.add(message.priority)
+        self.own_over = self.own_over or message.leaf in OWN
+
+    def paid(self, message: Message) -> None:
+        """The budget had it."""
+        if message.leaf not in OWN:
+            self.short.discard(message.priority)
 
     def all_looked_at(self) -> None:
         """Nothing more waits that may go: what is not over budget now is not short of it."""

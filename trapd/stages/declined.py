@@ -5,7 +5,13 @@ An alert names every kind of row at once: two kinds refused in turn must not rai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trapd.stages.alerts import Alerts
+from trapd.wire import topics
+
+_NAMED = 3
+_ELSEWHERE = "answers to a response topic"
 
 
 class Declined:
@@ -31,6 +37,18 @@ class Declined:
             "raise the broker's limit, or lower publish.thumbnail_bytes; what it does not take is kept",
         )
 
+    def ends_link(self, names: Sequence[str]) -> None:
+        """The broker ends the link over these rows, and they are held."""
+        if not names:
+            self._alerts.clear("ends_link")
+            return
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        self._alerts.raise_(
+            "ends_link",
+            f"the broker ends the link over {', '.join(names[:_NAMED])}{more}: kept, and the others go on",
+            "the broker's log says why; once that is put right, `rebirth` tries it again at once",
+        )
+
     def taken(self, leaf: str) -> None:
         """The broker has a row of `leaf`."""
         if not self._refused and not self._too_large:
@@ -48,9 +66,11 @@ class Declined:
         self._alerts.raise_(
             "refused",
             f"the broker refuses {_kinds(self._refused)} with reason {reasons}",
-            "look at the broker's access rules for this unit; what it refused is kept and tried again",
+            "look at the broker's access rules for this unit (what it writes, and _reply where answers go);"
+            " what it refused is kept and tried again",
         )
 
 
 def _kinds(leaves: dict[str, int]) -> str:
-    return ", ".join(sorted({leaf.partition("/")[0] for leaf in leaves}))
+    kinds = {_ELSEWHERE if topics.is_elsewhere(leaf) else leaf.partition("/")[0] for leaf in leaves}
+    return ", ".join(sorted(kinds))

@@ -11,23 +11,24 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 from trapd.errors import LinkUnavailable, StoreFull
 from trapd.ports import Acknowledged, Clock, Connected, Lost, Received, Subscribed, Uplink
 from trapd.records import Event, Kind
-from trapd.rules import NS_PER_S, Allowance, Budget
+from trapd.rules import NS_PER_S, Allowance, Budget, own_reserve_bytes
 from trapd.stages.alerts import Alerts
 from trapd.stages.answers import Answers
 from trapd.stages.base import Stage
 from trapd.stages.connection import Connection, HeldBack
 from trapd.stages.declined import Declined
 from trapd.stages.deliver_plan import DeliverPlan
+from trapd.stages.flood import Flood
 from trapd.stages.inbound import Inbound
-from trapd.stages.packet_limit import PacketLimit
+from trapd.stages.link_ends import LinkEnds
 from trapd.stages.payloads import Payloads
 from trapd.stages.sending import Sending
 from trapd.stages.spending import Spending
+from trapd.stages.suspicion import Suspicion
 from trapd.store import Session, Store
 from trapd.wire.topics import CONFIG_DESIRED, Topics
 from trapd.wire.window import Backoff, Window
@@ -44,8 +45,6 @@ _TAKEN_OVER_PAUSE_S = 60.0
 _NOT_CLONED_S = 600.0  # a link of this length without another under our name: the alert is over
 _DRAIN_S = 2.0  # with the goodbye and the link's own end half of what the supervisor allows
 _GOODBYE_S = 1.5
-_LEAST_CHUNK_BYTES = 1024  # below that, what surrounds a chunk weighs as much
-_CHUNKS_GO_WELL = 10
 _REPLAYS, _REPLAY_EVERY_S = 4, 3600.0
 _EVENTS_AT_ONCE = 100
 _GATHER_S = 0.001
@@ -79,28 +78,37 @@ class Deliver(Stage):
         self._alerts = alerts
         self._declined = Declined(alerts)
         self._clock = clock
-        self._inbound = Inbound(topics, pass_on=pass_on, groups=plan.groups)
+        self._inbound = Inbound(topics, clock=clock, pass_on=pass_on, groups=plan.groups)
+        self._flood = Flood(topics, alerts, clock)
         self._lift_rests = threading.Event()
         budget = None
         if plan.bytes_per_day is not None:
-            budget = Budget(plan.bytes_per_day, plan.alert_reserve_bytes)
+            own_bytes = own_reserve_bytes(plan.bytes_per_day, plan.alert_reserve_bytes)
+            budget = Budget(plan.bytes_per_day, plan.alert_reserve_bytes, own_bytes)
         self._spending = Spending(budget, clock)
+        self._suspicion = Suspicion(self._declined, epoch=store.epoch, within_s=plan.blame_within_s)
         self._sending = Sending(
             topics=topics,
             payloads=Payloads(store, encode_event),
             spending=self._spending,
             declined=self._declined,
+            suspicion=self._suspicion,
             clock=clock,
         )
         self._backoff = backoff
-        self._answers = Answers(receipts=plan.receipts, declined=self._declined, backoff=backoff, clock=clock)
+        self._answers = Answers(
+            receipts=plan.receipts,
+            declined=self._declined,
+            suspicion=self._suspicion,
+            backoff=backoff,
+            clock=clock,
+        )
         self._connection: Connection | None = None
         self._next_try_ns = 0
         self._down_since_ns: int | None = None
         self._last_reason = ""
         self._cloned = False
-        self._chunk_bytes = plan.chunk_bytes
-        self._packet_limit = None if plan.limit_is_told else PacketLimit()
+        self._link_ends = LinkEnds(plan, self._suspicion, clock)
         self._replays = Allowance(_REPLAYS, _REPLAY_EVERY_S)
         self._replay_due = False
         self._held_back = HeldBack()
@@ -129,7 +137,7 @@ class Deliver(Stage):
     def chunk_bytes(self) -> int:
         """The chunks in which photographs go now. From any thread."""
         connection = self._connection
-        return self._chunk_bytes if connection is None else connection.chunk_bytes
+        return self._link_ends.chunk_bytes if connection is None else connection.chunk_bytes
 
     def lift_rests(self) -> None:
         """Kinds of rows that nobody subscribed to are tried again at once. From any thread."""
@@ -145,9 +153,11 @@ class Deliver(Stage):
         with self._store.session() as session:
             try:
                 self._spending.load(session)
+                self._suspicion.load(session, self._clock.boot_ns())
                 while not self.stop.is_set():
                     self.beat()
                     self._turn(session, _TURN_S)
+                self._inbound.tell(session, now=True)
                 self._say_goodbye(session)
                 self._spending.remember(session, now=True)
             finally:
@@ -170,7 +180,9 @@ class Deliver(Stage):
             return
         if self._lift_rests.is_set():
             self._lift_rests.clear()
-            connection.rest_no_more()
+            connection.rest_no_more(held_too=True)
+            self._suspicion.try_all(self._clock.boot_ns())
+            self._flood.try_all()
         self._answers.ask_disk(session, connection)
         if connection.room <= 0:
             self._answers.tell_store(session, connection, all_of_it=quiet)  # nothing else makes room
@@ -199,9 +211,7 @@ class Deliver(Stage):
             # In the order in which it came: a receipt frees only what was acknowledged before it.
             self._answers.tell_store(session, connection, all_of_it=True, at_once=True)
             if isinstance(event, Lost):
-                self._fit_chunks(connection, dead=False)
-                if self._packet_limit is not None and connection.up:
-                    self._packet_limit.link_ended(connection.window, self._clock.boot_ns())
+                self._link_ends.ended(connection, event)
                 self._lost(session, event)
                 return True
             self._happened(session, connection, event)
@@ -215,27 +225,19 @@ class Deliver(Stage):
         if not connection.up and now_ns - connection.began_ns > _CONNECT_WITHIN_S * NS_PER_S:
             self._lost(session, Lost(f"no answer within {_CONNECT_WITHIN_S:.0f} s"))
         elif connection.window.oldest_age_s(now_ns / NS_PER_S) > dead_after_s:
-            self._fit_chunks(connection, dead=True)
+            self._link_ends.dead(connection)
             self._lost(session, Lost(f"a publish is unanswered for {dead_after_s:.0f} s: the link is dead"))
         elif self._cloned and connection.up and now_ns - connection.up_ns > _NOT_CLONED_S * NS_PER_S:
             self._cloned = False
             self._alerts.clear("cloned")
-
-    def _fit_chunks(self, connection: Connection, *, dead: bool) -> None:
-        """For the next link: a chunk that is under way for longer than a link lives would be so for ever."""
-        oldest = next(iter(connection.in_flight.values()), None)
-        if connection.chunks_through >= _CHUNKS_GO_WELL:
-            self._chunk_bytes = min(self._plan.chunk_bytes, 2 * self._chunk_bytes)
-        elif dead and not connection.chunks_through and oldest is not None and oldest.part > 0:
-            self._chunk_bytes = max(_LEAST_CHUNK_BYTES, oldest.chunk_bytes // 2)
-            log.warning("photographs go in chunks of %d bytes from now on", self._chunk_bytes)
 
     def _try_to_connect(self) -> None:
         now_ns = self._clock.boot_ns()
         if now_ns < self._next_try_ns:
             self._clock.wait(self.stop, min(_TURN_S, (self._next_try_ns - now_ns) / NS_PER_S))
             return
-        link = self._uplink.connect((self._topics.full("availability"), b"offline"))
+        will = (self._topics.full("availability"), b"offline")
+        link = self._uplink.connect(will, fresh=self._flood.fresh)
         self._connection = Connection(link, now_ns, Window(self._plan.limit), self._plan.limit.messages)
         self._sending.forget_order()
 
@@ -258,13 +260,11 @@ class Deliver(Stage):
 
     def _came_up(self, session: Session, connection: Connection, event: Connected) -> None:
         now_ns = self._clock.boot_ns()
-        if self._packet_limit is not None:
-            event = replace(event, maximum_packet_bytes=self._packet_limit.link_begins(now_ns))
         connection.came_up(
-            event,
+            self._link_ends.begun(event),
             self._plan.limit,
             now_ns=now_ns,
-            chunk_bytes=self._chunk_bytes,
+            chunk_bytes=self._link_ends.chunk_bytes,
             base=self._topics.full(""),
             last_mark=session.outbox.last_mark(),
         )
@@ -280,8 +280,14 @@ class Deliver(Stage):
         self._replay(session, now_ns)
         session.outbox.put(Kind.CONTROL, "availability", b"online", retain=True)
         self._alerts.clear("broker")
+        self._flood.link_begins()
+        self._subscribe(connection)
+
+    def _subscribe(self, connection: Connection) -> None:
+        if not (filters := self._flood.filters(self._inbound.filters())):
+            return
         try:
-            connection.link.subscribe(self._inbound.filters(), live=(self._topics.full(CONFIG_DESIRED),))
+            connection.link.subscribe(filters, live=(self._topics.full(CONFIG_DESIRED),))
         except LinkUnavailable as error:
             log.info("not subscribed: %s", error)  # the link has just gone: Lost comes next
 
@@ -298,19 +304,27 @@ class Deliver(Stage):
             self._alerts.raise_(
                 "budget",
                 "publish.bytes_per_day is spent: what is due waits",
-                "raise it, or lower publish.thumbnail_bytes; alerts have publish.alert_reserve_bytes left",
+                "raise it (from afar too), or lower publish.thumbnail_bytes; alerts have"
+                " publish.alert_reserve_bytes left",
             )
         elif connection.up:
             self._alerts.clear("budget")
         self._spending.remember(session)
+        self._suspicion.remember(session)
+        self._inbound.tell(session)
+        if connection.up and self._flood.look((self._clock.boot_ns() - connection.up_ns) / NS_PER_S):
+            self._subscribe(connection)
 
     def _lost(self, session: Session, event: Lost) -> None:
         was_up = self._connection is not None and self._connection.up
         self._drop_link()
+        self._suspicion.remember(session)
         now_ns = self._clock.boot_ns()
         if self._down_since_ns is None:
             self._down_since_ns = now_ns
         wait_s = self._backoff.failed(now_ns / NS_PER_S)
+        if event.too_large is not None:
+            wait_s = max(wait_s, self._flood.ended(session, event.too_large))
         if event.code == _TAKEN_OVER:
             wait_s = max(wait_s, _TAKEN_OVER_PAUSE_S)  # else the two of us would throw each other out
             self._cloned = True

@@ -13,6 +13,7 @@ class DeliverPlan:
     A publish that is unanswered for `dead_after_s` tells a dead link, long before TCP would. `receipts`: an
     event stays until its receiver has confirmed it; thumbnails and photographs go on the broker's word.
     `groups`: whose commands the unit hears. `limit_is_told`: a broker that takes no large packets says so.
+    `blame_within_s`: how soon after a small row was sent the link has to end for the row to be suspected.
     """
 
     limit: Limit
@@ -23,3 +24,4 @@ class DeliverPlan:
     alert_reserve_bytes: int = 0
     groups: tuple[str, ...] = ()
     limit_is_told: bool = True
+    blame_within_s: float = 5.0

@@ -11,10 +11,11 @@ from trapd.errors import BadInput, LinkUnavailable, StoreCorrupt, StoreError
 from trapd.ports import Clock
 from trapd.records import Message, Priority
 from trapd.rules import NS_PER_S
-from trapd.stages.connection import TOO_LARGE, UNSENDABLE, Connection
+from trapd.stages.connection import ENDS_LINK, REFUSED, TOO_LARGE, UNSENDABLE, Connection
 from trapd.stages.declined import Declined
 from trapd.stages.payloads import Payloads
 from trapd.stages.spending import Spending
+from trapd.stages.suspicion import Stand, Suspicion
 from trapd.store import Session
 from trapd.wire.topics import Topics
 from trapd.wire.window import publish_bytes
@@ -42,12 +43,20 @@ class Sending:
     """Hands over what may go now. Alerts go first and do not wait for the pace, only for the window."""
 
     def __init__(
-        self, *, topics: Topics, payloads: Payloads, spending: Spending, declined: Declined, clock: Clock
+        self,
+        *,
+        topics: Topics,
+        payloads: Payloads,
+        spending: Spending,
+        declined: Declined,
+        suspicion: Suspicion,
+        clock: Clock,
     ) -> None:
         self._topics = topics
         self._payloads = payloads
         self._spending = spending
         self._declined = declined
+        self._suspicion = suspicion
         self._clock = clock
         self._ahead: deque[Message] = deque()
         self._look_ahead = _LEAST_AHEAD
@@ -65,10 +74,31 @@ class Sending:
             return
         now_ns = self._clock.boot_ns()
         connection.release_held(now_ns)
-        connection.over_budget.clear()
+        connection.count_anew()
+        connection.kinds_that_end_it = self._suspicion.kinds
         self._forget_what_is_old(session, now_ns)
-        self._hand_over(session, connection, now_ns)
+        if not (self._suspicion.active and self._send_alone(session, connection, now_ns)):
+            self._hand_over(session, connection, now_ns)
         connection.link.flush()
+
+    def _send_alone(self, session: Session, connection: Connection, now_ns: int) -> bool:
+        """One that is suspected to end the link, with nothing beside it; True while nothing else may go."""
+        if connection.leaving or self._suspicion.has_one_alone:
+            return not connection.leaving
+        which = self._suspicion.next_alone(now_ns)
+        if which is None or connection.in_flight:
+            return which is not None
+        connection.release(ENDS_LINK)
+        found = self._next(session, connection, 1, only=which)
+        if not found:
+            self._suspicion.gone(which)
+            return False
+        went = self._send(session, connection, found[0], now_ns, alone=True)
+        if went is _Went.SENT:
+            self._suspicion.sent_alone(found[0])
+        elif went is not _Went.FULL:
+            self._suspicion.cannot_try(which, now_ns)
+        return True
 
     def _hand_over(self, session: Session, connection: Connection, now_ns: int) -> None:
         in_vain = False
@@ -97,10 +127,20 @@ class Sending:
             self._as_of = (now_ns, version)
 
     def _next(
-        self, session: Session, connection: Connection, limit: int, below: Priority | None = None
+        self,
+        session: Session,
+        connection: Connection,
+        limit: int,
+        *,
+        below: Priority | None = None,
+        only: int | str | None = None,
     ) -> list[Message]:
         choice = connection.choice(self._clock.boot_ns())
-        return session.outbox.next(limit, max_bytes=connection.window.limit.bytes, below=below, **choice)
+        if only is None and self._suspicion.active:
+            choice["exclude"] |= self._suspicion.aside()
+            choice["resting"] = frozenset(choice["resting"]) | self._suspicion.resting
+        most_bytes = connection.window.limit.bytes
+        return session.outbox.next(limit, max_bytes=most_bytes, below=below, only=only, **choice)
 
     def _send_in_turn(self, session: Session, connection: Connection, message: Message, now_ns: int) -> _Went:
         turns = connection.turns
@@ -117,20 +157,44 @@ class Sending:
             turns.sent(lower=False)
         return went
 
-    def _send(self, session: Session, connection: Connection, message: Message, now_ns: int) -> _Went:
-        if not connection.may_go(message, now_ns):
-            return _Went.STALE
+    def _send(
+        self,
+        session: Session,
+        connection: Connection,
+        message: Message,
+        now_ns: int,
+        *,
+        alone: bool = False,
+    ) -> _Went:
+        barred = self._barred(connection, message, now_ns, alone=alone)
+        if barred is not None:
+            return barred
         packet = self._packet(session, connection, message)
         if packet is None:
             return _Went.NOT_NOW
         if not connection.window.fits(packet.size_bytes, urgent=message.priority is Priority.ALERT):
             return _Went.FULL
         if not self._spending.allows(message, packet.size_bytes):
-            connection.over_budget.add(message.priority)
-            connection.short.add(message.priority)
+            connection.too_dear(message)
             return _Went.NOT_NOW
-        connection.short.discard(message.priority)
+        connection.paid(message)
         return self._publish(session, connection, message, packet, now_ns)
+
+    def _barred(self, connection: Connection, message: Message, now_ns: int, *, alone: bool) -> _Went | None:
+        """Whether something speaks against this row, whatever it holds."""
+        if not connection.may_go(message, now_ns):
+            return _Went.STALE
+        if connection.rests_alone(message.leaf, now_ns):
+            connection.hold(message, REFUSED, now_ns)
+            return _Went.NOT_NOW
+        if alone or not self._suspicion.active:
+            return None
+        if message.kind in self._suspicion.resting:
+            return _Went.STALE
+        stand = self._suspicion.stand(message)
+        if stand is Stand.HELD:
+            connection.hold(message, ENDS_LINK, now_ns)
+        return None if stand is Stand.FREE else _Went.NOT_NOW
 
     def _publish(
         self, session: Session, connection: Connection, message: Message, packet: _Packet, now_ns: int

@@ -12,14 +12,16 @@ import logging
 from trapd.errors import StoreCorrupt, StoreError
 from trapd.ports import Clock
 from trapd.records import Message, Priority
-from trapd.rules import NS_PER_S, Budget
+from trapd.rules import NS_PER_S, Allowance, Budget
 from trapd.store import Session
+from trapd.wire.topics import OWN, PROOF
 from trapd.wire.window import PUBACK_BYTES
 
 log = logging.getLogger("trapd.deliver")
 
 _KEY = "budget"
 _REMEMBER_EVERY_S = 10.0
+_PROOFS, _PROOF_EVERY_S = 8, 900.0  # of links, when all is spent: one that comes and goes must not pay
 
 
 class Spending:
@@ -28,6 +30,7 @@ class Spending:
     def __init__(self, budget: Budget | None, clock: Clock) -> None:
         self._budget = budget
         self._clock = clock
+        self._proofs = Allowance(_PROOFS, _PROOF_EVERY_S)
         self._began_ns = clock.boot_ns()
         self._earlier_s = 0.0
         self._remembered_s = 0.0
@@ -38,26 +41,32 @@ class Spending:
             return
         try:
             found = json.loads(text)
-            self._budget.restore(
-                [(int(slot), int(all_), int(alerts)) for slot, all_, alerts in found["spent"]]
-            )
+            self._budget.restore(found["spent"])
             self._earlier_s = float(found["running_s"])
         except (ValueError, TypeError, KeyError) as error:
             log.warning("what was spent of publish.bytes_per_day is not known any more: %s", error)
         self._remembered_s = self._earlier_s
 
     def allows(self, message: Message, size_bytes: int) -> bool:
-        """Whether this publish may go now."""
-        return self._budget is None or self._budget.allows(
-            size_bytes + PUBACK_BYTES, self._now_s(), alert=message.priority is Priority.ALERT
+        """Whether this publish may go now. What proves the link may, also when all is spent, now and then."""
+        if self._budget is None:
+            return True
+        now_s, size_bytes, alert = (
+            self._now_s(),
+            size_bytes + PUBACK_BYTES,
+            message.priority is Priority.ALERT,
         )
+        if self._budget.allows(size_bytes, now_s, alert=alert):
+            return True
+        if message.leaf not in OWN or not self._budget.allows(size_bytes, now_s, alert=alert, own=True):
+            return False
+        return message.leaf not in PROOF or self._proofs.take(now_s)
 
     def sent(self, message: Message, size_bytes: int) -> None:
         """It went."""
         if self._budget is not None:
-            self._budget.spend(
-                size_bytes + PUBACK_BYTES, self._now_s(), alert=message.priority is Priority.ALERT
-            )
+            alert, own = message.priority is Priority.ALERT, message.leaf in OWN
+            self._budget.spend(size_bytes + PUBACK_BYTES, self._now_s(), alert=alert, own=own)
 
     def remember(self, session: Session, *, now: bool = False) -> None:
         """Write it down, now or every few seconds."""

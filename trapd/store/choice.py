@@ -29,6 +29,12 @@ _AGAIN = (
     f"{_COLUMNS} WHERE awaits > 0 AND awaits < ?"
     " AND priority NOT IN (SELECT value FROM json_each(?)) ORDER BY awaits, outbox.row LIMIT ?"
 )
+_EXEMPT = (
+    f"{_COLUMNS} WHERE priority = ? AND kind = '{Kind.CONTROL.value}' AND awaits = 0"
+    " AND outbox.leaf IN (SELECT value FROM json_each(?)) ORDER BY outbox.row LIMIT ?"
+)
+_ROW = f"{_COLUMNS} WHERE outbox.row = ?"
+_LEAF = f"{_COLUMNS} WHERE outbox.leaf = ? AND retain = 1"
 _KINDS = {kind.value: kind for kind in Kind}
 _PRIORITIES = tuple(Priority)
 _ELSEWHERE = {Kind.EVENT: Priority.ALERT, Kind.THUMB: Priority.ALERT}  # those of urgent events
@@ -41,7 +47,9 @@ class Choice:
     At most `max_bytes` of payload along with them, but always one row. Not the rows `exclude` (in flight,
     held), no parts of photographs that are in flight, by row, no kind that is `resting`, no priority that is
     `barred`. `below`: only what is of lower priority than this, the oldest first whatever its priority. Rows
-    that await their receipt go again behind the others when their mark is less than `again_below`.
+    that await their receipt go again behind the others when their mark is less than `again_below`. `only`: no
+    other than the row of this number, or of this retained leaf. `exempt`: leaves of Kind.CONTROL that go
+    although their priority is barred.
     """
 
     _: KW_ONLY
@@ -53,6 +61,8 @@ class Choice:
     below: Priority | None = None
     again_below: int = 2**62
     chunk_bytes: int = 65_536
+    only: int | str | None = None
+    exempt: Collection[str] = ()
 
 
 class _Row(NamedTuple):
@@ -95,11 +105,14 @@ def choose(connection: sqlite3.Connection, limit: int, choice: Choice) -> list[M
 
 def _rows(connection: sqlite3.Connection, limit: int, choice: Choice) -> Iterator[_Row]:
     """Read one by one: what nobody asks for any more is not looked up."""
+    if choice.only is not None:
+        return _look(connection, _ROW if isinstance(choice.only, int) else _LEAF, (choice.only,))
     kinds = [kind for kind in _present(connection) if kind not in choice.resting]
     allowed = [
         priority
         for priority in Priority
-        if priority not in choice.barred and (choice.below is None or priority > choice.below)
+        if (priority not in choice.barred or _has_exempt(priority, choice))
+        and (choice.below is None or priority > choice.below)
     ]
     found = (_candidates(connection, priority, kinds, limit, choice) for priority in allowed)
     if choice.below is None:
@@ -112,6 +125,10 @@ def _rows(connection: sqlite3.Connection, limit: int, choice: Choice) -> Iterato
     return heapq.merge(*in_order, key=_number)
 
 
+def _has_exempt(priority: Priority, choice: Choice) -> bool:
+    return priority is PRIORITY[Kind.CONTROL] and bool(choice.exempt)
+
+
 def _present(connection: sqlite3.Connection) -> list[Kind]:
     rows = connection.execute("SELECT name FROM tally WHERE name LIKE 'outbox.%' AND value > 0")
     return [Kind(row["name"].removeprefix("outbox.")) for row in rows]
@@ -121,6 +138,11 @@ def _candidates(
     connection: sqlite3.Connection, priority: Priority, kinds: Sequence[Kind], limit: int, choice: Choice
 ) -> Iterator[_Row]:
     """The first `limit` rows of one priority, in order; one look into the index for each kind."""
+    if priority in choice.barred:
+        if Kind.CONTROL in kinds:
+            exempt = json.dumps(sorted(choice.exempt))
+            yield from _look(connection, _EXEMPT, (int(priority), exempt, limit))
+        return
     newest_first = priority is Priority.ALERT
     found = [
         _look(connection, _NEWEST if newest_first else _OLDEST, (int(priority), kind.value, limit))

@@ -218,7 +218,7 @@ class Trail(TypedDict):
 
 
 class TrailMore(TypedDict):
-    """How many attempts of the last hour were too many for a record each."""
+    """How many attempts got no record of their own: too many in an hour, or passed over unread."""
 
     v: V1
     ts: Time

@@ -101,6 +101,7 @@ class State(Always, total=False):
     gone: Annotated[Count, "Messages whose photograph had gone when their turn came."]
     unsendable: Annotated[Count, "Attempts to send what is damaged."]
     commands_refused: Count
-    commands_dropped: Annotated[Count, "Messages passed over because too many waited."]
+    commands_dropped: Annotated[Count, "Messages passed over: too many waited, or no command has that name."]
+    inbound_too_large: Annotated[Count, "Links that the unit ended over a message too large for it."]
     receipts_bad: Annotated[Count, "Receipts that could not be read."]
     receipts_unknown: Annotated[Count, "Receipts for events that the unit does not know."]

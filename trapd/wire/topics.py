@@ -7,7 +7,7 @@ so that a changed base topic takes with it what still waits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 from trapd.errors import BadInput
@@ -27,6 +27,12 @@ CONFIG_DESIRED = "config/desired"
 RECEIPT = "receipt"
 GROUP_COMMANDS = frozenset({"ping", "rebirth", "capture"})
 """The only commands that may be given to a group."""
+
+PROOF = frozenset({AVAILABILITY, PROBE})
+"""What shows that a link works."""
+
+OWN = PROOF | {CONFIG_REPORTED} | {f"res/config_{name}" for name in ("patch", "confirm", "rollback")}
+"""What keeps the unit within reach: it goes also when `publish.bytes_per_day` is spent."""
 
 _UNIT = re.compile(r"[a-z0-9][a-z0-9_-]{2,31}")
 _GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -127,6 +133,26 @@ class Topics:
         own = (CONFIG_DESIRED, "cmd/+", RECEIPT, PROBE, AVAILABILITY)
         return (*(self.full(leaf) for leaf in own), *of_groups)
 
+    def left_of(self, pattern: str, without: Collection[str], names: Iterable[str]) -> tuple[str, ...]:
+        """What to subscribe to in the place of `pattern` in order not to hear the topics `without`.
+
+        Of a pattern of commands their `names` remain, one by one; any other goes if it is among them.
+        """
+        above, _, last = pattern.rpartition("/")
+        if last != "+":
+            return () if pattern in without else (pattern,)
+        if not any(topic.rpartition("/")[0] == above for topic in without):
+            return (pattern,)
+        each = (f"{above}/{name}" for name in sorted(names))
+        return tuple(topic for topic in each if topic not in without)
+
+    def leaf(self, topic: str) -> str:
+        """What stands below the unit, or below the base, of a topic; the whole topic of any other."""
+        for above in (f"{self.base}/{self.unit}/", f"{self.base}/"):
+            if topic.startswith(above):
+                return topic.removeprefix(above)
+        return topic
+
     def parse(self, topic: str) -> Operator | None:
         """What an operator's topic asks for; None where it is none, or holds what no name may hold."""
         prefix = f"{self.base}/"
@@ -163,6 +189,11 @@ class Topics:
             and len(response_topic.encode()) <= 2 * _LONGEST_BASE_BYTES
             and response_topic.count("/") <= self.base.count("/") + _MOST_LEVELS_BELOW
         )
+
+
+def is_elsewhere(leaf: str) -> bool:
+    """Whether this leaf is a whole topic, which who asked has named for the answer."""
+    return leaf.startswith(_ELSEWHERE)
 
 
 def _allowed(pattern: re.Pattern[str], value: str, what: str) -> str:

@@ -6,6 +6,7 @@ Seconds are of any one clock that does not go back.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import NamedTuple
 
@@ -167,6 +168,10 @@ class Window:
         """How long the longest-waiting message has waited; 0 when nothing is in flight."""
         oldest = next(iter(self._sent.values()), None)  # they stand in the order of sending
         return 0.0 if oldest is None else now_s - oldest.at_s
+
+    def under_way(self) -> Mapping[int, Sent]:
+        """What is in flight, by token, in the order of sending."""
+        return self._sent
 
     @property
     def messages(self) -> int:
