@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client
@@ -19,6 +18,7 @@ from paho.mqtt.properties import Properties
 
 from trapd.backends import uplink_socket, uplink_tls
 from trapd.backends.uplink_account import Account
+from trapd.frozen import frozen
 from trapd.ports import TooLarge
 
 LARGEST_INBOUND_BYTES = 2_000_000
@@ -51,7 +51,7 @@ class BoundedClient(Client):
         raise ConnectionAbortedError(f"a packet of {bufsize} bytes")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Made:
     """A connection on which CONNECT waits to be written, and a second handle on its socket."""
 

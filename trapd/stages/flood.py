@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from trapd.errors import StoreFull
+from trapd.frozen import slotted
 from trapd.ports import Clock, TooLarge
 from trapd.rules import NS_PER_S
 from trapd.stages.alerts import Alerts
@@ -32,7 +32,7 @@ _SHOWN = 200
 _MOST_TOPICS = 100
 
 
-@dataclass(slots=True)
+@slotted
 class _Avoided:
     """A topic that is not listened to until `due_ns`; `since_ns`: it is again, since then."""
 

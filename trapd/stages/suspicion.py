@@ -25,11 +25,12 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import Enum, auto
 from typing import NamedTuple
 
 from trapd.errors import StoreCorrupt, StoreError
+from trapd.frozen import slotted
 from trapd.ports import Lost
 from trapd.records import Kind, Message
 from trapd.rules import NS_PER_S
@@ -71,7 +72,7 @@ class Stand(Enum):
     HELD = auto()
 
 
-@dataclass(slots=True)
+@slotted
 class Suspect:
     """`name` is for people. `ended`: links that it has ended, sent alone. `part`: of a photograph."""
 
@@ -82,7 +83,7 @@ class Suspect:
     ended: int = 0
 
 
-@dataclass(slots=True)
+@slotted
 class _Held:
     suspect: Suspect
     since_ns: int

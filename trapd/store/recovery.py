@@ -22,10 +22,11 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from trapd.errors import BadPicture
+from trapd.frozen import frozen
 from trapd.records import Medium
 from trapd.store import exif, names
 from trapd.store.database import Database
@@ -40,7 +41,7 @@ _TRANSACTION_BURSTS = 50
 _HEAD_BYTES = 128_000  # our EXIF stands first and has at most 64 kB; what follows it is small
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rebuilt:
     """What came back when the database was damaged or gone, and what did not."""
 
@@ -50,7 +51,7 @@ class Rebuilt:
     lost: int = 0  # bursts at most whose number was given and of which there is no photograph
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recovery:
     """What start-up found. Counts are of files, but for `adopted` and `waiting`: of bursts."""
 
@@ -119,7 +120,7 @@ def given_up(database: Database) -> tuple[str, ...]:
     return tuple(row["id"] for row in rows)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """The names of the files under media/ (relative to storage.path) and in orphans/."""
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple
+
+from trapd.frozen import frozen, slotted
 
 _FIXED_HEADER_BYTES = 1
 _TOPIC_LENGTH_BYTES = 2
@@ -34,7 +36,7 @@ def _length_bytes(length: int) -> int:
     return 1 if length < 1 << 7 else 2 if length < 1 << 14 else 3 if length < 1 << 21 else 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     """How much may be in flight at once. Whatever the limit, one message may."""
 
@@ -54,7 +56,7 @@ class Sent(NamedTuple):
     behind_bytes: int
 
 
-@dataclass(slots=True)
+@slotted
 class Pace:
     """How many bytes may be in flight so that answers come soon, learnt from how long they took.
 
@@ -118,7 +120,7 @@ class Pace:
         return max(at_least, more_bytes / more_s) if more_s > _TELLING_S else at_least
 
 
-@dataclass(slots=True)
+@slotted
 class Window:
     """The publishes of one connection that are not answered yet. `limit` may be changed at any time.
 
@@ -193,7 +195,7 @@ class Window:
         self.pace = Pace()
 
 
-@dataclass(slots=True)
+@slotted
 class Backoff:
     """How long to wait before the next attempt to connect: full jitter under a ceiling that grows.
 
