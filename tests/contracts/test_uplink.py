@@ -248,9 +248,30 @@ def test_a_broker_that_ends_is_lost(site: Site, link: Link) -> None:
     site.stop()
     event = first(link)
     assert isinstance(event, Lost)
+    assert event.ended  # not we, and not silence
     assert link.next(0.0) is None
     with pytest.raises(LinkUnavailable):
         link.publish(f"{UNIT}/event", b"x", retain=False)
+
+
+@pytest.mark.parametrize("backend", WITH_SESSIONS, indirect=True)
+def test_a_fresh_link_finds_nothing_that_waited(site: Site) -> None:
+    operator = site.listen(f"{UNIT}/none")
+    uplink = site.uplink()
+    link, _ = connect(uplink)
+    link.subscribe((f"{UNIT}/cmd/+",))
+    assert first(link) == Subscribed(())
+    link.close()
+    operator.say(f"{UNIT}/cmd/ping", b"{}")
+    link = uplink.connect(WILL, fresh=True)
+    try:
+        event = first(link)
+        assert isinstance(event, Connected)
+        assert not event.session_present
+        link.publish(f"{UNIT}/event", b"x", retain=False)
+        assert isinstance(first(link), Acknowledged)
+    finally:
+        link.close()
 
 
 @pytest.mark.parametrize("backend", WITH_SESSIONS, indirect=True)
