@@ -129,6 +129,8 @@ class RemoteDriver:
         """Time passes for all; a restart that is due happens."""
         self.bench.clock.advance(seconds)
         self.link.turn()
+        if self.link.stage._connection is None:  # what was on its way has aged by all this time
+            self.link.connect()
         self.stage._turn(self.session, 0.0)
         if self._restart_due:
             self.begin()
