@@ -126,8 +126,9 @@ def kept(folder: Path, examples_made: Callable[[], Examples]) -> Examples:
     if not sets.is_file():
         found = examples_made()
         folder.mkdir(parents=True, exist_ok=True)
-        for name, values in zip(names, (found.fine, found.coarse, found.something, found.cells), strict=True):
-            np.save(name, values)
+        values: tuple[npt.NDArray[Any], ...] = (found.fine, found.coarse, found.something, found.cells)
+        for name, each in zip(names, values, strict=True):
+            np.save(name, each)
         sets.write_text(json.dumps([sorted(each) for each in found.sets]), "utf-8")
         return found
     fine, coarse, something, cells = (np.load(name, mmap_mode="r") for name in names)

@@ -45,10 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trunk = Path(folder) / "trunk.tflite"
         export_trunk(trunk, pixels)
         material = Material(trunk, photographs, pixels, SEED)
-        made = kept(
-            options.keep or Path(folder),
-            lambda: examples(material, plan(photographs, SEED), options.views, processes=options.processes),
-        )
+
+        def make() -> Examples:
+            return examples(material, plan(photographs, SEED), options.views, processes=options.processes)
+
+        made = kept(options.keep, make) if options.keep else make()
         say(f"{len(made.something)} views were made and looked at")
         if options.judge:
             report = judge(material, made, options.reference)
