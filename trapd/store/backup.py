@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from trapd.errors import StoreCorrupt, StoreError
-from trapd.store import names, schema
+from trapd.store import contents, names, schema
 from trapd.store.database import FILE, Database, is_damage
 from trapd.store.durable import disk_errors, file_bytes, sync_file, sync_folder
 from trapd.store.rows import (
@@ -95,8 +95,9 @@ def _begin_epoch(file: Path, taken: frozenset[str], drawn: Iterator[str], each: 
         if schema.refuse_strange(database) == 0:
             raise StoreCorrupt("it is empty")
         with database.telling(each):
-            database.check_whole()
+            database.check_whole(closely=True)
             schema.migrate(database)
+            contents.check(database)
         used = {row["epoch"] for row in database.all("SELECT DISTINCT epoch FROM event")}
         used |= {Meta(database).get(EPOCH)} | taken
         epoch = next(candidate for candidate in drawn if candidate not in used)

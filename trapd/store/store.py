@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from trapd.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked, UsageError
+from trapd.errors import StoreError, StoreFull, StoreLocked, UsageError
 from trapd.ports import Clock
 from trapd.records import Event, Medium, Moment, Trigger
 from trapd.store import backup, damage, days, durable, names, photographs, recovery, reserve, schema, thumbs
 from trapd.store.burst import BurstFiles
-from trapd.store.database import FILE, Database, database_bytes
+from trapd.store.database import FILE, Database, database_bytes, is_damage
 from trapd.store.durable import disk_errors
 from trapd.store.exif import ExifContext
 from trapd.store.recovery import Found, MediaFiles, Recovery
@@ -322,8 +322,12 @@ def _recover_sound(
 ) -> tuple[Database, str, int, Recovery]:
     try:
         return _recover(root, clock, temp_removed, each)
-    except StoreCorrupt:
-        # A large database that ended in good order was not read at first. Now all of it is.
+    except (StoreError, ValueError, KeyError, IndexError) as error:
+        if isinstance(error, StoreError) and not is_damage(error):
+            raise
+        # A large database that ended in good order was not read at first, and of no other every row. Now all
+        # of it is.
+        log.error("the store cannot be opened: %s; looking closely", error)
         damage.suspect(root)
         return _recover(root, clock, temp_removed, each)
 
