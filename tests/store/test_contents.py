@@ -1,4 +1,4 @@
-"""A bit that flips within a text, a number or JSON: SQLite's own checks do not see it, and nothing ends for ever."""
+"""A bit that flips within a text, a number or JSON: SQLite does not see it, and nothing ends for ever."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_what_no_check_of_sqlite_sees_is_found_when_it_is_looked_for(
 
 def test_a_sound_database_is_found_sound(sound: Path, tmp_path: Path) -> None:
     root = tmp_path / "store"
-    copy(sound, root, lambda data: None)  # noqa: ARG005 - changes nothing
+    copy(sound, root, lambda data: None)
     (root / "trapd.db.suspect").touch()
     store = open_store(root)
     try:

@@ -52,7 +52,7 @@ def _texts(connection: sqlite3.Connection) -> None:
     """Each column of each row can be read at all."""
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     for table in tables:
-        for _ in connection.execute(f'SELECT * FROM "{table["name"]}"'):  # noqa: S608 - SQLite's own word
+        for _ in connection.execute(f'SELECT * FROM "{table["name"]}"'):
             pass
 
 
@@ -82,7 +82,7 @@ def _meta(connection: sqlite3.Connection) -> None:
     if EPOCH in found and not _EPOCH.fullmatch(found[EPOCH]):
         raise ValueError(f"{found[EPOCH]!r} is no epoch")
     for key, column in ((LAST_SEQ, "seq"), (LAST_N, "n")):
-        query = f"SELECT max({column}) FROM event WHERE epoch = ?"  # noqa: S608 - the words above
+        query = f"SELECT max({column}) FROM event WHERE epoch = ?"
         given = connection.execute(query, (found.get(EPOCH),)).fetchone()[0]
         if given is not None and given > meta_number(connection, key):
             raise ValueError(f"{key} is {found.get(key)}, and {given} was given")

@@ -17,7 +17,19 @@ from pathlib import Path
 from trapd.errors import StoreError, StoreFull, StoreLocked, UsageError
 from trapd.ports import Clock
 from trapd.records import Event, Medium, Moment, Trigger
-from trapd.store import backup, damage, days, durable, names, photographs, recovery, reserve, schema, thumbs
+from trapd.store import (
+    backup,
+    damage,
+    days,
+    durable,
+    names,
+    photographs,
+    rebuild,
+    recovery,
+    reserve,
+    schema,
+    thumbs,
+)
 from trapd.store.burst import BurstFiles
 from trapd.store.database import FILE, Database, database_bytes, is_damage
 from trapd.store.durable import disk_errors
@@ -350,10 +362,10 @@ def _reconcile(
     database, set_aside = opened.database, opened.set_aside
     files = MediaFiles(root, database, found, each)
     remains = set_aside is not None or bool(found.files) or any(root.glob(f"{damage.DAMAGED}*"))
-    epoch = recovery.begin_epoch(database, found.epochs(), _random_epochs(), takes_place=remains)
-    last_seq = max(recovery.highest_seq(database), *found.seqs(), 0)
+    epoch = rebuild.begin_epoch(database, found.epochs(), _random_epochs(), takes_place=remains)
+    last_seq = max(rebuild.highest_seq(database), *found.seqs(), 0)
     clean = recovery.begin(database) and set_aside is None and not opened.restored
-    files.reconcile(epoch)
+    epoch = files.reconcile(epoch, _random_epochs())
     thumbs_removed = recovery.remove_lost_thumbs(root, database, each)
     recovered = Recovery(
         clean=clean,
@@ -366,7 +378,7 @@ def _reconcile(
         thumbs_removed=thumbs_removed,
         waiting=database.number("SELECT value FROM tally WHERE name = 'event.captured'"),
         give_up=recovery.given_up(database),
-        rebuilt=recovery.note_rebuilt(database, found, set_aside),
+        rebuilt=rebuild.note_rebuilt(database, found.seqs(), set_aside),
     )
     if recovered.adopted or recovered.orphaned or recovered.media_missing or not clean:
         log.warning("recovered after a bad end: %s", recovered.told())
