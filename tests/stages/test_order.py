@@ -78,7 +78,7 @@ def test_one_send_in_ten_is_the_oldest_of_the_lower_classes(bench: Bench) -> Non
 def test_a_mixed_backlog_is_not_looked_up_again_for_each_turn_of_the_lower_classes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each row goes once, a tenth of them out of their order, and is looked up hardly more often than that."""
+    """Each row goes once, a tenth of them out of order, and is looked up hardly more often than that."""
     link = DeliverDriver(bench)
     kinds = (Kind.TRAIL, Kind.EVENT, Kind.EVENT, Kind.THUMB)
     with bench.session.database.write() as connection:
