@@ -31,12 +31,13 @@ from trapd.store.database import Database
 from trapd.store.durable import disk_errors, sync_folder
 from trapd.store.event_rows import Burst, insert_burst
 from trapd.store.rebuild import Rebuilt
-from trapd.store.rows import CLEAN, Meta, put_meta
+from trapd.store.rows import CLEAN, Meta, count, put_meta
 
 log = logging.getLogger("trapd.store")
 
 _MOST_ATTEMPTS = 2
 _TRANSACTION_BURSTS = 50
+_NAMED = 20  # files in the log, one by one
 _HEAD_BYTES = 128_000  # our EXIF stands first and has at most 64 kB; what follows it is small
 
 
@@ -179,6 +180,9 @@ class MediaFiles:
             epoch = self._begin_anew(drawn)
         for first in range(0, len(bursts), _TRANSACTION_BURSTS):
             self._adopt(bursts[first : first + _TRANSACTION_BURSTS], epoch)
+        if self.orphaned:
+            with self._database.write() as connection:
+                count(connection, "files_orphaned", self.orphaned)
         return epoch
 
     def _begin_anew(self, drawn: Iterator[str]) -> str:
@@ -192,8 +196,12 @@ class MediaFiles:
         self.media_missing = len(paths)
         if not paths:
             return
-        log.error("%d photographs are gone from the disk, the first is %s", len(paths), paths[0])
+        for path in paths[:_NAMED]:
+            log.error("%s is gone from the disk", path)
+        if len(paths) > _NAMED:
+            log.error("and %d photographs more", len(paths) - _NAMED)
         with self._database.write() as connection:
+            count(connection, "photographs_missing", len(paths))
             for path in paths:
                 self._each()
                 connection.execute("UPDATE medium SET evicted = 1 WHERE path = ? AND evicted = 0", (path,))

@@ -66,6 +66,12 @@ def count(connection: sqlite3.Connection, name: str, by: int) -> None:
     )
 
 
+def number_of(connection: sqlite3.Connection, name: str) -> int:
+    """The count of `name`; 0 where nothing was counted."""
+    row = connection.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
+    return 0 if row is None else int(row["value"])
+
+
 def meta_number(connection: sqlite3.Connection, key: str) -> int:
     """The number under `key`; 0 where it was never put. Raises StoreCorrupt for what is none."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
