@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,9 @@ log = logging.getLogger("trapd.store")
 _MOST_ATTEMPTS = 2
 _TRANSACTION_BURSTS = 50
 _NAMED = 20  # files in the log, one by one
-_HEAD_BYTES = 128_000  # our EXIF stands first and has at most 64 kB; what follows it is small
+# Our EXIF stands first and has a few hundred bytes; what a stranger's photograph has besides may be long. To
+# read more of ten thousand than must be takes a card most of the time that a rebuild has.
+_HEADS_BYTES = (8192, 128_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,12 +339,11 @@ def _read_one(root: Path, path: str, name: names.PhotographName) -> tuple[Medium
 
 def _read_origin(file: Path) -> tuple[exif.Origin, int]:
     """What the photograph says of itself, and its size. Its pixels are not read: there may be thousands."""
-    with file.open("rb") as photograph:
+    with file.open("rb", buffering=0) as photograph:
         size_bytes = os.fstat(photograph.fileno()).st_size
-        head = photograph.read(_HEAD_BYTES)
-        try:
-            return exif.read(head), size_bytes
-        except BadPicture:
-            if len(head) == size_bytes:
-                raise
-            return exif.read(head + photograph.read()), size_bytes
+        head = b""
+        for enough in (*_HEADS_BYTES, size_bytes):
+            head += photograph.read(max(0, enough - len(head)))
+            with suppress(BadPicture):
+                return exif.read(head), size_bytes
+        return exif.read(head), size_bytes  # it is all there, and says what is wrong with it
