@@ -3,8 +3,8 @@
 1 discarded bursts, 2 photographs and thumbnails of delivered ones (those drawn for audit last: people have to
 look at them), 3 undelivered photographs (their event and thumbnail stay), 4 thumbnails, 5 the files of audit
 samples, 6 rows: of discarded bursts, of delivered ones, and last of events that still wait, each of which
-leaves a tombstone in its place. Within each the oldest first. A burst that is not judged yet is never touched:
-judging it comes first.
+leaves a tombstone in its place. Within each the oldest first. A burst that is not judged yet is never
+touched: judging it comes first.
 
 Every step is counted (`evicted.<step>`) in the transaction that takes it.
 """
