@@ -180,6 +180,10 @@ class Store:
         database = Database.open(self.root / FILE, log=self._database.log)
         return Session(self.root, database, unit=self.unit, now=self._clock.now)
 
+    def has_whole(self, medium: Medium) -> bool:
+        """Whether a photograph lies on the disk with all its bytes; names it in the log where not."""
+        return photographs.has_whole(self.root, medium)
+
     def read(self, medium: Medium) -> bytes:
         """A photograph's bytes. Raises BadPicture where it is evicted, missing, empty or unreadable."""
         return photographs.read(self.root, medium)
