@@ -12,6 +12,7 @@ import random
 import re
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from tests.brokers import Listener, make_mosquitto
@@ -42,7 +43,7 @@ _CALLS = {
     "sendto": 40,
     "recvfrom": 40,
 }
-_DONE = re.compile(r"(?P<thread>\d+) (?:<\.\.\. )?(?P<call>\w+)(?:\(| resumed)")
+_DONE = re.compile(r"(?P<thread>\d+) +(?:<\.\.\. )?(?P<call>\w+)(?:\(| resumed)")
 
 
 class Campaign:
@@ -157,7 +158,7 @@ def assert_nothing_left_over(root: Path, stored: list[Event]) -> None:
     assert {str(path.relative_to(root)) for path in (root / "thumbs").iterdir()} == thumbs
     for folder in ("tmp", "orphans"):
         assert not list((root / folder).iterdir())
-    with sqlite3.connect(root / "trapd.db") as database:
+    with closing(sqlite3.connect(root / "trapd.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
 

@@ -51,7 +51,7 @@ def test_whenever_it_is_killed_nothing_is_lost_and_nothing_left_over(
     def campaign(seed: int) -> Campaign:
         done = Campaign(tmp_path / str(seed), small_photographs, seed)
         done.run(KILLS)
-        shutil.rmtree(done.folder)
+        shutil.rmtree(done.folder, ignore_errors=True)  # a hundred of them would fill a small disk
         return done
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
