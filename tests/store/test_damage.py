@@ -149,19 +149,38 @@ def test_a_damaged_log_gives_no_number_twice(tmp_path: Path, damage: Callable[[P
         assert (again.epoch, again.recovered.rebuilt) == (later.epoch, None)
 
 
-def test_a_single_burst_without_its_row_is_what_a_power_cut_leaves(tmp_path: Path) -> None:
+def test_a_log_that_ends_before_two_verdicts_is_known_by_their_thumbnails(tmp_path: Path) -> None:
+    clock, root, root_later = FakeClock(), tmp_path / "before", tmp_path / "after"
+    store = open_store(root, clock)
+    with store.session() as session:
+        events = [capture(store, session, clock, frames=1) for _ in range(3)]
+        shutil.copytree(root, root_later)  # the state to which the log goes back
+        for event in events[:2]:
+            keep(store, session, event)
+    store.close(clean=False)
+    for thumb in (root / "thumbs").iterdir():
+        shutil.copy(thumb, root_later / "thumbs")
+    with running(root_later, clock) as (later, session):
+        assert later.epoch != store.epoch
+        assert later.recovered.rebuilt is not None
+        assert later.recovered.rebuilt.is_older
+        assert [session.events.settle(event.id, ANIMAL).n for event in events] == [1, 2, 3]
+
+
+def test_bursts_without_rows_and_one_without_a_verdict_are_no_damage(tmp_path: Path) -> None:
+    """A database that refused rows for a while, and a power cut before a verdict was stored."""
     clock = FakeClock()
     with running(tmp_path, clock) as (store, session):
         epoch = store.epoch
-        keep(store, session, capture(store, session, clock))
-        moment = clock.now()
-        files = store.burst_files(
-            store.next_seq(), moment, CONTEXT, trigger=Trigger("pir", "17", moment.boot_ns), config=""
-        )
-        files.add(frame(moment))
-        files.commit()
+        store.write_thumb(capture(store, session, clock), 0, 20_000)
+        for _ in range(3):
+            moment = clock.now()
+            trigger = Trigger("pir", "17", moment.boot_ns)
+            files = store.burst_files(store.next_seq(), moment, CONTEXT, trigger=trigger, config="")
+            files.add(frame(moment))
+            files.commit()
     with running(tmp_path, clock) as (store, _):
-        assert (store.epoch, store.recovered.adopted, store.recovered.rebuilt) == (epoch, 1, None)
+        assert (store.epoch, store.recovered.adopted, store.recovered.rebuilt) == (epoch, 3, None)
 
 
 def test_a_log_without_its_database_does_not_meet_a_new_one(tmp_path: Path) -> None:

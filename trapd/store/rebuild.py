@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from trapd.store import names
@@ -16,7 +16,7 @@ from trapd.store.database import Database
 from trapd.store.event_rows import Burst
 from trapd.store.rows import BACKED_UP_SEQ, EPOCH, LAST_N, LAST_SEQ, REBUILT, Meta, meta_number, put_meta
 
-_NO_ACCIDENT = 2  # bursts: a power cut leaves one at most between its photographs and its row
+_UNDER_WAY = 1  # events: settled one after another
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +89,23 @@ def highest_seq(database: Database) -> int:
         return max(newest, meta_number(connection, LAST_SEQ))
 
 
-def is_older(database: Database, epoch: str, bursts: Sequence[Burst]) -> bool:
-    """Whether the database has forgotten what it knew, by the photographs that have no row.
+def is_older(database: Database, epoch: str, bursts: Sequence[Burst], thumbs: Collection[str]) -> bool:
+    """Whether the database has forgotten what it knew, by thumbnails of events that are not kept for it.
 
-    A power cut leaves one burst at most between its photographs and its row. More of them, numbered in this
-    epoch beyond all that the database knows, were recorded once: the end of its log is damaged, which SQLite
-    takes for a cut, or the disk has not kept what it said was durable.
+    `bursts` have photographs and no row; `thumbs` are the ids of events of which a thumbnail is there. One is
+    made for an event that is recorded, and right before its verdict is stored: a power cut leaves one at most
+    without the verdict, and none without the row. More say that the end of the log is damaged, which SQLite
+    takes for a cut, or that the disk has not kept what it said was durable.
     """
     known = highest_seq(database)
-    beyond = {
-        burst.seq
-        for burst in bursts
-        if burst.seq > known and burst.id == names.event_id(burst.unit, epoch, burst.seq)
-    }
-    return len(beyond) >= _NO_ACCIDENT
+    rowless = [(burst.id, burst.unit, burst.seq) for burst in bursts if burst.seq > known]
+    captured = database.all("SELECT id, unit, seq FROM event WHERE state = 'captured'")
+
+    def forgotten(events: Iterable[tuple[str, str, int]]) -> int:
+        """Those of this epoch, the others' verdicts were lost before, that have a thumbnail."""
+        return sum(name in thumbs and name == names.event_id(unit, epoch, seq) for name, unit, seq in events)
+
+    return forgotten(rowless) > 0 or forgotten(tuple(row) for row in captured) > _UNDER_WAY
 
 
 def begin_anew(database: Database, epoch: str, *, is_older: bool = False) -> None:

@@ -6,7 +6,7 @@ photograph is deleted; what cannot be taken up is moved to orphans/.
 What is found                             What becomes of it
 a temporary file                          removed: its burst was never promised
 photographs without a row, sound          adopted as a captured burst with their own id; summed later
-several such beyond all that is known     a new epoch: the database has lost its newest part (rebuild.py)
+thumbnails of events that have no verdict a new epoch: the database has lost its newest part (rebuild.py)
 a file under media/ that is not one       moved to orphans/
 a file that its row has given up          removed: its eviction is finished
 a row whose photograph is gone            the photograph is marked evicted, the event stays
@@ -179,7 +179,7 @@ class MediaFiles:
         bursts = [burst for files in found.values() if (burst := self._read(files)) is not None]
         bursts.sort(key=lambda burst: burst.seq)
         self._make_names_durable(bursts)
-        if rebuild.is_older(self._database, epoch, bursts):
+        if rebuild.is_older(self._database, epoch, bursts, self._thumbs()):
             epoch = self._begin_anew(drawn)
         for first in range(0, len(bursts), _TRANSACTION_BURSTS):
             self._adopt(bursts[first : first + _TRANSACTION_BURSTS], epoch)
@@ -188,10 +188,15 @@ class MediaFiles:
                 count(connection, "files_orphaned", self.orphaned)
         return epoch
 
+    def _thumbs(self) -> frozenset[str]:
+        """The ids of events of which a thumbnail is there."""
+        with disk_errors("list the thumbnails"):
+            return frozenset(file.stem for file in (self._root / names.THUMBS).iterdir())
+
     def _begin_anew(self, drawn: Iterator[str]) -> str:
         taken = self._found.epochs() | rebuild.used_epochs(self._database)
         epoch = next(candidate for candidate in drawn if candidate not in taken)
-        log.error("the database has lost its newest part: there are photographs of several bursts beyond it")
+        log.error("the database has lost its newest part: there are thumbnails of events beyond it")
         rebuild.begin_anew(self._database, epoch, is_older=True)
         return epoch
 
