@@ -2,8 +2,9 @@
 
 Prints one JSON object: what was measured, on what, and each bar with the value it allows. Most are ratios
 against a floor measured in the same run, for machines are noisy; sync calls, memory and the edge's way are
-absolutes, of the machine that is named. Exits 1 when a value exceeds its bar 1.5 times: such a miss is no
-noise. With --short there are fewer rounds and rows: the names say what a whole run has.
+absolutes, of the machine that is named. Exits 1 when a value exceeds its bar 1.5 times, a few of
+them less: such a miss is no noise. With --short there are fewer rounds and rows: the names say what a whole
+run has.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ class Bar:
     value: float
     bar: float
     reached: bool = True  # False: still worked towards; shown with the others, and ends nothing
+    tolerance: float = _TOLERANCE
 
     @property
     def broken(self) -> bool:
         """Missed by more than noise explains."""
-        return self.reached and self.value > self.bar * _TOLERANCE
+        return self.reached and self.value > self.bar * self.tolerance
 
 
 def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
@@ -59,13 +61,20 @@ def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
         Bar("sync calls per burst of 3", store["syncs_per_burst"], 5),
         Bar("sync calls per settled burst (event and thumbnail)", store["syncs_per_settle"], 2),
         Bar("sync calls per outbox row", store["syncs_per_row"], 1),
-        Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90, reached=False),
+        # An absolute, on x86-64. Other work on the machine does not blur it as it does a ratio of times.
+        Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90, tolerance=1.1),
         Bar("memory grown over the soak, MB", figures["memory"]["grown_mb"], memory.GROWN_BAR_MB),
         Bar(
             "CPU time of the daemon's imports / of numpy and the runtime",
             figures["imports"]["daemon_to_floor"],
             imports.BAR,
-            reached=False,
+            reached=False,  # 1.9; what is left is 150 modules of our own, and what TLS and SQLite bring
+        ),
+        Bar(
+            "the same, as far as it has come",
+            figures["imports"]["daemon_to_floor"],
+            imports.STANDS,
+            tolerance=1.25,
         ),
         Bar("put / append and fdatasync", outbox["put_to_append"], 2.0),
         Bar("put with many rows queued / with none", outbox["put_many_to_empty"], 1.1),

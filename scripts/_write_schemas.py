@@ -1,4 +1,5 @@
-"""Writes docs/schemas, one file for each and none that is no more, and docs/asyncapi.json.
+"""Writes docs/schemas, one file for each and none that is no more, docs/asyncapi.json, and the schema of the
+configuration as units publish it.
 
 Run by scripts/schemas.
 """
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from trapd import __version__
+from trapd.config import json_schema
+from trapd.settings.published import FILE
 from trapd.wire import asyncapi, schemas
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -27,7 +30,8 @@ def main() -> int:
     for name, schema in texts.items():
         write(folder / name, schema)
     write(DOCS / "asyncapi.json", asyncapi.document(__version__))
-    sys.stdout.write(f"{len(texts)} schemas in docs/schemas, and docs/asyncapi.json\n")
+    FILE.write_text(json.dumps(json_schema(), separators=(",", ":")), encoding="utf-8")
+    sys.stdout.write(f"{len(texts)} schemas in docs/schemas, docs/asyncapi.json, and {FILE.name}\n")
     return 0
 
 

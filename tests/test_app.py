@@ -20,7 +20,7 @@ from tests.fakes.clock import FakeClock
 from trapd import app, parts
 from trapd.backends.camera_replay import ReplayCamera
 from trapd.backends.sensor_timer import TimerSensor
-from trapd.config import Loaded, load
+from trapd.config import Here, Loaded, load
 from trapd.errors import CameraUnavailable, SensorUnavailable, StageFailed, StoreLocked
 from trapd.host import notify
 from trapd.host.notify import ServiceManager
@@ -133,7 +133,7 @@ class Daemon:
 
     def _run(self) -> None:
         try:
-            app.run(begin(self._config.path), stop=self.stop, manager=self._manager)
+            app.run(begin(self._config.path, Here()), stop=self.stop, manager=self._manager)
         except BaseException as error:
             self.error = error
 
@@ -222,7 +222,7 @@ def assert_clean(config: Loaded, clean: bool) -> None:
 def test_a_second_one_on_the_same_store_is_refused(document: dict[str, Any]) -> None:
     config = loaded(document)
     with running(config), pytest.raises(StoreLocked):
-        app.run(begin(config.path), stop=threading.Event(), manager=ServiceManager({}))
+        app.run(begin(config.path, Here()), stop=threading.Event(), manager=ServiceManager({}))
 
 
 def test_missing_parts_are_alerts_and_the_unit_is_up(document: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from trapd.cli import cli
+from trapd.cli.verbs import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (

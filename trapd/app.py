@@ -6,19 +6,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import platform
 import random
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from trapd import __version__, parts
-from trapd.config import json_schema
 from trapd.errors import StageFailed, StoreError
+from trapd.frozen import frozen
 from trapd.host import memory, vitals
 from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
@@ -27,6 +25,7 @@ from trapd.ports import Clock, Received
 from trapd.records import Kind, ModelInfo
 from trapd.remote.configuration import RemoteConfiguration
 from trapd.remote.start import Start
+from trapd.settings.published import schema_text
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Supervisor
 from trapd.stages.capture import Capture
@@ -132,7 +131,7 @@ def _run_on(
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Restart:
     """Asks for a process that begins anew: an orderly stop, and then the same command again."""
 
@@ -315,7 +314,7 @@ class _Daemon:
             means=means,
             desired=desired,
             trail=trail,
-            schema=lambda: json.dumps(json_schema(), separators=(",", ":")).encode(),
+            schema=schema_text,
             draw=random.Random(),  # noqa: S311 - jitter, no secret
         )
 

@@ -9,6 +9,7 @@ TrapdError
  |    +-- ModelUnavailable
  |    +-- LinkUnavailable
  |    +-- CredentialUnavailable
+ |    +-- SourceUnavailable
  +-- BadInput             this one thing is damaged: name it, count it, go on with the next
  |    +-- BadPicture
  |    +-- BadDocument
@@ -27,7 +28,7 @@ Each carries a sentence that says what is wrong and a hint that says what to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from trapd.frozen import frozen
 
 
 class TrapdError(Exception):
@@ -42,7 +43,7 @@ class TrapdError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One fault of a configuration: where, what, and what would be right."""
 
@@ -89,6 +90,10 @@ class LinkUnavailable(Unavailable):
 
 class CredentialUnavailable(Unavailable):
     """A password is named in the configuration and cannot be read; no message ever holds its value."""
+
+
+class SourceUnavailable(Unavailable):
+    """The process that reads the configuration failed: that says nothing of the configuration."""
 
 
 class BadInput(TrapdError):

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from trapd.frozen import frozen
 
 ALPHA: Final = 0.05
 _FEW: Final = 1.5  # so many hits expected, and a sample without one contradicts nothing
@@ -32,7 +33,7 @@ _TINY: Final = 1e-9
 _SMALLEST_CHANCE: Final = 1e-7  # below it a binomial is Poisson's distribution, and its sums lose digits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stratum:
     """`total` bursts, `judged` of them drawn at random and looked at, `hits` of these found to be so."""
 
@@ -46,7 +47,7 @@ class Stratum:
         return Stratum(self.total, self.judged, self.judged - self.hits)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Share:
     """An estimate and its interval. `estimate` None: the sample says nothing, and the interval is all."""
 
@@ -87,7 +88,7 @@ def part(these: Sequence[Stratum], those: Sequence[Stratum], draw: float) -> Sha
     return _between(one.estimate / (one.estimate + other.estimate), least, most, tails)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Count:
     """The hits that a sample would show: mean, variance, and how the mean grows with each hit there is."""
 
@@ -96,7 +97,7 @@ class _Count:
     slope: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Group:
     """Strata that count together. `shape`: how likely a hit is in each, up to a common factor."""
 
@@ -205,7 +206,7 @@ def _given(one: _Group, other: _Group, value: float) -> tuple[float, float, floa
     return mine.mean, max(0.0, mine.variance - slope**2 / known), theirs.mean
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Tails:
     """How far the sample speaks against a value: below 0 it contradicts it, by too few or too many hits."""
 

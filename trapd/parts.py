@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from trapd.config import Loaded, Settings, mqtt_password
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
 from trapd.ports import Camera, Classifier, Clock, Lamp, Scene, Sensor, Uplink
 from trapd.remote.configuration import Surroundings
+from trapd.settings import Loaded, Settings, mqtt_password
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
@@ -153,6 +153,9 @@ def build_scene() -> Scene:
 
 def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:
     """The uplink to the configured broker. A `visitor` looks in by a name of its own beside the unit's."""
+    from trapd.backends.paho_lean import lean
+
+    lean()
     from trapd.backends.uplink_paho import Tls
 
     mqtt = settings.mqtt

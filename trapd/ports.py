@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from trapd.frozen import frozen
 from trapd.records import (
     Activity,
     Considered,
@@ -128,7 +128,7 @@ class Scene(Protocol):
         """Four overlapping parts of a photograph, finer than the frame that was judged; none if it is not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connected:
     """The broker took us. `session_present`: it remembers our session and subscriptions."""
 
@@ -137,7 +137,7 @@ class Connected:
     maximum_packet_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Acknowledged:
     """The broker answered publish `token`. On MQTT 3.1.1 `reason` is always 0x00."""
 
@@ -145,7 +145,7 @@ class Acknowledged:
     reason: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Received:
     """A message for us. `retained`: it lay at the broker before us, or is published as such just now."""
 
@@ -156,14 +156,14 @@ class Received:
     correlation: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subscribed:
     """The broker answered our subscription; `refused` lists the filters it would not take."""
 
     refused: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lost:
     """The link is gone (or never came to be). `code`: the broker's reason, where it gave one.
 

@@ -7,11 +7,12 @@ relative to the picture, as in MegaDetector's JSON.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from trapd.errors import Fault
+from trapd.frozen import frozen
 
 
 class TsQuality(StrEnum):
@@ -70,7 +71,7 @@ class Priority(IntEnum):
     MEDIA_BULK = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moment:
     """One instant on both clocks."""
 
@@ -80,7 +81,7 @@ class Moment:
     quality: TsQuality
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trigger:
     """Somebody or something asked for a burst. `source`: pir, timer, remote or schedule."""
 
@@ -89,7 +90,7 @@ class Trigger:
     boot_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Activity:
     """A sensor that is active now: the trigger it amounts to, and since when, short pauses included."""
 
@@ -97,7 +98,7 @@ class Activity:
     since_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Small:
     """A low-resolution frame for the filter: planar 4:2:0, full range (JPEG) colour.
 
@@ -113,7 +114,7 @@ class Small:
     layout: str = "i420"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Frame:
     """One photograph: the JPEG as it will lie on disk but for its EXIF, and its small copy."""
 
@@ -125,7 +126,7 @@ class Frame:
     metadata: dict[str, Any] = field(default_factory=dict)  # exposure_s, gain, focus_m, model where known
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Detection:
     """One box in one frame. `category`: animal, person, vehicle or unclassified."""
 
@@ -135,7 +136,7 @@ class Detection:
     bbox: tuple[float, float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FrameScore:
     """What the model says of one frame: the best evidence that it is not empty, and boxes if it has any.
 
@@ -149,7 +150,7 @@ class FrameScore:
     embedding: bytes = b""  # float32: what the model has seen, where it gives that
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """What a burst shows beside its scores. None and empty: nobody can say.
 
@@ -163,7 +164,7 @@ class Look:
     hidden: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelInfo:
     """What is known of a loaded model. `tells` lists the classes it can tell apart reliably.
 
@@ -180,7 +181,7 @@ class ModelInfo:
     title: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """The judgement of a burst. `keep`: due for delivery; `audit`: an empty delivered as a sample."""
 
@@ -197,7 +198,7 @@ class Verdict:
     night: bool | None = None  # taken in the dark; None where nobody looked
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Medium:
     """One photograph of a burst on disk. `path` is relative to storage.path; None once evicted.
 
@@ -213,7 +214,7 @@ class Medium:
     path: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One burst as the store knows it and, once `n` is given, as it is published."""
 
@@ -254,7 +255,7 @@ class Message(NamedTuple):
     chunk_bytes: int = 0  # of a photograph's parts; 0 for all else
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Considered:
     """What became of a document that wants to change the configuration.
 
@@ -270,7 +271,7 @@ class Considered:
     restart: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alert:
     """Something the operator should know. `name` is a topic leaf: [a-z0-9_]+."""
 

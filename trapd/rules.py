@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from trapd.frozen import slotted
 from trapd.records import Detection, FrameScore, Kind, Look, ModelInfo, Priority, Refusal, Verdict
 
 NS_PER_S = 1_000_000_000
@@ -31,7 +32,7 @@ PRIORITY = {
 NO_LOOK = Look()
 
 
-@dataclass(slots=True)
+@slotted
 class TriggerGate:
     """Cool-down after a burst, and a ceiling on bursts per hour. Times are nanoseconds since boot."""
 
@@ -230,7 +231,7 @@ def acknowledged(kind: Kind, retain: bool, reason: int) -> bool:
     return reason == NOBODY_SUBSCRIBED and (retain or kind in (Kind.CONTROL, Kind.STATE))
 
 
-@dataclass(slots=True)
+@slotted
 class Allowance:
     """A few times at once, and then once in `every_s`. Seconds of a clock that does not go back."""
 
@@ -255,7 +256,7 @@ _SLOTS = 86_400 // _SLOT_S
 _EVERY = 10
 
 
-@dataclass(slots=True)
+@slotted
 class Turns:
     """One send in ten is the turn of the oldest row of the lower classes."""
 
@@ -271,7 +272,7 @@ class Turns:
         self._since = 0 if lower else self._since + 1
 
 
-@dataclass(slots=True)
+@slotted
 class Budget:
     """Bytes that may be sent in any 24 h of running time, a part of them for alerts alone.
 

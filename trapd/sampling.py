@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from trapd.frozen import frozen
 from trapd.interval import Share, Stratum, part, share
 from trapd.records import Verdict
 
@@ -29,7 +29,7 @@ _EARLIER: Final = 20  # that there must be at least
 _SURPRISE: Final = 0.005
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heap:
     """One stratum of settled bursts: what made them alike. Its name is what the store knows it by.
 
@@ -90,7 +90,7 @@ def drawn(seed: str, what: str) -> float:
     return int.from_bytes(hashlib.sha256(f"audit:{seed}:{what}".encode()).digest()[:8], "big") / 2**64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample:
     """A burst that was drawn, in the order of settling. `lost`: no picture of it is left to look at."""
 
@@ -99,7 +99,7 @@ class Sample:
     lost: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Figures:
     """What the judged sample says. All but the counts are shares with their intervals.
 

@@ -11,17 +11,18 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from trapd import parts
-from trapd.config import Loaded
 from trapd.errors import StoreLocked
+from trapd.frozen import frozen
 from trapd.host import vitals
 from trapd.host.clock import SystemClock
 from trapd.ports import Clock
 from trapd.records import Event, State
 from trapd.rules import NS_PER_S
+from trapd.settings import Loaded
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage, Supervisor
 from trapd.stages.capture import Capture
@@ -37,7 +38,7 @@ _MIN_FREE_BYTES = 20_000_000
 _REFUSED = "refused."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One trigger: the burst it became, judged; or why it became none, `times` at once."""
 
@@ -46,7 +47,7 @@ class Step:
     times: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Summary:
     """The whole walk. `alerts`: what stood at its end."""
 

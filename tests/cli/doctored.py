@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from tests.fakes.camera import jpeg
-from trapd.cli import cli
+from trapd.cli.verbs import cli
 
 PARTS = [
     "storage", "disk", "clock", "libraries", "numpy", "permissions", "filter", "camera", "sensor", "reboot",

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests.stages.driver import UNIT, Bench, bench
 from trapd.cli import audit as verb
-from trapd.cli import cli
+from trapd.cli.verbs import cli
 from trapd.errors import Unavailable, UsageError
 from trapd.records import Verdict
 from trapd.sampling import heap_of

@@ -16,7 +16,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from tests.stages.driver import UNIT, Bench, bench
-from trapd.cli import cli, inspect
+from trapd.cli import inspect
+from trapd.cli.verbs import cli
 from trapd.errors import StoreCorrupt, StoreError, Unavailable, UsageError
 from trapd.records import Detection, Event, Kind, Trigger, Verdict
 from trapd.store import Session

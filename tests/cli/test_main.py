@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from trapd import __version__, cli
+from trapd.cli import verbs
 
 pytestmark = pytest.mark.usefixtures("verb_that_ends")
 
 
 @pytest.fixture
 def verb_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli._VERBS, "end", ("tests.cli.verbs_that_fail:end", "End so."))
+    monkeypatch.setitem(verbs._VERBS, "end", ("tests.cli.verbs_that_fail:end", "End so."))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
@@ -144,7 +145,7 @@ def test_the_first_answer_imports_nothing_slow(arguments: list[str]) -> None:
     slow = {"numpy", "pydantic", "paho", "PIL", "yaml", "rich", "sqlite3", "ai_edge_litert", "skimage"}
     assert not slow & loaded
     ours = {name for name in loaded if name.startswith("trapd")}
-    assert ours == {"trapd", "trapd.cli", "trapd.errors"}
+    assert ours == {"trapd", "trapd.cli", "trapd.cli.verbs", "trapd.errors", "trapd.frozen"}
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,12 +158,12 @@ def test_help_lists_every_verb_with_a_line(
 ) -> None:
     assert run(monkeypatch, "--help") == 0
     out = capsys.readouterr().out
-    for verb, (_, line) in cli._VERBS.items():
+    for verb, (_, line) in verbs._VERBS.items():
         (found,) = [text for text in out.splitlines() if text.split()[:1] == [verb]]
         assert line.split()[0] in found
 
 
-@pytest.mark.parametrize("verb", sorted(cli._VERBS))
+@pytest.mark.parametrize("verb", sorted(verbs._VERBS))
 def test_every_listed_verb_is_there_and_has_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:

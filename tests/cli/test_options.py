@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from trapd.cli import cli
+from trapd.cli.verbs import cli
 
 
 @pytest.mark.parametrize("number", ["nan", "-nan", "NaN", "inf", "-inf", "1e999"])

@@ -12,8 +12,9 @@ from pydantic.fields import FieldInfo
 
 from tests.config.common import ROOT
 from trapd.config import load, settings_from, warnings
-from trapd.config.schema import keys, sections, value_of
+from trapd.config.schema import keys, sections
 from trapd.config.words import expected_at
+from trapd.settings.values import value_of
 
 EXAMPLE = ROOT / "config.example.yaml"
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -15,8 +15,9 @@ from trapd.config import Settings, fingerprint, settings_from, warnings
 from trapd.config import document as yaml_document
 from trapd.config.checking import check
 from trapd.config.schema import keys, sections
-from trapd.config.words import joined, key_shown
 from trapd.errors import ConfigurationError, Fault
+from trapd.settings.text import joined, key_shown
+from trapd.settings.values import plain
 
 FOLDER = Path("/etc/trapd")
 NAMES = sorted({part for path in keys() for part in path.split(".")})
@@ -81,7 +82,7 @@ def test_any_value_at_any_key_is_taken_or_named(changes: list[tuple[str, Any]]) 
     if settings is not None:
         assert fingerprint(settings).startswith("sha256:")
         warnings(settings, frozenset())
-        assert settings_from(settings.model_dump(mode="json", exclude_unset=True), FOLDER) == settings
+        assert settings_from(plain(settings), FOLDER) == settings
     else:
         groups = {path.rpartition(".")[0] for path, _ in changes}
         at_fault = {fault.path.partition("[")[0] for fault in faults}

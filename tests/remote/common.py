@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tests.fakes.clock import FakeClock
-from trapd.config import Settings
+from trapd.config import Here, Settings
 from trapd.errors import Fault
 from trapd.records import Considered
 from trapd.remote.configuration import NEEDS, RemoteConfiguration, Surroundings
@@ -58,7 +58,7 @@ class Unit:
 
     def start(self) -> Start:
         """The next process; what the last one had in memory is gone."""
-        self.began = begin(self.path)
+        self.began = begin(self.path, Here())
         around = Surroundings(self._cannot, lambda: self.used_bytes, lambda: self.free_bytes)
         self.remote = RemoteConfiguration(self.began, around, self.clock)
         return self.began

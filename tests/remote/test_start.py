@@ -11,6 +11,7 @@ import pytest
 
 from tests.remote.common import ALL, CONFIRM_S, LOCAL, Unit, document, mark
 from tests.remote.test_files import refuses_from
+from trapd.config import Here
 from trapd.errors import ConfigurationError, StoreError
 from trapd.remote.files import ConfigFiles
 from trapd.remote.start import begin, took_back
@@ -102,9 +103,9 @@ def test_where_no_overlay_can_be_used_it_is_the_local_file_and_never_an_end(tmp_
 def test_only_a_local_file_that_cannot_be_used_ends_the_start(unit: Unit) -> None:
     unit.path.write_text("unit: [")
     with pytest.raises(ConfigurationError):
-        begin(unit.path)
+        begin(unit.path, Here())
     unit.edit(LOCAL)
-    assert begin(unit.path).trial is not None
+    assert begin(unit.path, Here()).trial is not None
 
 
 def test_a_fault_of_the_local_file_that_the_overlay_makes_good_is_none(tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ def test_a_start_beside_the_daemon_counts_nothing(unit: Unit) -> None:
     with (unit.root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for _ in range(5):
-            assert begin(unit.path).trial is None
+            assert begin(unit.path, Here()).trial is None
     trial = ConfigFiles(unit.root).trial()
     assert trial is not None
     assert trial.starts == 0

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from tests.stages.driver import BASE, UNIT, Bench, DeliverDriver
+from trapd.config import Here
 from trapd.ports import Received
 from trapd.remote import start as starting
 from trapd.remote.configuration import RemoteConfiguration, Surroundings
@@ -66,7 +67,7 @@ class RemoteDriver:
 
     def begin(self) -> None:
         """A process of the unit begins."""
-        clock, start = self.bench.clock, starting.begin(self.path)
+        clock, start = self.bench.clock, starting.begin(self.path, Here())
         remote = start.loaded.settings.remote
         authority = Authority(Keyring(remote.trusted_keys), signed_only=remote.require_signature, open_=True)
         around = Surroundings(cannot=lambda wanted: (), used_bytes=lambda: 0, free_bytes=lambda: 10**12)

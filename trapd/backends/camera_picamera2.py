@@ -16,7 +16,6 @@ import atexit
 import gc
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from trapd.backends.picamera2_library import LOOK_AT_CABLE, Calls, Library, load
 from trapd.backends.picamera2_ring import Held, Ring
 from trapd.backends.picamera2_streams import Stream, agreed, jpeg_of, small_of
 from trapd.errors import CameraUnavailable
+from trapd.frozen import frozen
 from trapd.ports import Clock
 from trapd.records import Frame, Trigger
 from trapd.rules import NS_PER_S
@@ -43,7 +43,7 @@ _STOPPED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """How long anything may take."""
 
@@ -52,7 +52,7 @@ class Limits:
     frame_s: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Open:
     """A camera that runs."""
 

@@ -18,8 +18,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from PIL import JpegImagePlugin
-
 from trapd.backends.pictures import small_of
 from trapd.errors import BadPicture, CameraUnavailable
 from trapd.ports import Clock
@@ -165,6 +163,8 @@ def _entries(folder: Path) -> list[Path]:
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     """Width and height as the header has them. Raises BadPicture for what is no JPEG."""
+    from PIL import JpegImagePlugin
+
     try:
         # Not Image.open: it warns or raises at limits of its own, for the whole process.
         return JpegImagePlugin.JpegImageFile(io.BytesIO(data)).size

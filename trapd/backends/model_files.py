@@ -11,12 +11,11 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What a model may be called."""
@@ -36,7 +35,7 @@ SHIPPED: Final = {
 """Models in the package: name to file and sha256."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Note:
     """What is known of where a model came from."""
 
@@ -45,7 +44,7 @@ class Note:
     installed: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Installed:
     """One model that can be named. `note` None: put there by hand, nobody vouches for it."""
 
@@ -133,7 +132,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _shipped(name: str) -> Path:
-    return Path(str(resources.files("trapd"))) / "data" / SHIPPED[name][0]
+    return Path(__file__).resolve().parent.parent / "data" / SHIPPED[name][0]
 
 
 def described(name: str, path: Path) -> Installed:

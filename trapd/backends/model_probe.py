@@ -7,19 +7,17 @@ are models that give different values in different processes, for the same pictu
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import signal
-import statistics
-import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 
 PROCESSES: Final = 3
 TIMEOUT_S: Final = 120.0  # for one child: a large model on a Raspberry Pi Zero takes tens of seconds
@@ -29,7 +27,7 @@ _TRIALS: Final = 5
 _MOST_OUTPUT: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Probe:
     """What trying a model showed. `reason` and `hint` are empty when it is sound.
 
@@ -87,6 +85,8 @@ def _alike(one: float, other: float) -> bool:
 
 
 def _one(path: Path, labels: Path | None, timeout_s: float, threads: int, runtime: str | None) -> Probe:
+    import subprocess
+
     command = [sys.executable, "-P", "-m", "trapd.backends.model_probe", str(path.absolute())]
     if labels is not None:
         command += ["--labels", str(labels.absolute())]
@@ -153,6 +153,8 @@ def _parsed(document: dict[str, Any]) -> Probe:
 
 def main(arguments: list[str]) -> int:
     """The child: print what the model is, or why it cannot be used."""
+    import argparse
+
     parser = argparse.ArgumentParser(prog="model_probe")
     parser.add_argument("file", type=Path)
     parser.add_argument("--labels", type=Path)
@@ -168,6 +170,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _examine(path: Path, labels: Path | None, threads: int, runtime: str | None) -> dict[str, Any]:
+    import statistics
+
     from trapd.backends.tflite_model import Model
 
     model = Model(path, threads=threads, labels=labels, runtime=runtime)

@@ -10,10 +10,10 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from trapd.errors import CameraUnavailable
+from trapd.frozen import frozen
 
 log = logging.getLogger("trapd.camera")
 
@@ -26,7 +26,7 @@ _NUMPY_MARKS = (
 )  # in what an extension says of a numpy it does not fit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Library:
     """The modules that the backend works with."""
 

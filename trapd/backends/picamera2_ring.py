@@ -11,9 +11,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from trapd.frozen import frozen
 from trapd.ports import Clock
 from trapd.rules import NS_PER_S
 
@@ -24,7 +24,7 @@ _SETTLING_TURN_S = 0.05
 _PRE_TRIGGER_NS = NS_PER_S  # a frame older than that shows nothing of what triggered
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """A frame that the camera will not write over until `release`; `start_ns`: when its exposure began."""
 

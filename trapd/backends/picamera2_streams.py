@@ -8,13 +8,13 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from trapd.errors import CameraUnavailable
+from trapd.frozen import frozen
 from trapd.records import Small
 
 _LAYOUTS = {"YUV420": "i420", "NV12": "nv12"}
@@ -22,7 +22,7 @@ _LAYOUTS = {"YUV420": "i420", "NV12": "nv12"}
 Plane = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stream:
     """One stream as libcamera agreed to it. `layout` as in records.Small; `stride` is bytes per luma row."""
 

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
 from trapd.errors import BadPicture
 from trapd.records import Small
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFile
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -110,6 +112,8 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
 
 
 def _plugin(data: bytes) -> ImageFile.ImageFile:
+    from PIL import JpegImagePlugin, PngImagePlugin  # with the first picture: a start does without
+
     # Not Image.open: it warns or raises at limits of its own, for the whole process.
     if data.startswith(_JPEG_BEGINS):
         _refuse_many_scans(data)
@@ -153,6 +157,8 @@ def _quarter_turns(image: ImageFile.ImageFile) -> int:
 
 def _scaled(image: ImageFile.ImageFile, mode: str | None, size: tuple[int, int]) -> Image.Image:
     """Decoded at no less than `size` where it is that large, then brought to exactly `size`."""
+    from PIL import Image
+
     image.draft(mode, size)
     width, height = image.size
     if width * height > IN_MEMORY_PIXELS:

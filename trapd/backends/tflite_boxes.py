@@ -8,7 +8,6 @@ know counts as `unclassified`: it is something, and what it is nobody can say.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from trapd.backends.tflite_fit import clipped
 from trapd.backends.tflite_interpreter import Array
 from trapd.backends.tflite_labels import CLASSES, UNCLASSIFIED, Labels
+from trapd.frozen import frozen
 from trapd.records import Detection, FrameScore
 
 BOX_FLOOR: Final = 0.05
@@ -30,7 +30,7 @@ _TOLERANCE: Final = 0.02
 Floats = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Categories:
     """The category of each class by its number; None for one that counts for nothing.
 

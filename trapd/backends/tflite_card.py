@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from trapd.backends.tflite_fit import FITS
 from trapd.backends.tflite_labels import MEANINGS
 from trapd.backends.tflite_pixels import RANGES
+from trapd.frozen import frozen
 
 _KEYS: Final = ("labels", "classes", "pixels", "fit", "threshold")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Card:
     """trapd.json: how trapd's own models are to be read. Keep a frame when 1 - p(empty) >= threshold."""
 
@@ -32,7 +33,7 @@ class Card:
     threshold: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Side:
     """What the user says of a model."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from trapd.backends.tflite_interpreter import Array, Tensor, real
 from trapd.backends.tflite_labels import Labels
 from trapd.backends.tflite_metadata import Metadata
+from trapd.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelFacts:
     """`samples` holds the outputs for each picture of the self-test, as the model gave them: where shapes are
     alike, ranges tell. `size` is the input's width and height, `file` the model's file name.

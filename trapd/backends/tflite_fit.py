@@ -6,8 +6,9 @@ to the picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from trapd.frozen import frozen
 
 STRETCH: Final = "stretch"
 LETTERBOX: Final = "letterbox"
@@ -19,7 +20,7 @@ _MOST_CROPPED: Final = 8.0  # a strip that is longer would be enlarged beyond al
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placed:
     """Where the whole picture lies, in pixels of the input; beyond its edges where it is cropped."""
 

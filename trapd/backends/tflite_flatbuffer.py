@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from trapd.frozen import frozen
 
 _IDENTIFIER: Final = b"TFL3"
 _ENTRY: Final = b"TFLITE_METADATA"
@@ -33,7 +34,7 @@ _MEAN, _STD = 0, 1
 _LABEL_FILE_TYPES: Final = (0, 2, 3)  # unknown, labels of an axis, labels of a value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Described:
     """What the metadata says. `mean` and `std`: of bytes, one or three values; empty: not said."""
 

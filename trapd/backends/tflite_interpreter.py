@@ -7,22 +7,17 @@ in a child process (model_probe).
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
 import re
-import sys
-import tempfile
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from trapd.backends.tflite_notice import without_notice
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 
 Array = npt.NDArray[Any]
 
@@ -30,10 +25,9 @@ RUNTIMES: Final = {"litert": "ai_edge_litert.interpreter", "tflite_runtime": "tf
 """Name and module, in order of preference. Both have the same Interpreter."""
 
 _RUNTIME_ERRORS: Final = (ValueError, RuntimeError, TypeError, OSError, MemoryError, OverflowError)
-_NOTICE: Final = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tensor:
     """One input or output. A real value is `(raw - zero_point) * scale`; a scale of 0 means not quantised."""
 
@@ -55,7 +49,7 @@ class Interpreter:
         """Raises ModelUnavailable for a file that the runtime cannot load."""
         self.runtime, module = _runtime(runtime)
         try:
-            with _without_notice():
+            with without_notice():
                 self._native = module.Interpreter(model_path=str(path), num_threads=threads)
                 self._native.allocate_tensors()
             self.inputs = tuple(_tensor(found) for found in self._native.get_input_details())
@@ -132,28 +126,3 @@ def _unusable(path: Path, error: Exception) -> ModelUnavailable:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
-
-
-@contextlib.contextmanager
-def _without_notice() -> Iterator[None]:
-    """Keep one line of the runtime's, of no use to anybody, from standard error.
-
-    The runtime writes to descriptor 2 itself. What else it writes is passed on. Only done while no other
-    thread could write there, or start a child that would inherit it.
-    """
-    if threading.active_count() > 1 or sys.stderr is None:
-        yield
-        return
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as aside:
-        before = os.dup(2)
-        try:
-            os.dup2(aside.fileno(), 2)
-            yield
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-            aside.seek(0)
-            others = [line for line in aside.read().splitlines(keepends=True) if line.strip() != _NOTICE]
-            if others:
-                os.write(2, b"".join(others))

@@ -8,10 +8,10 @@ counts as something, for what trapd cannot name it must not throw away.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from trapd.backends import tflite_label_sets as sets
+from trapd.frozen import frozen
 
 ANIMAL: Final = "animal"
 PERSON: Final = "person"
@@ -41,7 +41,7 @@ _MEANING: Final = {
 _MOST_LABELS: Final = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Labels:
     """A model's labels by class number, and what each means (one of MEANINGS)."""
 

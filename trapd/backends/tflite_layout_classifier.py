@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from trapd.backends.tflite_interpreter import Array
 from trapd.backends.tflite_labels import CLASSES, EMPTY, NOTHING
 from trapd.backends.tflite_pixels import UNIT
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 from trapd.records import FrameScore
 
 THRESHOLD: Final = 0.5
@@ -37,7 +37,7 @@ SIGMOID: Final = "sigmoid"
 LOGITS: Final = "logits"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClassifierLayout:
     """Layout of a plain classifier. `means` holds, for each meaning, the classes that have it."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from trapd.backends.tflite_fit import STRETCH
 from trapd.backends.tflite_interpreter import Array
 from trapd.backends.tflite_pixels import SIGNED
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 from trapd.records import FrameScore
 
 THRESHOLD: Final = 0.35
@@ -34,7 +34,7 @@ _MARGIN: Final = 0.02
 _MOST_LOG: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EfficientDetLayout:
     """Layout of EfficientDet without post-processing. `anchors`: [N, 4], centre y, x, height, width."""
 

@@ -8,7 +8,6 @@ side. What looks alike but has as many rows as a grid has places is YOLO's own o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from trapd.backends.tflite_labels import Labels
 from trapd.backends.tflite_layout_yolo import MEGADETECTOR, THRESHOLD, grid_places
 from trapd.backends.tflite_pixels import UNIT
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 from trapd.records import FrameScore
 
 _MEGADETECTOR_FILES: Final = ("megadetector", "mdv5", "mdv6", "md_v5", "md_v6", "md-v5", "md-v6")
@@ -32,7 +32,7 @@ _MOST_ROWS: Final = 2000
 _MOST_CLASSES: Final = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class End2EndLayout:
     """Layout of end-to-end detectors. `first`: the columns are the first axis."""
 

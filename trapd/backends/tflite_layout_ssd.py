@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,6 +21,7 @@ from trapd.backends.tflite_fit import STRETCH
 from trapd.backends.tflite_interpreter import Array
 from trapd.backends.tflite_pixels import SIGNED
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 from trapd.records import FrameScore
 
 THRESHOLD: Final = 0.35
@@ -32,7 +32,7 @@ _NAMED_SCORES: Final = re.compile(r"score|PostProcess:2$|Call:1$|output_1$", re.
 _NAMED_CLASSES: Final = re.compile(r"class|categor|PostProcess:1$|Call:2$|output_2$", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SsdLayout:
     """Layout of SSD with post-processing. `*_at` are places among the outputs."""
 

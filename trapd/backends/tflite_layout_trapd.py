@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from trapd.backends.tflite_facts import ModelFacts
@@ -16,6 +15,7 @@ from trapd.backends.tflite_fit import STRETCH
 from trapd.backends.tflite_interpreter import Array
 from trapd.backends.tflite_pixels import UNIT
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 from trapd.records import Detection, FrameScore
 
 BOX_FLOOR: Final = 0.05
@@ -24,7 +24,7 @@ BOX_FLOOR: Final = 0.05
 _SUM_TOLERANCE: Final = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrapdLayout:
     """Layout of trapd's own models."""
 

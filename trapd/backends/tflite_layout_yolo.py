@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from trapd.backends.tflite_interpreter import Array, Tensor, real
 from trapd.backends.tflite_labels import Labels
 from trapd.backends.tflite_pixels import UNIT
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 from trapd.records import FrameScore
 
 THRESHOLD: Final = 0.2
@@ -42,7 +42,7 @@ _STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 _ANCHORS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Form:
     """One way to read the output: `channels_first` is [channels, places]; `objectness` is yolov5's."""
 
@@ -60,7 +60,7 @@ class Form:
         return raw if self.channels_first else raw.T
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class YoloLayout:
     """Layout of YOLO without suppression. `pixels_of`: the input's size for boxes in pixels, else 1, 1."""
 

@@ -1,22 +1,15 @@
 """Which way a model's outputs are to be read.
 
 `recognise` is called once, when a model is loaded; the Layout it returns is then asked for every frame, by
-the classifier's thread. A new layout is one module with a `recognise` of its own and one line in `_LAYOUTS`.
+the classifier's thread. A new layout is one module with a `recognise` of its own and its name in `LAYOUTS`.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
-from trapd.backends import (
-    tflite_layout_classifier,
-    tflite_layout_efficientdet,
-    tflite_layout_end2end,
-    tflite_layout_ssd,
-    tflite_layout_trapd,
-    tflite_layout_yolo,
-)
 from trapd.backends.tflite_facts import ModelFacts
 from trapd.backends.tflite_interpreter import Array, Tensor
 from trapd.errors import ModelUnavailable
@@ -65,20 +58,15 @@ class Layout(Protocol):
         """
 
 
-_LAYOUTS: Final[tuple[Callable[[ModelFacts], Layout | None], ...]] = (
-    tflite_layout_trapd.recognise,
-    tflite_layout_ssd.recognise,
-    tflite_layout_efficientdet.recognise,
-    tflite_layout_classifier.recognise,
-    tflite_layout_end2end.recognise,
-    tflite_layout_yolo.recognise,
-)
+LAYOUTS: Final = ("trapd", "ssd", "efficientdet", "classifier", "end2end", "yolo")
+"""In this order; each is the module `tflite_layout_NAME`, imported when those before it do not fit."""
 
 
 def recognise(facts: ModelFacts) -> Layout:
     """The layout of this model. Raises ModelUnavailable for one that trapd does not know."""
-    for candidate in _LAYOUTS:
-        found = candidate(facts)
+    for name in LAYOUTS:
+        layout = importlib.import_module(f"trapd.backends.tflite_layout_{name}")
+        found = cast(Callable[[ModelFacts], Layout | None], layout.recognise)(facts)
         if found is not None:
             return found
     shapes = ", ".join(str(tensor) for tensor in facts.outputs[:_SHAPES_NAMED])

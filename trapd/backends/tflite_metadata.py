@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import ast
 import json
-import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from trapd.backends.tflite_flatbuffer import Described, described
 from trapd.backends.tflite_labels import parse_label_file
 from trapd.backends.tflite_pixels import UNIT
 from trapd.errors import ModelUnavailable
+from trapd.frozen import frozen
 
 _CARD: Final = "trapd.json"
 _LABEL_FILES: Final = ("labelmap.txt", "labels.txt")
@@ -32,7 +32,7 @@ _MOST_BYTES: Final = 1_000_000
 _MOST_ENTRIES: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Metadata:
     """`labels` None: it has none. `classes`: what the user says of labels, `*` for every other.
 
@@ -96,6 +96,8 @@ def _of_ultralytics(found: Metadata, document: Mapping[str, Any]) -> Metadata:
 
 def _zipped(path: Path, facts: Described) -> dict[str, bytes]:
     """The files trapd knows of in the zip at the end of a model, by their last names; none without a zip."""
+    import zipfile  # with its compressions it is not small
+
     known = {_CARD, *_LABEL_FILES, *_NAMES_FILES, *facts.label_files}
     try:
         with zipfile.ZipFile(path) as archive:

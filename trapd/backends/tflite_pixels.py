@@ -10,13 +10,13 @@ holds, else what the user says, else what models of its layout are trained on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from trapd.backends.tflite_interpreter import Tensor
+from trapd.frozen import frozen
 
 UNIT: Final = "0..1"
 SIGNED: Final = "-1..1"
@@ -37,7 +37,7 @@ RANGES: Final = tuple(_OF_BYTES)
 _NEAR: Final = 1.5  # of a byte: converters calibrate on what they saw, a little less than everything
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Normalisation:
     """What goes in is (byte - mean) / std, one value or one for each colour.
 

@@ -15,17 +15,19 @@ in the cache, counts.
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from trapd.backends.pictures import Pixels
 from trapd.backends.tflite_sampling import SamplingPlan
 from trapd.backends.tflite_taps import taps_of, whole_rows
 from trapd.errors import BadPicture
 from trapd.records import Small
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _PAIR: Final = np.dtype("<u2")  # two neighbouring bytes, the left one low
 _INT16: Final = np.dtype("<i2")
@@ -175,6 +177,8 @@ class ResamplingPlan:
 
     def write(self, data: bytes, out: npt.NDArray[Any]) -> None:
         """See Plan."""
+        from PIL import Image
+
         planes = [plane.resize(self._size, Image.Resampling.BILINEAR) for plane in self._planes(data)]
         pixels = np.asarray(Image.merge("YCbCr", planes).convert("RGB"))
         if self._signed:
@@ -183,6 +187,8 @@ class ResamplingPlan:
             np.copyto(out, pixels)
 
     def _planes(self, data: bytes) -> list[Image.Image]:
+        from PIL import Image
+
         luma = self._stride * self._height
         width, height = self._width // 2, self._height // 2
         planes = [_grey(data, 0, (self._width, self._height), self._stride)]
@@ -196,5 +202,7 @@ class ResamplingPlan:
 
 
 def _grey(data: bytes, start: int, size: tuple[int, int], stride: int) -> Image.Image:
+    from PIL import Image
+
     plane = np.frombuffer(data, np.uint8, stride * size[1], start)
     return Image.frombuffer("L", size, plane, "raw", "L", stride, 1)

@@ -32,6 +32,7 @@ from trapd.backends.uplink_account import Account
 from trapd.backends.uplink_attempt import Attempt, NoLink
 from trapd.backends.uplink_tls import Tls
 from trapd.errors import BadInput, LinkUnavailable
+from trapd.frozen import frozen
 from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed
 
 __all__ = ["PahoLink", "PahoUplink", "Tls"]
@@ -52,7 +53,7 @@ _LARGEST_INBOUND_BYTES = 2_000_000
 _WRITE_BYTES = 32_768  # that much need not wait for more
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Made:
     """A connection on which CONNECT waits to be written, and a second handle on its socket."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 
 from trapd.errors import LinkUnavailable
+from trapd.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tls:
     """How the broker is known, and how it knows us. `ca_file` None: the system's authorities.
 

@@ -1,91 +1,64 @@
-"""The command line: each verb in a file of its own, imported only when it is called.
+"""The command line.
 
 `main` is the only place that ends the process; it turns errors into sentences and exit codes:
 0 done, 1 did not succeed, 2 wrong usage, 78 the local configuration cannot be used.
+
+The daemon does without the library that reads command lines: what starts it is read here. Everything else is
+`trapd.cli.verbs`.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import cast
 
-import click
-
-from trapd import __version__
 from trapd.errors import ConfigurationError, TrapdError, UsageError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
 
-# verb: where its command stands, and the line that `trapd --help` shows without importing it
-_VERBS = {
-    "run": ("trapd.cli.run:run", "The daemon: sense, capture, screen, deliver."),
-    "demo": (
-        "trapd.cli.demo:demo",
-        "The whole system on this machine, with real photographs and a real broker.",
-    ),
-    "replay": ("trapd.cli.offline:replay", "Filter folders of photographs; no store, no broker."),
-    "evaluate": ("trapd.cli.offline:evaluate", "Measure a model on labelled photographs."),
-    "check": ("trapd.cli.config:check", "Validate a configuration: every error at once."),
-    "schema": ("trapd.cli.config:schema", "JSON Schema of the configuration."),
-    "doctor": ("trapd.cli.doctor:doctor", "What is missing on this unit, and what to do about it."),
-    "walktest": ("trapd.cli.walktest:walktest", "Every trigger with its verdict; nothing published or kept."),
-    "status": ("trapd.cli.inspect:status", "Queue, last trigger, last delivery, disk."),
-    "events": ("trapd.cli.inspect:events", "Recorded events."),
-    "audit": ("trapd.cli.audit:audit", "Judge a sample of the bursts; the miss rate, with its interval."),
-    "model": ("trapd.cli.model:model", "Installed models: list, install, test."),
-    "keygen": ("trapd.cli.keys:keygen", "A key pair for signing what units are told."),
-    "sign": ("trapd.cli.keys:sign", "Sign a document for a topic."),
-}
-
-
-class _LazyGroup(click.Group):
-    """Knows its verbs by name; imports one when it is called or asked for its own help."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _VERBS:
-            return None
-        module, name = _VERBS[cmd_name][0].split(":")
-        return cast(click.Command, getattr(importlib.import_module(module), name))
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Verbs"):
-            formatter.write_dl([(verb, line) for verb, (_, line) in _VERBS.items()])
-
-
-@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="trapd")
-def cli() -> None:
-    """The camera-trap daemon: a trigger, a burst on disk, a verdict, and delivery when there is a link."""
-
 
 def main() -> None:
-    """Run one verb and end the process. A reader that has seen enough is click's to notice."""
+    """Run one verb and end the process."""
     try:
-        code = cli.main(prog_name="trapd", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        code = 130
+        code = _call(sys.argv[1:])
     except ConfigurationError as error:
-        _say(error)
+        _say(str(error))
         for fault in error.faults:
             where = f"{fault.path}: " if fault.path else ""  # else it is of the file as a whole
             hint = f" ({fault.hint})" if fault.hint else ""
-            click.echo(f"  {where}{fault.message}{hint}", err=True)
+            print(f"  {where}{fault.message}{hint}", file=sys.stderr)
         code = EXIT_CONFIG
     except TrapdError as error:
-        _say(error)
+        _say(str(error))
         code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
 
 
-def _say(error: TrapdError) -> None:
-    click.echo(f"trapd: {error}", err=True)
+def _call(arguments: list[str]) -> int:
+    if arguments[:1] == ["run"]:
+        plain, config = _config_alone(arguments[1:])
+        if plain:
+            from trapd.cli.daemon import run
+
+            run(config)
+            return 0
+    from trapd.cli.verbs import call
+
+    return call()
+
+
+def _config_alone(arguments: list[str]) -> tuple[bool, str | None]:
+    """Whether that is nothing but `--config FILE`, or nothing at all; and the file."""
+    match arguments:
+        case []:
+            return True, None
+        case ["--config", file]:
+            return True, file
+        case [one] if one.startswith("--config="):
+            return True, one.removeprefix("--config=")
+    return False, None
+
+
+def _say(text: str) -> None:
+    print(f"trapd: {text}", file=sys.stderr)

@@ -22,12 +22,12 @@ def doctor(ctx: click.Context, config: str | None, as_json: bool) -> None:
     it leaves alone. Exits with 1 if the unit would not work. It works without the broker and delivers later,
     so one that is away is only a warning; one that refuses the unit is not.
     """
-    from trapd.config import find
+    from trapd.config import Here, find
     from trapd.doctor import examine
     from trapd.remote.start import in_force
 
     findings = []
-    for finding in examine(in_force(find(config)).loaded):
+    for finding in examine(in_force(find(config), Here()).loaded):
         findings.append(finding)
         if not as_json:
             mark = ("warn" if finding.warning else "ok  ") if finding.ok else "FAIL"

@@ -1,22 +1,10 @@
-"""`trapd run`: the daemon in the foreground, for a terminal or the service manager."""
+"""`trapd run`, for whoever asks for its help or gives it what it does not know; see `trapd.cli.daemon`."""
 
 from __future__ import annotations
-
-import contextlib
-import faulthandler
-import os
-import signal
-import sys
-import threading
-from types import FrameType
 
 import click
 
 from trapd.cli.options import config_option
-from trapd.errors import StageStuck
-
-_ENDING = (signal.SIGTERM, signal.SIGINT)
-_received: list[int] = []
 
 
 @click.command()
@@ -27,91 +15,6 @@ def run(config: str | None) -> None:
     Ends with 0 on SIGTERM or Ctrl-C, 1 when a part failed (the service manager starts it again, and
     start-up is recovery), 78 when the local configuration cannot be used.
     """
-    from trapd.host.memory import keep_small
+    from trapd.cli.daemon import run as daemon
 
-    keep_small()
-    _show_stacks_when_asked()
-    stop = stop_on_signal()
-    from trapd.config import find
-    from trapd.remote import start as starting
-
-    # A trial's start is counted before anything that its configuration could break.
-    start = starting.begin(find(config))
-    from trapd import app
-    from trapd.host import logs
-    from trapd.host.notify import ServiceManager
-
-    logs.set_up(start.loaded.settings.log_level, os.environ)
-    manager = ServiceManager(os.environ)
-    try:
-        again = app.run(start, stop=stop, manager=manager)
-    except Exception as error:
-        if not starting.took_back(start, error):
-            _leave_if_stuck(error)
-            raise
-        click.echo(f"trapd: {error}", err=True)
-        again = True
-    if again and not _told_to_end():
-        manager.alive()
-        _begin_again()
-
-
-def _show_stacks_when_asked() -> None:
-    """All threads' stacks on stderr: at SIGUSR1, and when the process dies, by the watchdog's SIGABRT too."""
-    faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
-
-
-def _begin_again() -> None:
-    """The same command in the same process: the service manager sees no end, and without one it works too."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    # Signals are held back (see _told_to_end) until the new interpreter has its handlers.
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
-
-
-def stop_on_signal() -> threading.Event:
-    """An event that SIGTERM and SIGINT set, from a thread of its own.
-
-    A handler in Python runs on the main thread, between any two of its steps: also inside Event.wait, while
-    that holds the event's lock. Setting the event there would wait for itself, for ever. So the interpreter
-    only writes the signal's number into a pipe, whatever the main thread is doing, and another thread reads.
-    """
-    stop = threading.Event()
-    numbers, written = os.pipe()
-    os.set_blocking(written, False)
-    signal.set_wakeup_fd(written)
-    for number in _ENDING:
-        signal.signal(number, _noted)
-
-    def listen() -> None:
-        os.read(numbers, 1)
-        stop.set()
-
-    threading.Thread(target=listen, name="signals", daemon=True).start()
-    # The process that began anew as this one has held them back.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-    return stop
-
-
-def _noted(number: int, _frame: FrameType | None) -> None:
-    """Its number is in the pipe already; here it is noted for who wants to begin anew."""
-    _received.append(number)
-
-
-def _told_to_end() -> bool:
-    """Whether a signal came while the stages ended for another reason. From now on signals wait."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    return bool(_received)
-
-
-def _leave_if_stuck(error: Exception) -> None:
-    """A thread that cannot be joined: leave without it, the next start recovers."""
-    if not isinstance(error, StageStuck):
-        return
-    click.echo(f"trapd: {error}", err=True)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(1)
+    daemon(config)

@@ -30,14 +30,14 @@ def walktest(ctx: click.Context, config: str | None, seconds: float | None, as_j
     nothing is kept: photographs go as soon as they are judged. The daemon has to be stopped for it, for two
     cannot share a camera. Exits with 1 where the camera, the sensor or the model failed to the end.
     """
-    from trapd.cli.run import stop_on_signal
-    from trapd.config import find
+    from trapd.cli.daemon import stop_on_signal
+    from trapd.config import Here, find
     from trapd.host import logs
     from trapd.remote.start import in_force
     from trapd.walktest import walk
 
     stop = stop_on_signal()
-    loaded = in_force(find(config)).loaded
+    loaded = in_force(find(config), Here()).loaded
     logs.set_up("warning", {})
     if not as_json:
         click.echo("Walk before the unit. Ctrl-C ends the test; nothing is published, nothing is kept.")

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from trapd.config.kinds import Class
-from trapd.config.schema import Settings
 from trapd.errors import Fault
+from trapd.settings.values import Class, Settings
 
 
 def warnings(settings: Settings, tells: frozenset[str] | None = None) -> tuple[Fault, ...]:

@@ -20,9 +20,12 @@ from trapd.config.document import Place
 from trapd.config.kinds import REFUSED
 from trapd.config.nearest import names_in, nearest_choice, suggestion
 from trapd.config.rules import RULES
-from trapd.config.schema import Settings, keys, sections
-from trapd.config.words import expected_at, joined, key_shown, printable, shown
+from trapd.config.schema import Schema, keys, sections
+from trapd.config.words import expected_at
 from trapd.errors import ConfigurationError, Fault
+from trapd.settings.overlay import NEVER_SHOWN
+from trapd.settings.text import joined, key_shown, printable, shown
+from trapd.settings.values import Settings, made, value_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -30,18 +33,6 @@ if TYPE_CHECKING:
 # What the operator must say, with an example; it stands in for the missing value while the rest is checked.
 REQUIRED = {"unit.id": "wangqing-07", "mqtt.host": "broker.example.org"}
 
-# Faults may be published: where exactly the unit hangs is for poachers as good as a map, and what stands as a
-# user name or a key's file may be a password in the wrong place.
-NEVER_SHOWN = frozenset(
-    {
-        "unit.latitude",
-        "unit.longitude",
-        "mqtt.username",
-        "mqtt.password_file",
-        "mqtt.tls.key_file",
-        "remote.trusted_keys",
-    }
-)
 _MOST_SUGGESTIONS = 20  # each costs a comparison with every key
 
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,60}")
@@ -78,12 +69,13 @@ def check(
     bad = {*unusable, *twice}
     faults |= unusable
     try:
-        settings = Settings.model_validate(sound, context=context)
+        checked = Schema.model_validate(sound, context=context)
     except ValidationError as error:
         for path, fault in _value_faults(error, sound, places):
             faults.setdefault(fault.path, fault)
             bad.add(path)
-        settings = Settings.model_validate(_without(sound, bad), context=context)
+        checked = Schema.model_validate(_without(sound, bad), context=context)
+    settings = made(lambda path: value_of(checked, path))
     for fault in _surprises(places):
         faults.setdefault(fault.path, fault)
     for rule in RULES:

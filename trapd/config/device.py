@@ -1,11 +1,10 @@
 """The sections about the unit itself: where it hangs, what wakes it, what it sees, what it keeps.
 
-Frozen pydantic models, read by attribute everywhere; made by `trapd.config` only.
+Frozen pydantic models, for `trapd.config` only; what is read everywhere is `trapd.settings`.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +24,7 @@ from trapd.config.kinds import (
     SomeClasses,
     TimeZone,
 )
+from trapd.settings.values import STORAGE_BY_DEFAULT
 
 
 class Section(BaseModel):
@@ -40,7 +40,7 @@ class Section(BaseModel):
     )
 
 
-class UnitSettings(Section):
+class UnitSection(Section):
     """Which unit this is and where it hangs."""
 
     id: Name = Field(description="Identity of the unit; part of every topic and event id.")
@@ -69,7 +69,7 @@ class UnitSettings(Section):
     groups: Names = Field(default=(), description="Groups whose commands this unit obeys, at most 16.")
 
 
-class SensorSettings(Section):
+class SensorSection(Section):
     """What notices an animal."""
 
     backend: Literal["gpiozero", "timer"] = Field(
@@ -98,7 +98,7 @@ class SensorSettings(Section):
     )
 
 
-class TriggerSettings(Section):
+class TriggerSection(Section):
     """Which triggers become bursts."""
 
     while_active: bool = Field(
@@ -115,7 +115,7 @@ class TriggerSettings(Section):
     )
 
 
-class CameraSettings(Section):
+class CameraSection(Section):
     """What takes the photographs."""
 
     backend: Literal["picamera2", "replay"] = Field(
@@ -137,7 +137,7 @@ class CameraSettings(Section):
     )
 
 
-class BurstSettings(Section):
+class BurstSection(Section):
     """What one trigger takes."""
 
     frames: int = Field(default=3, ge=1, le=100, description="Photographs in a burst.")
@@ -149,7 +149,7 @@ class BurstSettings(Section):
     )
 
 
-class FilterSettings(Section):
+class FilterSection(Section):
     """What tells an animal from waving grass."""
 
     backend: Literal["tflite", "none"] = Field(
@@ -181,11 +181,11 @@ class FilterSettings(Section):
     )
 
 
-class StorageSettings(Section):
+class StorageSection(Section):
     """Where everything lies, and how much of it."""
 
     path: LocalPath = Field(
-        default=Path("/var/lib/trapd"),
+        default=STORAGE_BY_DEFAULT,
         description="Folder of the database, the photographs and installed models.",
     )
     max_bytes: int = Field(
@@ -199,7 +199,7 @@ class StorageSettings(Section):
     )
 
 
-class IndicatorSettings(Section):
+class IndicatorSection(Section):
     """What a person standing in front of the unit sees."""
 
     led_pin: Pin | None = Field(default=None, description="BCM number of the LED's pin. null: no LED.")

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
-from trapd.config.words import joined, key_shown, printable
 from trapd.errors import ConfigurationError, Fault
+from trapd.frozen import frozen
+from trapd.settings.text import joined, key_shown, printable
 
 MAX_DEPTH = 20
 MAX_ALIASES = 20
@@ -27,7 +28,7 @@ _SCALARS = frozenset(_TAG + kind for kind in ("null", "bool", "int", "float", "s
 _COLLECTIONS = frozenset({None, "!", _TAG + "map", _TAG + "seq"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where a value stands: its line, counted from 1, and for a plain scalar its text as written."""
 
@@ -35,7 +36,7 @@ class Place:
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """What the text says. `places` is keyed by fault path; `faults` are the keys written twice."""
 

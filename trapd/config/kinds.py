@@ -14,7 +14,9 @@ from typing import Annotated, Literal, NoReturn, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from trapd.config.words import Says, printable, shown
+from trapd.config.words import Says
+from trapd.settings.text import printable, shown
+from trapd.settings.values import Class
 
 REFUSED = "trapd"  # the type of a pydantic error whose words are already ours
 
@@ -157,7 +159,6 @@ Metres = Annotated[float, Field(gt=0, le=1000)]
 Focus = Annotated[Literal["auto"] | Metres, Says("auto, or a distance in metres above 0 and up to 1000")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
-Class = Literal["animal", "person", "vehicle"]
 SomeClasses = Annotated[
     tuple[Class, ...],
     Field(strict=False, min_length=1, json_schema_extra={"uniqueItems": True}),

@@ -1,6 +1,6 @@
 """The sections about the link and the operator: broker, what is published, who may change the unit.
 
-Frozen pydantic models, read by attribute everywhere; made by `trapd.config` only.
+Frozen pydantic models, for `trapd.config` only; what is read everywhere is `trapd.settings`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from trapd.config.kinds import (
     TrustedKeys,
     UserName,
 )
+from trapd.settings.values import LOCKED_BY_DEFAULT
 
 
-class TlsSettings(Section):
+class TlsSection(Section):
     """How the link is encrypted and the broker recognised."""
 
     enabled: bool = Field(default=True, description="Whether the link is encrypted.")
@@ -38,7 +39,7 @@ class TlsSettings(Section):
     )
 
 
-class MqttSettings(Section):
+class MqttSection(Section):
     """The broker and how it is spoken to."""
 
     host: Host = Field(description="Host name or IP address of the broker.")
@@ -48,7 +49,7 @@ class MqttSettings(Section):
         default=None,
         description="File with the password. null: the systemd credential mqtt-password, if any.",
     )
-    tls: TlsSettings = Field(default_factory=TlsSettings)
+    tls: TlsSection = Field(default_factory=TlsSection)
     protocol: Protocol = Field(default=5, description="MQTT version.")
     keepalive_s: int = Field(
         default=60, ge=5, le=3600, description="Seconds between signs of life on an idle link."
@@ -59,7 +60,7 @@ class MqttSettings(Section):
     )
 
 
-class PublishSettings(Section):
+class PublishSection(Section):
     """What is sent, and how much."""
 
     thumbnail_bytes: ThumbnailBytes = Field(
@@ -85,7 +86,7 @@ class PublishSettings(Section):
     )
 
 
-class RemoteSettings(Section):
+class RemoteSection(Section):
     """Who may change this unit from afar, and what."""
 
     enabled: bool = Field(
@@ -99,7 +100,7 @@ class RemoteSettings(Section):
         default=False, description="Whether unsigned remote control is accepted without TLS."
     )
     locked: KeyPaths = Field(
-        default=("mqtt.host", "mqtt.base_topic"),
+        default=LOCKED_BY_DEFAULT,
         description="Keys or groups of keys that cannot be changed from afar.",
     )
     confirm_s: float = Field(

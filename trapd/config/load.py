@@ -1,4 +1,4 @@
-"""The configuration file: where it is, what it says, and every fault of it at once.
+"""The configuration file: what it says, and every fault of it at once.
 
 Called once at start-up, before any thread, and by `trapd check`. Reads one file and writes none.
 """
@@ -8,52 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from trapd.config.advice import warnings
 from trapd.config.checking import check, counted
 from trapd.config.document import read
-from trapd.config.overlay import merged, overlaid, unlocked
-from trapd.config.schema import Settings, keys
-from trapd.config.words import shown
 from trapd.errors import ConfigurationError, Fault
+from trapd.settings.overlay import merged, overlaid, unlocked
+from trapd.settings.source import Loaded
+from trapd.settings.text import shown
+from trapd.settings.values import STORAGE_BY_DEFAULT, Settings, plain
 
-PLACES = (Path("/etc/trapd/config.yaml"), Path("config.yaml"))
 MAX_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A sound configuration. `hash`: `sha256:<hex>` of the settings in effect; `warnings`: worth a word."""
-
-    settings: Settings
-    warnings: tuple[Fault, ...]
-    hash: str
-    path: Path
-
-
-def find(path: str | None, places: Sequence[Path] = PLACES) -> Path:
-    """The file to read: `path` if given, else the first of `places` that is there.
-
-    Raises ConfigurationError where there is none.
-    """
-    if path is not None:
-        return Path(path)
-    for place in places:
-        try:
-            place.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError:
-            return place  # it is there and cannot be read: `load` says why, rather than taking another
-        return place
-    looked = " nor ".join(str(place) for place in places)
-    hint = "give --config FILE, or begin with config.example.yaml"
-    raise ConfigurationError(
-        "there is no configuration", (Fault("", f"there is neither {looked}", hint),), hint
-    )
 
 
 def load(path: Path, over: Mapping[str, object] | None = None, *, locked_too: bool = False) -> Loaded:
@@ -90,7 +59,22 @@ def read_storage_path(path: Path) -> Path:
     named = storage.get("path") if isinstance(storage, dict) else None
     if isinstance(named, str) and named and "\0" not in named:
         return path.absolute().parent / named
-    return Path(str(keys()["storage.path"].default))
+    return STORAGE_BY_DEFAULT
+
+
+class Here:
+    """`trapd.settings.Source` in this process: for the verbs and for tests."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing was begun."""
+
+    load = staticmethod(load)
+    read_storage_path = staticmethod(read_storage_path)
 
 
 def fingerprint(settings: Settings) -> str:
@@ -98,15 +82,15 @@ def fingerprint(settings: Settings) -> str:
 
     No secret goes in: the settings hold none, only the names of the files that do.
     """
-    text = json.dumps(_plain(settings.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_whole(plain(settings)), sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _plain(value: object) -> object:
+def _whole(value: object) -> object:
     if isinstance(value, dict):
-        return {key: _plain(below) for key, below in value.items()}
+        return {key: _whole(below) for key, below in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_whole(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

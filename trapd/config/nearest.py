@@ -12,7 +12,7 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from trapd.config.schema import keys, sections
-from trapd.config.words import joined
+from trapd.settings.text import joined
 
 LIKE = 0.6  # share of characters in common from which a spelling is taken for another's misspelling
 VERY_LIKE = 0.8

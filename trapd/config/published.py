@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trapd.config.schema import Settings
-from trapd.config.words import joined
+from trapd.config.schema import Schema
+from trapd.settings.text import joined
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -15,7 +15,7 @@ def json_schema() -> dict[str, Any]:
 
     It says what one key alone may be. Rules between keys are left to `trapd check`.
     """
-    schema = Settings.model_json_schema(mode="validation")
+    schema = Schema.model_json_schema(mode="validation")
     groups = schema.pop("$defs")
     _name("", schema, groups)
     return {"$schema": DIALECT, **schema, "title": "trapd configuration", "$defs": groups}

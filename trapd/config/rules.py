@@ -7,17 +7,18 @@ by `trapd.config.checking` on every configuration.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from trapd.config.nearest import suggested_path
-from trapd.config.schema import Settings, keys, sections
+from trapd.config.schema import keys, sections
 from trapd.errors import Fault
+from trapd.frozen import frozen
+from trapd.settings.values import Settings
 
 _MOST_SUGGESTIONS = 20  # each takes a while to find
 SAME_ASPECT = 0.01  # sizes are even whole numbers: 4056 x 3040 and 640 x 480 mean the same
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """A check over sound values of the keys it reads."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from trapd.demo.narrator import Narrator
+from trapd.frozen import frozen
 from trapd.records import Event, State, Verdict
 from trapd.store import Store
 from trapd.wire import codec
@@ -15,7 +16,7 @@ _MOST_EVENTS = 100_000  # more than a demo of any length takes
 _REFUSED = "refused."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """The store at one moment: every burst by id in order, refusals by reason, waiting messages by kind."""
 

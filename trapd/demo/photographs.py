@@ -8,12 +8,12 @@ a tree gives them when something moves. Where each comes from stands in the file
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageEnhance, JpegImagePlugin
 
 from trapd.errors import Unavailable, UsageError
+from trapd.frozen import frozen
 
 CREDIT = (
     "Photographs: a cat, an astronaut, a motorcycle, grass, gravel and brick from scikit-image "
@@ -27,7 +27,7 @@ MARGIN = 1.03  # how much larger than the frame the photograph is made, so that 
 NAMED_AS_JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scene:
     """One photograph of the script; `height_share` says where its middle lies, from the top, when cropped."""
 

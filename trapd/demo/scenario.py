@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from trapd.demo import photographs
@@ -25,6 +24,7 @@ from trapd.demo.subscriber import Subscriber
 from trapd.demo.tally import Summary, add_up, why_failed
 from trapd.demo.unit import TOPIC, Unit
 from trapd.errors import Unavailable
+from trapd.frozen import frozen
 
 EVERY_S = 1.5
 _NEVER_S = 86_400.0
@@ -37,7 +37,7 @@ _SUBSCRIBED_WITHIN_S = 10.0
 _SETTLED_WITHIN_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What the caller chose. `images` None: the photographs of the extra; `port` 0: a free one."""
 
@@ -52,7 +52,7 @@ class Plan:
         return min(max(self.seconds / 4, 3.0), 7.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """The count, and a sentence that says why the demo did not succeed; None when it did."""
 

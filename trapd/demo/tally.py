@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from trapd.demo.subscriber import Arrivals
+from trapd.frozen import frozen
 from trapd.records import Event, State
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Summary:
     """The last line of `trapd demo --json`; times in seconds."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from trapd.config import Loaded, Settings
 from trapd.doctor import device, link, machine
 from trapd.doctor.finding import Finding
 from trapd.errors import TrapdError
+from trapd.settings import Loaded, Settings
 
 __all__ = ["LOOKS", "Finding", "examine"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from trapd import parts
-from trapd.config import Settings
 from trapd.doctor.finding import Finding
 from trapd.errors import CameraUnavailable, SensorUnavailable, Unavailable
 from trapd.host.clock import SystemClock
 from trapd.records import Trigger
+from trapd.settings import Settings
 from trapd.store import in_use
 
 _CLOSER = "systemctl stop trapd, and ask again, for a closer look"

@@ -6,10 +6,10 @@ import os
 
 from trapd import parts
 from trapd.backends import uplink_reasons
-from trapd.config import Settings, mqtt_password
 from trapd.doctor.finding import Finding
 from trapd.errors import CredentialUnavailable
 from trapd.ports import Connected, LinkEvent, Lost
+from trapd.settings import Settings, mqtt_password
 
 _ANSWER_WITHIN_S = 20.0
 _LATER = "the unit works without the broker and delivers later"

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from trapd.backends.gpio_chip import who_may
-from trapd.config import Settings
 from trapd.doctor.finding import Finding
 from trapd.host.clock import SystemClock
 from trapd.records import TsQuality
+from trapd.settings import Settings
 
 _IMPORT_WITHIN_S = 60.0
 _REBOOT_UNIT = "trapd-reboot.path"

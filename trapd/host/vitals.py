@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 
@@ -49,7 +48,8 @@ def load_1min() -> float:
 
 def disk_free_bytes(path: Path) -> int:
     """What an ordinary user may still write at `path`. Raises OSError."""
-    return shutil.disk_usage(path).free
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
 
 
 def environment() -> dict[str, float]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trapd.errors import BadPicture, UsageError
+from trapd.frozen import frozen
 from trapd.offline import statistics
 from trapd.offline.gather import PHOTOGRAPHS, Trouble, gather, kind_of
 from trapd.offline.replay import Judged, judge_file, look_at
@@ -24,7 +24,7 @@ EMPTY = "empty"
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Labelled:
     """One photograph: what it shows, when it was taken, and what the model says."""
 
@@ -35,7 +35,7 @@ class Labelled:
     burst: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Whole:
     """One burst, judged as on the unit: its best frame and what changes between its frames."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from trapd.frozen import frozen
 
 PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png"})
 UNREAD = frozenset(
@@ -34,7 +35,7 @@ VIDEOS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".h264"})
 NO_FILE = "neither a file nor a folder: reading it could wait for ever"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trouble:
     """A path that could not be looked at, and why."""
 
@@ -42,7 +43,7 @@ class Trouble:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """What lies below the given paths, by name."""
 
@@ -51,7 +52,7 @@ class Found:
     troubles: tuple[Trouble, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Burst:
     """Photographs that are judged together."""
 

@@ -6,11 +6,12 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trapd.errors import BadPicture, ModelUnavailable
+from trapd.frozen import frozen
 from trapd.offline.gather import NO_FILE, Burst
 from trapd.offline.video import frames
 from trapd.ports import Classifier, Scene
@@ -22,7 +23,7 @@ _LOOKED_AT = 8  # photographs of a burst that are held against each other
 _LARGEST_FILE_BYTES = 300_000_000  # more is no photograph
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judged:
     """One photograph: its score, or why it has none."""
 
@@ -33,7 +34,7 @@ class Judged:
     frame_rate: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """One burst, judged."""
 

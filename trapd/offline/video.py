@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib.util
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from trapd.errors import BadPicture, Unavailable
+from trapd.frozen import frozen
 
 EVERY_S = 1.0
 _QUALITY = 92
 _MOST_FRAMES = 3600
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VideoFrame:
     """One frame: its number in the video, and the video's frames per second."""
 

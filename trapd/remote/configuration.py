@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from trapd.config import Settings, load
-from trapd.config.overlay import depth_within, locked, patched, redacted
-from trapd.errors import BadDocument, ConfigurationError, Fault, StoreError
+from trapd.errors import BadDocument, ConfigurationError, Fault, SourceUnavailable, StoreError
+from trapd.frozen import frozen
 from trapd.ports import Clock
 from trapd.records import Considered
 from trapd.remote import proposal
@@ -23,8 +22,10 @@ from trapd.remote.proposal import Desired, Present
 from trapd.remote.start import Start, roll_back, settle
 from trapd.remote.stored import DEEPEST
 from trapd.rules import NS_PER_S
+from trapd.settings import Settings
+from trapd.settings.overlay import depth_within, locked, patched, redacted
 from trapd.wire import codec
-from trapd.wire.authority import CONFLICT, INVALID, OK, ON_TRIAL, QUARANTINED, ROLLED_BACK, Refused
+from trapd.wire.authority import CANNOT, CONFLICT, INVALID, OK, ON_TRIAL, QUARANTINED, ROLLED_BACK, Refused
 
 log = logging.getLogger("trapd.remote")
 
@@ -44,7 +45,7 @@ _IF_IT_WORKED = ("camera", "filter")
 _BUSY = Fault("", "another version is on trial", "this one is considered when that has ended")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surroundings:
     """What a proposal is judged by. `cannot`: what this hardware cannot do; `used_bytes`: what is stored;
     `free_bytes`: what is free on its disk.
@@ -226,10 +227,13 @@ class RemoteConfiguration:
     def _propose(self, desired: Desired, *, ready: bool, phase: str, is_again: bool = False) -> Considered:
         overlay = desired.overlay
         try:
-            if phase == "committed":
-                proposal.judge(desired, self._present(locked_too=True))
-            else:
-                proposal.fitting(overlay.doc, self._present(locked_too=False), may_rotate=False)
+            with self._start.source:
+                if phase == "committed":
+                    proposal.judge(desired, self._present(locked_too=True))
+                else:
+                    proposal.fitting(overlay.doc, self._present(locked_too=False), may_rotate=False)
+        except SourceUnavailable as error:  # no word on the document, which may come again
+            return Considered(CANNOT, overlay.version, desired.txn, (Fault("", error.message, error.hint),))
         except Refused as error:
             faults = few(error.faults)
             return self._rejected(
@@ -321,7 +325,7 @@ class RemoteConfiguration:
             settings=self._as_it_would_start(),
             ledger=self._ledger,
             now=self._clock.now(),
-            effective=lambda doc: load(path, doc, locked_too=locked_too).settings,
+            effective=lambda doc: self._start.source.load(path, doc, locked_too=locked_too).settings,
             cannot=self._around.cannot,
             used_bytes=self._around.used_bytes(),
             free_bytes=self._around.free_bytes(),
@@ -330,7 +334,7 @@ class RemoteConfiguration:
     def _as_it_would_start(self) -> Settings:
         for overlay in (self._overlay, Overlay()):
             try:
-                return load(self._start.loaded.path, overlay.doc).settings
+                return self._start.source.load(self._start.loaded.path, overlay.doc).settings
             except ConfigurationError:
                 continue
         # A restart now might be the last one. What the file says is nobody's business but its owner's.

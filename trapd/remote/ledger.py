@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from trapd.errors import Fault
+from trapd.frozen import frozen
 
 VERSION_STEP = 1_000_000
 """The most by which one document moves the stored version: a forged one does not close remote control."""
@@ -14,7 +15,7 @@ _KNOWN = 16
 _MOST_FAULTS = 50
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overlay:
     """What lies over the local file. Version 0 with an empty document: nothing does.
 
@@ -26,7 +27,7 @@ class Overlay:
     hash: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trial:
     """A configuration that has to prove itself.
 
@@ -57,7 +58,7 @@ class Trial:
         return Attempt(self.overlay.version, self.txn, code, phase, document, errors)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """The latest document that was considered, and what became of it."""
 
@@ -69,7 +70,7 @@ class Attempt:
     errors: tuple[Fault, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ledger:
     """What is remembered of attempts: the highest version that reached trial, the latest attempt, the
     versions that failed, and by their hashes the documents that were considered last.

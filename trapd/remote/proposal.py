@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-import rfc8785
-
-from trapd.config import Settings
-from trapd.config.overlay import depth_within, refused_changes
-from trapd.config.words import key_shown
 from trapd.errors import BadDocument, ConfigurationError, Fault
+from trapd.frozen import frozen
 from trapd.records import Moment
 from trapd.remote.ledger import VERSION_STEP, Attempt, Ledger, Overlay, few
 from trapd.remote.stored import DEEPEST
+from trapd.settings import Settings
+from trapd.settings.overlay import depth_within, refused_changes
+from trapd.settings.text import key_shown
 from trapd.wire.authority import (
     CANNOT,
     CONFLICT,
@@ -40,7 +39,7 @@ _LARGEST = 2**53
 _LONGEST_TXN = 128
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Desired:
     """A sound document of `config/desired`. `kid`: the key that signed it, None for none."""
 
@@ -51,7 +50,7 @@ class Desired:
     kid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Present:
     """What a proposal is judged against. `settings`: those in effect, with the local file as it is now.
 
@@ -78,6 +77,8 @@ def hash_of(document: Mapping[str, Any]) -> str:
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
+    import rfc8785  # with the first document
+
     try:
         return bytes(rfc8785.dumps(dict(document)))
     except ValueError:

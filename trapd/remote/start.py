@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from trapd.config import Loaded, load, read_storage_path
 from trapd.errors import ConfigurationError, Fault, StoreError, StoreLocked
+from trapd.frozen import frozen
 from trapd.remote.files import ConfigFiles, Damaged
 from trapd.remote.ledger import Overlay, Trial, few
+from trapd.settings import Loaded, Source
 from trapd.store import in_use
 from trapd.wire.authority import ROLLED_BACK
 
@@ -24,48 +25,50 @@ log = logging.getLogger("trapd.remote")
 _MOST_STARTS = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start:
     """What this process runs on. `overlay` lies over the local file; `trial` is set while it is on trial.
 
     `set_aside`: why an overlay that should be in force is not; empty where all is well. `unsettled`: there
-    may be a trial that the disk let this start neither count nor end.
+    may be a trial that the disk let this start neither count nor end. `source`: who reads the local file.
     """
 
     loaded: Loaded
     overlay: Overlay
     files: ConfigFiles
+    source: Source
     trial: Trial | None = None
     set_aside: str = ""
     unsettled: bool = False
 
 
-def begin(path: Path) -> Start:
-    """Raises ConfigurationError where the local file cannot be used."""
-    root = read_storage_path(path)
+def begin(path: Path, source: Source) -> Start:
+    """Raises ConfigurationError where the local file cannot be used, SourceUnavailable."""
+    root = source.read_storage_path(path)
     files = ConfigFiles(root)
     if in_use(root):  # by another process, whose trial is none of ours: the store will refuse us
-        return _without_trial(path, files, unsettled=False)
+        return _without_trial(path, files, source, unsettled=False)
     try:
         trial = _begun(files)
         if trial is not None:
             try:
-                return Start(load(path, trial.overlay.doc), trial.overlay, files, trial)
+                loaded = source.load(path, trial.overlay.doc)
+                return Start(loaded, trial.overlay, files, source, trial)
             except ConfigurationError as error:
                 roll_back(files, trial, error.faults or (Fault("", error.message, error.hint),))
     except StoreError as error:
         # What cannot be counted could go on for ever.
         log.error("the configuration on trial is left aside: %s", error)
-        return _without_trial(path, files, unsettled=True)
-    return _without_trial(path, files, unsettled=False)
+        return _without_trial(path, files, source, unsettled=True)
+    return _without_trial(path, files, source, unsettled=False)
 
 
-def in_force(path: Path) -> Start:
+def in_force(path: Path, source: Source) -> Start:
     """As `begin`, for who only looks: what is kept, whatever may be on trial. Nothing is counted or changed.
 
     Raises ConfigurationError where the local file cannot be used.
     """
-    return _without_trial(path, ConfigFiles(read_storage_path(path)), unsettled=False)
+    return _without_trial(path, ConfigFiles(source.read_storage_path(path)), source, unsettled=False)
 
 
 def settle(files: ConfigFiles) -> None:
@@ -115,18 +118,19 @@ def _begun(files: ConfigFiles) -> Trial | None:
     return trial
 
 
-def _without_trial(path: Path, files: ConfigFiles, *, unsettled: bool) -> Start:
+def _without_trial(path: Path, files: ConfigFiles, source: Source, *, unsettled: bool) -> Start:
     reasons: list[str] = []
     for overlay in _chain(files, reasons):
         try:
-            loaded = load(path, overlay.doc)
+            loaded = source.load(path, overlay.doc)
         except ConfigurationError as error:
             fault = error.faults[0] if error.faults else Fault("", error.message)
             reasons.append(f"version {overlay.version} cannot be used: {fault.path} {fault.message}")
             log.error("%s", reasons[-1])
         else:
-            return Start(loaded, overlay, files, set_aside="; ".join(reasons), unsettled=unsettled)
-    return Start(load(path), Overlay(), files, set_aside="; ".join(reasons), unsettled=unsettled)
+            return Start(loaded, overlay, files, source, set_aside="; ".join(reasons), unsettled=unsettled)
+    loaded = source.load(path)
+    return Start(loaded, Overlay(), files, source, set_aside="; ".join(reasons), unsettled=unsettled)
 
 
 def _chain(files: ConfigFiles, reasons: list[str]) -> Iterator[Overlay]:

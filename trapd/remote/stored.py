@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from trapd.config.overlay import depth_within
 from trapd.errors import Fault
 from trapd.remote.ledger import Attempt, Ledger, Overlay, Trial
+from trapd.settings.overlay import depth_within
 
 DEEPEST = 20
 """So many objects and lists may lie within each other in a document."""

@@ -10,9 +10,9 @@ import logging
 import queue
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from trapd.errors import BadPicture, CameraUnavailable, SensorUnavailable, StoreCorrupt, StoreError, StoreFull
+from trapd.frozen import frozen
 from trapd.ports import Camera, Clock, Sensor
 from trapd.records import Event, Refusal, Small, Trigger
 from trapd.rules import NS_PER_S, TriggerGate
@@ -37,7 +37,7 @@ _NO_ROOM = "no room for a burst: triggers are refused"
 _MAKE_ROOM = "let the queue drain, raise storage.max_bytes, or free space on the card"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CapturePlan:
     """What the configuration says of a burst."""
 

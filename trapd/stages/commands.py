@@ -6,9 +6,9 @@ A command is noted before it is obeyed (see Control). What it does is itself dur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from trapd.frozen import frozen
 from trapd.ports import Clock, Overlays
 from trapd.records import Considered, Trigger
 from trapd.stages import fetch
@@ -22,7 +22,7 @@ from trapd.wire.inbound import Request
 Facts = Mapping[str, int | float | str | bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Means:
     """What commands work with. `facts` are a heartbeat's; `no_reboot` says why this unit cannot."""
 
@@ -36,7 +36,7 @@ class Means:
     chunk_bytes: Callable[[], int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """What became of a command. `answer` None: it comes later (`waits_for`: the burst it asked for).
 
@@ -49,7 +49,7 @@ class Outcome:
     after: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """A command that is to be obeyed."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from trapd.frozen import frozen, slotted
 from trapd.ports import Connected, Link
 from trapd.records import Kind, Message, Priority
 from trapd.rules import NS_PER_S, PRIORITY, Turns, again_below, probe_delay_s
@@ -27,7 +28,7 @@ TOO_LARGE, UNSENDABLE = "too large", "damaged"
 """Why rows do not go although there is a link."""
 
 
-@dataclass(slots=True)
+@slotted
 class _Rest:
     """A kind of row that does not go: it rests, and probes with one row now and then."""
 
@@ -36,7 +37,7 @@ class _Rest:
     until_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldBack:
     """What does not go now: whole kinds, each with the reason, and rows of other kinds held one by one."""
 
@@ -46,7 +47,7 @@ class HeldBack:
     why: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
+@slotted
 class Connection:
     """One link from its first packet to its last. Times are nanoseconds since boot."""
 

@@ -12,9 +12,10 @@ import queue
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from trapd.errors import BadDocument, StoreFull
+from trapd.frozen import frozen
 from trapd.ports import Clock, Received
 from trapd.records import Considered, Kind, Moment, Trigger
 from trapd.rules import NS_PER_S
@@ -56,7 +57,7 @@ _SHOWN = 80
 _BURST_WITHIN_S = 120.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Caller:
     """Whom to answer: the command's leaf for the trail, and the leaves that the answer goes to."""
 
@@ -66,7 +67,7 @@ class _Caller:
     kid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Burst:
     """A command that waits for the burst it asked for."""
 
@@ -74,7 +75,7 @@ class _Burst:
     until_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Later:
     """A group's command, which waits so that the units do not all answer at once. `came`: when it arrived."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from trapd.frozen import frozen
 from trapd.wire.window import Limit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliverPlan:
     """What the configuration says of delivery.
 

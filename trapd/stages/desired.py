@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from trapd.errors import BadDocument, StoreFull
+from trapd.frozen import frozen
 from trapd.ports import Clock, Overlays, Received
 from trapd.records import Considered, Kind
 from trapd.rules import NS_PER_S
@@ -26,7 +26,7 @@ _FOUND_OUT_S = 60.0  # by then a camera and a filter that work have shown it
 _PROVED = frozenset({"link", "puback"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Eyes:
     """What this process has seen: of the link (Deliver.standing), its own probe, the camera, the filter."""
 

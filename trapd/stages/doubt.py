@@ -8,8 +8,8 @@ burst an hour, the rest refused as `stuck`. Either end by themselves.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from trapd.frozen import frozen
 from trapd.ports import Clock, Sensor
 from trapd.records import Activity, Refusal, Trigger
 from trapd.rules import NS_PER_S
@@ -19,7 +19,7 @@ _HOUR_NS = 3600 * NS_PER_S
 _CALM_NS = 60 * NS_PER_S  # a loose contact that flickers is one alert, not many
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judged:
     """How far the filter has come: when it last had nothing left to judge, and the last burst it kept.
 

@@ -6,17 +6,17 @@ What is asked for is looked up in the store by its exact id and never becomes pa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from trapd.errors import BadDocument, StoreFull
+from trapd.frozen import frozen
 from trapd.store import Session
 from trapd.wire import inbound
 
 OK, INVALID, UNAUTHORISED, NOT_FOUND, TOO_LARGE, STORAGE = 200, 400, 401, 404, 413, 507
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What to tell who asked. `error` is empty where all is well."""
 

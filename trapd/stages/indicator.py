@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from trapd.errors import Unavailable
+from trapd.frozen import frozen
 from trapd.ports import Clock, Lamp
 from trapd.rules import NS_PER_S
 from trapd.stages.base import Stage
@@ -27,7 +27,7 @@ FAULTS = frozenset({"camera", "disk", "model", "sensor", "sensor_stuck", "store"
 """Alerts of what somebody in front of the unit may be able to mend."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sight:
     """What the unit is doing. `bursts`: how many it has begun, for one may be over between two looks."""
 

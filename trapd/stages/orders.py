@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import queue
 from contextlib import suppress
-from dataclasses import dataclass
 
+from trapd.frozen import frozen
 from trapd.records import Refusal, Trigger
 from trapd.store import Session
 
@@ -20,7 +20,7 @@ REMOTE = "remote"
 """The source of a trigger that the operator gave."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Taken:
     """What became of a burst that was asked for: its event, or the reason why there is none."""
 

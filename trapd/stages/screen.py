@@ -10,9 +10,10 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from trapd.errors import BadInput, ModelUnavailable, StoreError, StoreFull
+from trapd.frozen import frozen
 from trapd.ports import Classifier, Clock, Scene
 from trapd.records import Event, FrameScore, Look, ModelInfo, Small, State, Verdict
 from trapd.rules import NS_PER_S, is_uncertain, judge_burst, limit_of, unjudged
@@ -39,7 +40,7 @@ class _ToldToStop(Exception):
     """In the middle of a burst."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScreenPlan:
     """What the configuration says of the filter. `threshold` None: the model's own;
     `threshold_night` None: as by day.

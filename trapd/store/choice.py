@@ -6,11 +6,12 @@ import heapq
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, field
 from itertools import chain, islice
 from operator import itemgetter
 from typing import NamedTuple
 
+from trapd.frozen import frozen
 from trapd.records import Kind, Message, Priority
 from trapd.rules import PRIORITY
 from trapd.store import transfer
@@ -33,7 +34,7 @@ _PRIORITIES = tuple(Priority)
 _ELSEWHERE = {Kind.EVENT: Priority.ALERT, Kind.THUMB: Priority.ALERT}  # those of urgent events
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """Which rows may go now.
 

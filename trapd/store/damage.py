@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from trapd.errors import StoreCorrupt, StoreError
+from trapd.frozen import frozen
 from trapd.store import backup, contents, schema
 from trapd.store.database import FILE, Database, is_damage
 from trapd.store.durable import disk_errors, file_bytes, sync_folder, write_again
@@ -25,7 +25,7 @@ _SUSPECT = f"{FILE}.suspect"
 _PARTS = ("", "-wal", "-journal")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opened:
     """The database, sound and of the newest version. `set_aside`: the damaged one's name, if any.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
 from typing import Any
 
 from trapd.errors import StoreCorrupt
+from trapd.frozen import frozen
 from trapd.records import Detection, Event, Medium, Moment, State, Trigger, TsQuality, Verdict
 from trapd.store import names
 from trapd.store.rows import LAST_SEQ, boot_row, meta_number, put_meta
@@ -15,7 +15,7 @@ from trapd.store.rows import LAST_SEQ, boot_row, meta_number, put_meta
 SELECT = "SELECT event.*, boot.boot_id FROM event JOIN boot ON boot.row = event.boot"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Burst:
     """A burst as Capture knows it, before anything judged it."""
 

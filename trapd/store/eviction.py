@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from trapd.frozen import frozen
 from trapd.records import Kind, Moment, Priority
 from trapd.store.database import Database
 from trapd.store.rows import count, queue_row
@@ -33,7 +33,7 @@ Tombstone = Callable[[str, str, int, str], bytes]
 """Makes the payload that takes an event's place: id, epoch, n, reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """Which events lose files, and which files: `media`, `thumb` or both."""
 
@@ -66,7 +66,7 @@ _ROWS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Victim:
     """An event, and its files that go."""
 

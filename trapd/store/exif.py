@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from trapd.errors import BadPicture
+from trapd.frozen import frozen
 from trapd.records import Frame, Moment, Trigger, TsQuality
 from trapd.rules import round_location
 from trapd.store import jpeg, names
@@ -39,7 +39,7 @@ _GPS_VERSION, _GPS_LAT_REF, _GPS_LAT, _GPS_LON_REF, _GPS_LON, _GPS_ERROR = 0, 1,
 _ASCII = "ASCII\x00\x00\x00"  # the character code that UserComment begins with
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExifContext:
     """What is the same for every photograph of this process. `timezone` None: the system's.
 
@@ -55,7 +55,7 @@ class ExifContext:
     timezone: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """Where a photograph comes from. `moment` is the burst's; the frame's own time is DateTimeOriginal."""
 

@@ -6,9 +6,9 @@ Reads the header only, up to the first scan. Source: ITU-T T.81 annex B; Exif 2.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from trapd.errors import BadPicture
+from trapd.frozen import frozen
 
 EXIF = b"Exif\x00\x00"
 _SOI = b"\xff\xd8"
@@ -21,7 +21,7 @@ _SIZE = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 _MOST_SEGMENT = 0xFFFF - 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Segment:
     """One segment: `data[begin:end]` with its marker, `data[payload:end]` without."""
 

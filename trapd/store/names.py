@@ -6,9 +6,9 @@ A name is never given twice: it carries epoch and seq, so a clock that jumps bac
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+
+from trapd.frozen import frozen
 
 MEDIA = "media"
 THUMBS = "thumbs"
@@ -21,7 +21,7 @@ _FILE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PhotographName:
     """What the name of a photograph's file says."""
 
@@ -54,7 +54,11 @@ def medium_id(event: str, frame: int) -> str:
 def local_time(wall_ms: int, timezone: str | None) -> datetime:
     """The wall-clock time in `timezone` (IANA name), or in the system's where that is None."""
     utc = datetime.fromtimestamp(wall_ms // 1000, UTC)
-    return utc.astimezone(ZoneInfo(timezone) if timezone else None)
+    if timezone is None:
+        return utc.astimezone()
+    from zoneinfo import ZoneInfo  # most units have the system's, and do without it
+
+    return utc.astimezone(ZoneInfo(timezone))
 
 
 def day_folder(local: datetime) -> str:

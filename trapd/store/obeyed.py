@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from trapd.frozen import frozen
 from trapd.records import Kind, Moment
 from trapd.rules import PRIORITY
 from trapd.store import trail_hour
@@ -23,7 +23,7 @@ _TRAIL_KEPT = 1000
 _FORGOTTEN_MS = "commands_forgotten_ms"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outgoing:
     """A payload for a leaf, queued in the same transaction as what it tells of."""
 
@@ -33,7 +33,7 @@ class Outgoing:
     retain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """A command that was here before. `answer` None: it was begun, and no answer was given."""
 

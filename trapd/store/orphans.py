@@ -7,11 +7,10 @@ before photographs that were not delivered. Called by Space, on Housekeep's thre
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from trapd.frozen import frozen
 from trapd.store import names
 from trapd.store.database import Database
 from trapd.store.durable import disk_errors, tree_bytes
@@ -20,7 +19,7 @@ from trapd.store.rows import LAST_SEQ, count, meta_number, put_meta
 log = logging.getLogger("trapd.store")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Orphan:
     """A file, or a folder that lay where no folder belongs."""
 
@@ -53,6 +52,8 @@ def mark(database: Database, chosen: Sequence[Orphan]) -> None:
 
 def remove(chosen: Sequence[Orphan]) -> list[Orphan]:
     """Those that are gone now; one that cannot be removed is named in the log, and tried again later."""
+    import shutil
+
     gone = []
     for orphan in chosen:
         try:

@@ -22,10 +22,10 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from trapd.errors import BadPicture
+from trapd.frozen import frozen
 from trapd.records import Medium
 from trapd.store import exif, names, rebuild
 from trapd.store.database import Database
@@ -44,7 +44,7 @@ _NAMED = 20  # files in the log, one by one
 _HEADS_BYTES = (8192, 128_000)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recovery:
     """What start-up found. Counts are of files, but for `adopted` and `waiting`: of bursts."""
 
@@ -113,7 +113,7 @@ def given_up(database: Database) -> tuple[str, ...]:
     return tuple(row["id"] for row in rows)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """The names of the files under media/ (relative to storage.path) and in orphans/."""
 

@@ -16,10 +16,10 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from trapd.errors import StoreFull
+from trapd.frozen import frozen
 from trapd.records import Event
 from trapd.store import days, eviction, orphans, reserve, thumbs
 from trapd.store.backup import BACKUP
@@ -43,7 +43,7 @@ _SMALL_DATABASE_BYTES = 1_500_000
 _DROPPED = Step("dropped", "", media=True, thumb=True)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evicted:
     """What one `tidy` removed. `events`: how many bursts lost their files, copies and orphans counted in."""
 
@@ -52,7 +52,7 @@ class Evicted:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Disk:
     """How much room there is. `used_bytes`: everything below storage.path."""
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
+from trapd.frozen import frozen
 from trapd.records import Moment
 from trapd.rules import NS_PER_S
 from trapd.store.rows import put_meta
@@ -22,7 +23,7 @@ MOST_PER_HOUR = 60
 _HOUR_NS = 3600 * NS_PER_S
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hour:
     """Since `began_ns` of boot `boot_id`, last noted at `seen_ns`. `more`: attempts without a record."""
 

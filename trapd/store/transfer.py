@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from trapd.errors import BadPicture
+from trapd.frozen import frozen
 from trapd.records import Kind, Medium, Moment
 from trapd.rules import PRIORITY
 from trapd.store import names
@@ -26,7 +26,7 @@ Ranges = Sequence[tuple[int, int]]
 """First and last chunk, both included."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Requested:
     """What became of a request, by media id. `missing`: known, and its file is gone."""
 

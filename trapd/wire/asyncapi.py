@@ -5,9 +5,9 @@ For programs that make a receiver, or pages, from it. Seen from the unit: it sen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from trapd.frozen import frozen
 from trapd.wire.schemas import COMMANDS, documents
 from trapd.wire.topics import GROUP_COMMANDS
 
@@ -23,7 +23,7 @@ _PARAMETERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Channel:
     """A topic below the base. `schemas`: of its messages; none where they are no JSON."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from trapd.errors import BadDocument, Fault, TrapdError
+from trapd.frozen import frozen
 from trapd.records import Moment, TsQuality
 from trapd.wire.signing import SIGNATURE, BadSignature, Keyring
 
@@ -32,7 +32,7 @@ class Refused(TrapdError):
             self.faults = (*faults[:_MOST_FAULTS], more)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Period:
     """From when and until when a document is meant; milliseconds of Unix time, None where it does not say."""
 

@@ -11,12 +11,14 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trapd.errors import BadDocument, Fault
 from trapd.records import Alert, Event, Medium, ModelInfo, Moment, TsQuality, Verdict
 from trapd.rules import round_location
-from trapd.wire import shapes
+
+if TYPE_CHECKING:
+    from trapd.wire import shapes
 
 _VERSION: Literal[1] = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NoReturn
 
 from trapd.errors import BadDocument
+from trapd.frozen import frozen
 from trapd.wire.authority import Period, period_of
 
 MOST_BYTES = 262_144
@@ -30,7 +31,7 @@ _MOST_RANGES = 1000
 _SHOWN = 80
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Receipt:
     """What the receiver has: events by id, or every event of `epoch` up to number `upto`."""
 
@@ -39,7 +40,7 @@ class Receipt:
     upto: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """A command: `txn` is the operator's name for it, `args` what it asks for, `period` when it is meant."""
 
@@ -48,7 +49,7 @@ class Request:
     period: Period = field(default_factory=Period)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MediaRequest:
     """Photographs by id, each with None for all of it or with the chunks wanted (first, last)."""
 

@@ -6,9 +6,9 @@ version; what the operator writes may not have any.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from trapd.frozen import frozen
 from trapd.wire import shapes as s
 from trapd.wire import shapes_operator as o
 from trapd.wire.shape import DIALECT, closed, schema_of
@@ -32,7 +32,7 @@ WRITTEN: dict[str, Any] = {"desired": o.Desired, "receipt": o.ReceiptOfIds | o.R
 """What the operator writes, but for commands."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """The types of a command's `args` and of its answer's `data`."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import (
     Annotated,
     Any,
@@ -22,12 +22,14 @@ from typing import (
     is_typeddict,
 )
 
+from trapd.frozen import frozen
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Only:
     """What a value is limited to; fields as in JSON Schema. `items` of a list: least and most."""
 

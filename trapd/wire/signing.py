@@ -14,8 +14,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import rfc8785
-
 from trapd.errors import BadDocument, TrapdError
 
 PREFIX = "ed25519:"
@@ -50,6 +48,8 @@ def public_key(line: str) -> bytes:
 
 def signed_bytes(topic: str, document: Mapping[str, Any]) -> bytes:
     """What a signature of `document` on `topic` covers. Raises BadDocument for what has no canonical form."""
+    import rfc8785  # for what is signed alone
+
     bare = {name: value for name, value in document.items() if name != SIGNATURE}
     try:
         return topic.encode() + b"\n" + rfc8785.dumps(bare)
@@ -71,6 +71,7 @@ def sign(topic: str, document: Mapping[str, Any], seed: bytes) -> dict[str, Any]
 
     key = SigningKey(seed)
     signature = key.sign(signed_bytes(topic, document)).signature
+
     bare = {name: value for name, value in document.items() if name != SIGNATURE}
     sig = {"kid": kid_of(bytes(key.verify_key)), "b64": base64.b64encode(signature).decode("ascii")}
     return {**bare, SIGNATURE: sig}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from trapd.errors import BadInput
+from trapd.frozen import frozen
 
 AVAILABILITY = "availability"
 BIRTH = "birth"
@@ -63,7 +63,7 @@ _OWN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operator:
     """A topic that an operator writes. `command` and `group` are set for commands only."""
 
@@ -102,7 +102,7 @@ def command(name: str) -> str:
     return f"cmd/{_allowed(_NAME, name, 'command')}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Topics:
     """All topics of one unit. Raises BadInput for a base or a unit that cannot stand in a topic."""
 

@@ -6,8 +6,10 @@ Seconds are of any one clock that does not go back.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple
+
+from trapd.frozen import frozen, slotted
 
 _FIXED_HEADER_BYTES = 1
 _TOPIC_LENGTH_BYTES = 2
@@ -33,7 +35,7 @@ def _length_bytes(length: int) -> int:
     return 1 if length < 1 << 7 else 2 if length < 1 << 14 else 3 if length < 1 << 21 else 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     """How much may be in flight at once. Whatever the limit, one message may."""
 
@@ -53,7 +55,7 @@ class Sent(NamedTuple):
     behind_bytes: int
 
 
-@dataclass(slots=True)
+@slotted
 class Pace:
     """How many bytes may be in flight so that answers come soon, learnt from how long they took.
 
@@ -117,7 +119,7 @@ class Pace:
         return max(at_least, more_bytes / more_s) if more_s > _TELLING_S else at_least
 
 
-@dataclass(slots=True)
+@slotted
 class Window:
     """The publishes of one connection that are not answered yet. `limit` may be changed at any time.
 
@@ -188,7 +190,7 @@ class Window:
         self.pace = Pace()
 
 
-@dataclass(slots=True)
+@slotted
 class Backoff:
     """How long to wait before the next attempt to connect: full jitter under a ceiling that grows.
 

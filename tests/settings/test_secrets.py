@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.config.common import settings
-from trapd.config import Secret, mqtt_password
 from trapd.errors import CredentialUnavailable, Unavailable
+from trapd.settings import Secret, mqtt_password
 
 CANARY = "canary-4711"
 

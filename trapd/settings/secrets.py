@@ -11,8 +11,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from trapd.config.schema import Settings
 from trapd.errors import CredentialUnavailable
+from trapd.settings.values import Settings
 
 CREDENTIAL = "mqtt-password"
 MAX_BYTES = 4096

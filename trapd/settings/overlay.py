@@ -7,12 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from trapd.config.checking import NEVER_SHOWN
-from trapd.config.schema import Settings, keys, value_of
 from trapd.errors import Fault
+from trapd.settings.values import LOCKED_BY_DEFAULT, PATHS, Settings, key_paths, value_of
+
+# Faults may be published: where exactly the unit hangs is for poachers as good as a map, and what stands as a
+# user name or a key's file may be a password in the wrong place.
+NEVER_SHOWN = frozenset(
+    {
+        "unit.latitude",
+        "unit.longitude",
+        "mqtt.username",
+        "mqtt.password_file",
+        "mqtt.tls.key_file",
+        "remote.trusted_keys",
+    }
+)
 
 ROTATED = "remote.trusted_keys"
 """Changed by a document that a key of the present list has signed, and by no other."""
@@ -58,13 +69,13 @@ def patched(target: Any, patch: Any) -> Any:
 @cache
 def never_from_afar() -> tuple[str, ...]:
     """The keys that no document changes: who the unit is, where its files are, and who may change it."""
-    return tuple(path for path, key in keys().items() if path in _NEVER or _holds_a_path(key.annotation))
+    return tuple(path for path in key_paths() if path in _NEVER or path in PATHS)
 
 
 def locked(settings: Settings) -> tuple[str, ...]:
     """All keys that cannot be changed from afar, those that `remote.locked` names included."""
     named = settings.remote.locked
-    return tuple(path for path in keys() if path in never_from_afar() or _is_named(path, named))
+    return tuple(path for path in key_paths() if path in never_from_afar() or _is_named(path, named))
 
 
 def unlocked(local: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +87,7 @@ def unlocked(local: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     remote = local.get("remote")
     named = remote.get("locked") if isinstance(remote, Mapping) else None
     if not isinstance(named, list):
-        named = list(keys()["remote.locked"].default)
+        named = list(LOCKED_BY_DEFAULT)
     fixed = {path for path in never_from_afar() if path != ROTATED}
     return _without(over, lambda path: path in fixed or _is_named(path, named))
 
@@ -129,10 +140,6 @@ def redacted(doc: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             shown[key] = redacted(value, f"{path}.") if isinstance(value, Mapping) else value
     return shown
-
-
-def _holds_a_path(annotation: object) -> bool:
-    return annotation is Path or any(_holds_a_path(part) for part in get_args(annotation))
 
 
 def _is_named(path: str, named: Sequence[object]) -> bool:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.config.common import LEAST, ONE_KEY, document, settings
 from trapd.config import load
-from trapd.config.overlay import (
+from trapd.errors import ConfigurationError, Fault
+from trapd.settings.overlay import (
     depth_within,
     locked,
     merged,
@@ -23,7 +24,6 @@ from trapd.config.overlay import (
     refused_changes,
     unlocked,
 )
-from trapd.errors import ConfigurationError, Fault
 
 OTHER_KEY = f"ed25519:{'B' * 42}A="
 
