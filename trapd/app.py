@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from trapd import __version__, parts
-from trapd.errors import StageFailed, StoreCorrupt, StoreError
+from trapd.errors import StageFailed, StoreError
 from trapd.frozen import frozen
 from trapd.host import memory, vitals
 from trapd.host.clock import SystemClock
@@ -43,7 +43,7 @@ from trapd.stages.rare_reboot import RareReboot
 from trapd.stages.refusals import Refusals
 from trapd.stages.scarcity import words_of
 from trapd.stages.screen import Screen
-from trapd.stages.standby import DISK_TROUBLE, Standby
+from trapd.stages.standby import DISK_TROUBLE, Standby, may_be_damage
 from trapd.stages.timekeep import Timekeep
 from trapd.stages.trail import Trail
 from trapd.stages.waiting import WaitingFrames
@@ -120,7 +120,7 @@ def _run_on(
         clean = True
     except (StageFailed, StoreError) as error:
         cause = error.__cause__ if isinstance(error, StageFailed) else error
-        if isinstance(cause, StoreCorrupt):
+        if may_be_damage(cause):
             with contextlib.suppress(StoreError):  # what counts is the damage; an unclean end is checked too
                 store.suspect()
         if not isinstance(cause, DISK_TROUBLE):

@@ -11,7 +11,7 @@ from typing import Any
 
 from trapd.errors import StoreError
 from trapd.records import Message
-from trapd.store import burst, damage, database, durable, log, outbox, recovery, schema, thumbs
+from trapd.store import burst, damage, database, durable, log, outbox, rebuild, recovery, schema, thumbs
 from trapd.store.database import Database
 from trapd.store.outbox import Outbox
 from trapd.store.rows import EPOCH, REBUILT, Meta
@@ -132,7 +132,7 @@ def failed_log_trusted() -> None:
 
 def rebuild_noted_later() -> None:
     """That a database takes another's place is noted in a transaction of its own, behind its epoch."""
-    right = recovery.begin_epoch
+    right = rebuild.begin_epoch
 
     def _begin_epoch(
         database: Database, taken: frozenset[str], drawn: Iterator[str], *, takes_place: bool
@@ -143,7 +143,7 @@ def rebuild_noted_later() -> None:
             Meta(database).put(REBUILT, "{}")
         return epoch
 
-    vars(recovery)["begin_epoch"] = _begin_epoch
+    vars(rebuild)["begin_epoch"] = _begin_epoch
 
 
 def migration_in_pieces() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,12 @@ def test_an_alert_stands_until_it_is_cleared() -> None:
     arrivals.note("alert/disk", b'{"since": "", "message": "full", "hint": ""}')
     arrivals.note("alert/camera", b"")
     assert arrivals.alerts == {"disk": "full"}
+
+
+def test_a_thumbnail_that_did_not_arrive_fails_the_demo(tmp_path: Path) -> None:
+    kept = replace(event(tmp_path, 1, State.DELIVERED), thumb=("thumbs/1.jpg", 9))
+    arrivals = Arrivals()
+    arrivals.note("event", payload(kept))
+    assert failure(tmp_path, [kept], arrivals) == "1 thumbnail(s) of bursts kept did not arrive"
+    arrivals.note(f"thumb/{kept.id}", b"\xff\xd8")
+    assert failure(tmp_path, [kept], arrivals) is None

@@ -96,7 +96,7 @@ class FaultyStore(Store):
             (session.events, {"record": "record", "get": "get", "settle": "settle"}),
             (session.outbox, {"put": "put", "acknowledge": "acknowledge"}),
             (session.obeyed, {"begin": "begin", "end": "end", "tell": "tell"}),
-            (session.counters, {"add": "count"}),
+            (session.counters, {"add": "count", "put": "count"}),
         ):
             for method, operation in methods.items():
                 self.faults.guard(part, method, operation)

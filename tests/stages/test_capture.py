@@ -82,7 +82,7 @@ def test_a_frame_that_is_no_photograph_is_left_out(bench: Bench, unit: CaptureDr
     smalls = bench.waiting.take(event.id)
     assert smalls is not None
     assert [frame.data[0] for frame in smalls] == [1, 3]
-    assert bench.session.counters.all() == {"photographs_passed_over": 1}
+    assert bench.session.counters.all() == {"photographs_bad": 1}
 
 
 def test_what_the_camera_passed_over_is_counted_once(bench: Bench, unit: CaptureDriver) -> None:
@@ -96,6 +96,16 @@ def test_what_the_camera_passed_over_is_counted_once(bench: Bench, unit: Capture
     unit.camera.passed_over = 3
     unit.turn(3)
     assert bench.session.counters.all() == {"photographs_passed_over": 3}
+
+
+def test_what_lies_in_the_folder_is_not_counted_again_at_each_start(bench: Bench) -> None:
+    for found in (3, 3, 1):  # two of them were removed at last
+        unit = CaptureDriver(bench)
+        unit.turn()
+        unit.camera.passed_over = found
+        unit.turn(2)
+        assert bench.session.counters.all() == {"photographs_passed_over": found}
+        unit.close()
 
 
 def test_a_burst_without_any_photograph_is_a_refusal(bench: Bench, unit: CaptureDriver) -> None:

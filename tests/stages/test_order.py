@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import pytest
 
 from tests.stages.driver import BASE, DEAD_AFTER_S, LIMIT, Bench, DeliverDriver
 from trapd.ports import Lost
-from trapd.records import Kind, State
-from trapd.rules import NS_PER_S
+from trapd.records import Kind, Message, State
+from trapd.rules import NS_PER_S, PRIORITY
 from trapd.stages.deliver import DeliverPlan
 from trapd.stages.facts import Facts
+from trapd.store.outbox import Outbox
+from trapd.store.rows import queue_row
 from trapd.wire.window import Limit
 
 # --- alerts ------------------------------------------------------------------------------------------------
@@ -69,6 +72,43 @@ def test_one_send_in_ten_is_the_oldest_of_the_lower_classes(bench: Bench) -> Non
     assert first_50.count("thumb") + first_50.count("media") == 4
     assert order.index("thumb") == 9  # the tenth send; it is older than the photograph
     assert event.state is State.KEPT
+    link.close()
+
+
+def test_a_mixed_backlog_is_not_looked_up_again_for_each_turn_of_the_lower_classes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row goes once, a tenth of them out of order, and is looked up hardly more often than that."""
+    link = DeliverDriver(bench)
+    kinds = (Kind.TRAIL, Kind.EVENT, Kind.EVENT, Kind.THUMB)
+    with bench.session.database.write() as connection:
+        for number in range(800):
+            kind, leaf = kinds[number % 4], f"{kinds[number % 4]}/{number}"
+            queue_row(
+                connection,
+                bench.clock.now(),
+                kind=kind,
+                priority=PRIORITY[kind],
+                leaf=leaf,
+                size_bytes=2,
+                payload=b"{}",
+            )
+    link.connect()
+    looked_up = 0
+    real = Outbox.next
+
+    def counting(outbox: Outbox, limit: int, **choice: Any) -> list[Message]:
+        nonlocal looked_up
+        found = real(outbox, limit, **choice)
+        looked_up += len(found)
+        return found
+
+    monkeypatch.setattr(Outbox, "next", counting)
+    before = len(link.leaves())
+    link.turn(60)
+    sent = link.leaves()
+    assert len(set(sent)) == len(sent) >= 800
+    assert looked_up < 3 * (len(sent) - before)
     link.close()
 
 

@@ -135,3 +135,10 @@ def test_a_rebuild_is_told_with_numbers() -> None:
     assert "3 bursts" in message
     assert "2 bursts at most" in message
     assert "trapd.db.damaged-1" in hint
+
+
+def test_a_database_that_has_lost_its_newest_part_is_told_as_such() -> None:
+    message, hint = words_of(Rebuilt(restored=12, adopted=3, lost=2, is_older=True))
+    assert "newest part" in message
+    assert "12 events are as they were" in message
+    assert "epoch has changed" in hint

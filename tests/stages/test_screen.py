@@ -205,6 +205,20 @@ def test_missing_and_empty_ones_count_once_however_often_they_are_judged(bench: 
     assert bench.session.counters.all() == {"photographs_bad": 2}
 
 
+def test_without_a_filter_they_are_counted_all_the_same(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody decodes them then, but whether they are there is seen."""
+    event = bench.burst()
+    (bench.store.root / str(event.media[1].path)).unlink()
+    (bench.store.root / str(event.media[2].path)).write_bytes(b"")
+    with screening(bench, None) as screen:
+        screen.judge(event)
+    assert bench.session.counters.all() == {"photographs_bad": 2}
+    assert event.media[1].id in caplog.text
+    assert event.media[2].id in caplog.text
+
+
 def test_it_keeps_a_burst_of_a_class_that_nobody_wants(bench: Bench) -> None:
     event = bench.burst()
     damage(bench, event, 0)

@@ -10,12 +10,12 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.sensor import FakeSensor
 from tests.stages.driver import Bench
-from trapd.errors import StoreError, StoreFull, StoreLocked, StoreUnwritable
+from trapd.errors import CameraLost, StoreCorrupt, StoreError, StoreFull, StoreLocked, StoreUnwritable
 from trapd.ports import Sensor
 from trapd.records import Refusal
 from trapd.stages.absent import AbsentSensor
 from trapd.stages.refusals import Refusals
-from trapd.stages.standby import Standby
+from trapd.stages.standby import Standby, may_be_damage
 from trapd.store import Store
 
 READ_ONLY = StoreUnwritable("cannot lock: Read-only file system", "look at the disk")
@@ -123,3 +123,20 @@ def test_what_waiting_does_not_help_against_is_raised(bench: Bench) -> None:
     with pytest.raises(StoreLocked):
         rig.open()
     assert not rig.watched
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_suspect"),
+    [
+        (StoreCorrupt("the database is damaged"), True),
+        (StoreError("no event unit-1-3f9a-000008 in the store"), True),  # an index that says so
+        (KeyError("threshold"), True),
+        (READ_ONLY, False),
+        (StoreFull("no space left"), False),
+        (CameraLost("the camera does not work any more"), False),
+    ],
+)
+def test_what_may_be_the_databases_fault_makes_the_next_start_look_closely(
+    cause: BaseException, is_suspect: bool
+) -> None:
+    assert may_be_damage(cause) is is_suspect

@@ -1,6 +1,7 @@
 """The daily copy of the database, and what comes back when the database itself is damaged, gone or cut."""
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -249,31 +250,53 @@ def test_a_disk_without_room_for_a_backup_says_so(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "trapd.db.backup").exists()
 
 
-@pytest.mark.slow
-def test_ten_thousand_photographs_make_a_database_in_half_a_minute(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def ten_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """So many photographs, half of them known to the backup too."""
+    root = tmp_path_factory.mktemp("many")
     clock = FakeClock()
-    with running(tmp_path, clock) as (store, session):
-        for _ in range(3334):
+    with running(root, clock) as (store, session):
+        session.database.one("PRAGMA synchronous=OFF")
+        for number in range(3334):
             clock.advance(60)
             moment = clock.now()
-            files = store.burst_files(
-                store.next_seq(),
-                moment,
-                CONTEXT,
-                trigger=Trigger("pir", "17", moment.boot_ns),
-                config="",
-            )
-            for number in range(3):
-                files.add(frame(moment, number))
-            files.commit()
-    (tmp_path / "trapd.db").unlink()
+            trigger, seq = Trigger("pir", "17", moment.boot_ns), store.next_seq()
+            files = store.burst_files(seq, moment, CONTEXT, trigger=trigger, config="")
+            for index in range(3):
+                files.add(frame(moment, index))
+            media = files.commit()
+            session.events.record(seq=seq, moment=moment, trigger=trigger, media=media, config="", env={})
+            if number == 1667:
+                backup.make(root, session.database, nothing)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("damage", "backed_up"), [(zeros, True), (cut_short, False), (flip_a_bit, True), (Path.unlink, False)]
+)
+def test_ten_thousand_photographs_make_a_database_in_half_a_minute(
+    tmp_path: Path, ten_thousand: Path, damage: Callable[[Path], None], backed_up: bool
+) -> None:
+    root = tmp_path / "store"
+    shutil.copytree(ten_thousand, root, copy_function=os.link)
+    for name in ("lock", "trapd.db", "trapd.db.backup"):
+        data = (root / name).read_bytes()
+        (root / name).unlink()
+        (root / name).write_bytes(data)
+    damage(root / "trapd.db")
+    if not backed_up:
+        (root / "trapd.db.backup").unlink()
     began_s = time.monotonic()
-    with running(tmp_path, clock) as (store, session):
+    with running(root) as (store, session):
         took_s = time.monotonic() - began_s
-        assert store.recovered.adopted == 3334
+        assert (store.recovered.set_aside is None) == (damage is Path.unlink)
+        rebuilt = store.recovered.rebuilt
+        assert rebuilt is not None
+        assert (rebuilt.restored, rebuilt.adopted) == ((1668, 1666) if backed_up else (0, 3334))
         print(f"{took_s:.1f} s")
         assert took_s < 30
-        left = 10_002
+        left = 3 * rebuilt.adopted
         while (done := session.sums.some(200)) > 0:
             left -= done
         assert left == 0

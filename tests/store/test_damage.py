@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -5,9 +6,19 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.clock import FakeClock
-from tests.store.common import ANIMAL, EMPTY, capture, files_below, keep, open_store, running
+from tests.store.common import (
+    ANIMAL,
+    CONTEXT,
+    EMPTY,
+    capture,
+    files_below,
+    frame,
+    keep,
+    open_store,
+    running,
+)
 from trapd.errors import StoreCorrupt, StoreError, UsageError
-from trapd.records import State
+from trapd.records import State, Trigger
 from trapd.store import Store
 
 
@@ -98,6 +109,78 @@ def test_a_database_damaged_twice_in_a_second_overwrites_nothing(tmp_path: Path)
     with running(tmp_path, clock):
         pass
     assert len(list(tmp_path.glob("trapd.db.damaged-*"))) == 3
+
+
+def flipped_in_the_middle(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0x04
+    file.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("damage", [zeros, cut_short, flipped_in_the_middle, Path.unlink])
+def test_a_damaged_log_gives_no_number_twice(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """SQLite takes it for one that a power cut ended: it goes back to an earlier state, without a word."""
+    clock, root, root_later = FakeClock(), tmp_path / "before", tmp_path / "after"
+    store = open_store(root, clock)
+    with store.session() as session:
+        events = [keep(store, session, capture(store, session, clock, frames=1)) for _ in range(12)]
+        shutil.copytree(root, root_later)  # killed here, with all of it in the log
+    store.close(clean=False)
+    (root_later / "trapd.db-shm").unlink()
+    damage(root_later / "trapd.db-wal")
+
+    with running(root_later, clock) as (later, session):
+        assert later.epoch != store.epoch
+        assert later.recovered.rebuilt is not None
+        known = later.recovered.rebuilt
+        assert known.restored + known.adopted == 12
+        assert known.is_older == (known.restored > 0)
+        assert {event.id for event in session.events.page()} == {event.id for event in events}
+        while (event := session.events.oldest_captured()) is not None:
+            session.events.settle(event.id, ANIMAL)
+        numbers = [(event.epoch, event.n) for event in session.events.page()]
+        assert len(set(numbers)) == 12
+        fresh = [n for epoch, n in numbers if epoch == later.epoch]
+        assert len(fresh) >= known.adopted
+        assert fresh == list(range(1, len(fresh) + 1))
+        assert capture(later, session, clock).seq == 13
+        later.told_rebuilt()
+    with running(root_later, clock) as (again, _):
+        assert (again.epoch, again.recovered.rebuilt) == (later.epoch, None)
+
+
+def test_a_log_that_ends_before_two_verdicts_is_known_by_their_thumbnails(tmp_path: Path) -> None:
+    clock, root, root_later = FakeClock(), tmp_path / "before", tmp_path / "after"
+    store = open_store(root, clock)
+    with store.session() as session:
+        events = [capture(store, session, clock, frames=1) for _ in range(3)]
+        shutil.copytree(root, root_later)  # the state to which the log goes back
+        for event in events[:2]:
+            keep(store, session, event)
+    store.close(clean=False)
+    for thumb in (root / "thumbs").iterdir():
+        shutil.copy(thumb, root_later / "thumbs")
+    with running(root_later, clock) as (later, session):
+        assert later.epoch != store.epoch
+        assert later.recovered.rebuilt is not None
+        assert later.recovered.rebuilt.is_older
+        assert [session.events.settle(event.id, ANIMAL).n for event in events] == [1, 2, 3]
+
+
+def test_bursts_without_rows_and_one_without_a_verdict_are_no_damage(tmp_path: Path) -> None:
+    """A database that refused rows for a while, and a power cut before a verdict was stored."""
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        epoch = store.epoch
+        store.write_thumb(capture(store, session, clock), 0, 20_000)
+        for _ in range(3):
+            moment = clock.now()
+            trigger = Trigger("pir", "17", moment.boot_ns)
+            files = store.burst_files(store.next_seq(), moment, CONTEXT, trigger=trigger, config="")
+            files.add(frame(moment))
+            files.commit()
+    with running(tmp_path, clock) as (store, _):
+        assert (store.epoch, store.recovered.adopted, store.recovered.rebuilt) == (epoch, 3, None)
 
 
 def test_a_log_without_its_database_does_not_meet_a_new_one(tmp_path: Path) -> None:

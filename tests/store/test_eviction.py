@@ -105,6 +105,22 @@ def test_the_order_in_which_things_go(tmp_path: Path, monkeypatch: pytest.Monkey
         assert session.outbox.depth() == {"event": 2}
 
 
+def test_of_what_was_delivered_samples_for_audit_go_last(tmp_path: Path) -> None:
+    """Without its photographs nobody can judge one, and the miss rate is known of fewer."""
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        drawn = capture(store, session, clock, data=PHOTOGRAPH)
+        session.events.settle(drawn.id, AUDIT, heap="h", is_drawn=True)
+        newer = keep(store, session, capture(store, session, clock, data=PHOTOGRAPH))
+        session.outbox.acknowledge(rows(session))
+        squeeze(store)
+        store.space.tidy(session, 1, codec.tombstone)
+        assert (photographs(tmp_path, drawn), photographs(tmp_path, newer)) == (3, 0)
+        store.space.tidy(session, 1, codec.tombstone)
+        assert photographs(tmp_path, drawn) == 0
+        assert session.counters.all() == {"evicted.delivered": 2}
+
+
 def test_an_event_whose_photographs_went_is_still_an_event(tmp_path: Path) -> None:
     clock = FakeClock()
     with running(tmp_path, clock) as (store, session):

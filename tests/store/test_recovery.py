@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from tests.store.common import (
     running,
 )
 from trapd.records import Event, State, Trigger
-from trapd.store import Session, Store
+from trapd.store import Session, Store, exif
 
 
 def crash(store: Store, session: Session) -> None:
@@ -76,6 +77,33 @@ def test_photographs_without_a_row_become_the_event_they_would_have_been(tmp_pat
             assert len(store.read(medium)) == medium.bytes
         assert session.events.settle(adopted.id, ANIMAL).n == 1
         assert capture(store, session, clock).seq == seq + 1
+
+
+def test_of_a_photograph_hardly_more_than_its_exif_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand of them have half a minute, on a slow card."""
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        moment = clock.now()
+        trigger = Trigger("pir", "17", moment.boot_ns)
+        files = store.burst_files(store.next_seq(), moment, CONTEXT, trigger=trigger, config=CONFIG)
+        icc = os.urandom(60_000)  # what a stranger's photograph carries before its picture
+        for data in (jpeg(1200, 900, quality=100), jpeg(1200, 900, quality=100, icc_profile=icc)):
+            files.add(frame(moment, 0, data))
+        assert all(medium.bytes > 50_000 for medium in files.commit())
+        session.meta.put("x", "y")
+    read: list[int] = []
+    real = exif.read
+
+    def noted(data: bytes) -> exif.Origin:
+        read.append(len(data))
+        return real(data)
+
+    monkeypatch.setattr(exif, "read", noted)
+    with running(tmp_path, clock) as (store, _):
+        assert store.recovered.adopted == 1
+        assert read == [8192, 8192, 128_000]
 
 
 def test_recovery_cut_short_is_done_again(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_whatever_is_asked_and_acknowledged_every_part_wanted_goes(
         media = delivered(store, session, clock).media
         count = transfer.chunks(media[0].bytes, 300)
         todo: dict[str, set[int]] = {}
+        only_some: set[str] = set()
         for _ in range(data.draw(st.integers(1, 12))):
             if data.draw(st.booleans()):
                 medium = data.draw(st.sampled_from(media))
@@ -91,6 +92,10 @@ def test_whatever_is_asked_and_acknowledged_every_part_wanted_goes(
                 }
                 if medium.id not in todo:
                     todo[medium.id] = set(range(count + 1)) if wanted is None else parts
+                    (only_some.discard if wanted is None else only_some.add)(medium.id)
+                elif wanted is None and medium.id in only_some:
+                    todo[medium.id] = set(range(count + 1))
+                    only_some.discard(medium.id)
                 elif wanted is not None:
                     todo[medium.id] |= parts
             else:
@@ -145,6 +150,37 @@ def test_a_receipt_frees_only_what_is_marked(tmp_path: Path) -> None:
         states = [event.state for event in session.events.page()]
         assert states == [State.DELIVERED, State.DELIVERED, State.KEPT, State.KEPT]
         assert (session.outbox.last_mark(), session.outbox.awaiting_count()) == (0, 0)
+
+
+def test_all_of_a_photograph_goes_although_a_part_of_it_waits(tmp_path: Path) -> None:
+    """Somebody looks at its first chunk, and then wants it all."""
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        medium = delivered(store, session, clock).media[0]
+        session.outbox.request_media({medium.id: [(0, 0)]}, chunk_bytes=500)
+        note(session, take(session)[:1])
+        session.outbox.request_media({medium.id: None}, chunk_bytes=500)
+        everything = list(range(1 + transfer.chunks(medium.bytes, 500)))
+        assert [part for _, part in part_keys(take(session))] == everything
+        note(session, take(session)[:2])
+        session.outbox.request_media({medium.id: None}, chunk_bytes=500)  # it is under way already
+        assert [part for _, part in part_keys(take(session))] == everything[2:]
+
+
+def test_a_receipt_that_frees_nothing_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it frees is looked for before anything is locked: where many await, that takes a while."""
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        for _ in range(3):
+            session.events.settle(capture(store, session, clock).id, ANIMAL)
+        rows = [message.row for message in session.outbox.next(10, max_bytes=10**9)]
+        session.outbox.acknowledge([], awaiting=rows, mark=1)
+        assert session.outbox.receipt_upto(store.epoch, 2)
+        assert session.outbox.depth() == {"event": 1}
+        monkeypatch.setattr(session.database, "write", lambda: pytest.fail("it locked the database"))
+        assert session.outbox.receipt_upto(store.epoch, 2)
 
 
 def test_a_receipt_for_thousands_is_worked_off_in_slices(tmp_path: Path) -> None:

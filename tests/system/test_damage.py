@@ -63,6 +63,27 @@ def test_a_damaged_database_is_rebuilt_and_told(
 
 
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
+def test_a_row_that_nobody_can_read_ends_two_processes_at_most(daemon: Daemon, heard: Heard) -> None:
+    """SQLite finds nothing amiss with it: only who reads the row does."""
+    daemon.start()
+    until(lambda: len(heard.take().events) >= 3, "events")
+    assert daemon.stop() == 0
+    before = {event.id for event in daemon.events()}
+    with contextlib.closing(sqlite3.connect(daemon.root / "trapd.db")) as connection, connection:
+        connection.execute("UPDATE event SET state = 'captured', env = '{' WHERE row = 2")
+    daemon.configure(sensor={"every_s": 5})
+    daemon.start()
+    process = daemon.process
+    assert process is not None
+    assert process.wait(30) == 1
+    daemon.start()
+    until(lambda: bool(heard.take().leaves.get("alert/store")), "the alert")
+    until(daemon.drained, "the queue")
+    assert daemon.stop() == 0
+    assert before <= {event.id for event in daemon.events()}
+
+
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
 def test_damage_met_at_work_ends_the_process_and_the_next_start_rebuilds(
     daemon: Daemon, heard: Heard
 ) -> None:

@@ -67,11 +67,23 @@ def why_failed(summary: Summary, events: Mapping[str, Event], arrivals: Arrivals
     }
     if strangers:
         return f"{len(strangers)} event(s) arrived that the unit did not keep"
+    if bare := _without_thumbnail(events, arrivals):
+        return f"{bare} thumbnail(s) of bursts kept did not arrive"
+    return _why_nothing(summary)
+
+
+def _why_nothing(summary: Summary) -> str | None:
     if not summary.bursts:
         return f"no burst was taken; {summary.triggers} triggers were refused"
     if not summary.delivered:
         return "the filter kept nothing, so nothing was delivered"
     return None
+
+
+def _without_thumbnail(events: Mapping[str, Event], arrivals: Arrivals) -> int:
+    """How many kept bursts have a thumbnail on the unit that never came."""
+    made = {event.id for event in events.values() if event.thumb and event.state is not State.DISCARDED}
+    return len(made - arrivals.thumbnails)
 
 
 def _sound(event: Event, arrivals: Arrivals, root: Path) -> bool:

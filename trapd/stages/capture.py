@@ -32,6 +32,7 @@ _TURN_S = 0.2
 _SENSOR_LOOK_S = 10.0
 _DISK_RETRY_S = 5.0
 _FIRST_GUESS_BYTES = 300_000  # of one photograph, until the first one tells
+_PASSED_OVER = "photographs_passed_over"
 _NO_ROOM = "no room for a burst: triggers are refused"
 _MAKE_ROOM = "let the queue drain, raise storage.max_bytes, or free space on the card"
 
@@ -106,8 +107,8 @@ class Capture(Stage):
         self._sensor_started = False
         self._sensor_due_ns = 0
         self._photograph_bytes = _FIRST_GUESS_BYTES
-        self._no_photographs = 0  # frames the camera gave that were none
-        self._passed_over = 0  # of those and of the camera's own, so many are in the store's counter
+        self._no_photographs = 0  # frames the camera gave that were none, and the store has not counted
+        self._passed_over: int | None = None  # what the store says of the camera; None: not looked yet
 
     @property
     def camera_seen(self) -> bool:
@@ -297,13 +298,20 @@ class Capture(Stage):
         return smalls
 
     def _count_passed_over(self, session: Session) -> None:
-        """Pictures that were there and are in no burst; the log has named each."""
-        now = self._camera.passed_over + self._no_photographs
-        if now == self._passed_over:
-            return
+        """Pictures that were there and are in no burst; the log has named each.
+
+        Of a folder's files it is a level: the same ones are there at the next start.
+        """
+        now = self._camera.passed_over
+        if self._passed_over is None and (now or self._watch.seen):
+            self._passed_over = session.counters.all().get(_PASSED_OVER, 0)
         with suppress(StoreFull):  # not counted yet: the next turn tries again
-            session.counters.add("photographs_passed_over", now - self._passed_over)
-            self._passed_over = now
+            if self._passed_over not in (None, now):
+                session.counters.put(_PASSED_OVER, now)
+                self._passed_over = now
+            if self._no_photographs:
+                session.counters.add("photographs_bad", self._no_photographs)
+                self._no_photographs = 0
 
     def _room(self) -> bool:
         """Whether a burst may be written; raises the alert where not."""

@@ -51,6 +51,13 @@ class Scarcity:
 
 def words_of(rebuilt: Rebuilt) -> tuple[str, str]:
     """Message and hint of alert `store`: what came back, what did not, and where the rest may be."""
+    if rebuilt.is_older:
+        message = (
+            f"the newest part of the database is lost: {rebuilt.restored} events are as they were before it,"
+            f" {rebuilt.adopted} bursts came back from their photographs, to be judged again;"
+            f" {rebuilt.lost} bursts at most, and all messages and verdicts since, could not be brought back"
+        )
+        return message, "the epoch has changed; look at the disk: it may not keep what it says it has kept"
     message = (
         f"the database was damaged or gone and is made anew: {rebuilt.restored} events came back from the"
         f" daily copy, {rebuilt.adopted} bursts from their photographs, to be judged again;"

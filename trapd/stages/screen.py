@@ -153,6 +153,9 @@ class Screen(Stage):
             self._open_model()
             self._tell_model()
         verdict, damaged = self._judge(event)
+        if verdict.score is None and not damaged:
+            # Nobody has looked at them. Decoding is for the filter; that they are there can be said without.
+            damaged = sum(not self._store.has_whole(medium) for medium in event.media)
         self._settle(session, event, verdict)
         if damaged:
             # Counted once the burst is settled: one that waits for space is judged again.

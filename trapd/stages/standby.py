@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from trapd.errors import SensorUnavailable, StoreError, StoreFull, StoreUnwritable
+from trapd.errors import SensorUnavailable, StoreError, StoreFull, StoreUnwritable, TrapdError
 from trapd.ports import Clock, Sensor
 from trapd.records import Refusal, Trigger
 from trapd.rules import NS_PER_S
@@ -25,6 +25,16 @@ DISK_TROUBLE = (StoreFull, StoreUnwritable)
 _DELAYS_S = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 _LOOK_S = 1.0
 _CALM_S = 600.0  # so long without trouble: the next one is a new one
+
+
+def may_be_damage(cause: BaseException | None) -> bool:
+    """Whether the database may be why a stage ended: damaged, or with a row that says what nobody wrote.
+
+    The next start then looks closely, which costs time only. Else the same row would end every process.
+    """
+    if isinstance(cause, StoreError):
+        return not isinstance(cause, DISK_TROUBLE)
+    return not isinstance(cause, TrapdError)
 
 
 class Standby:

@@ -6,7 +6,8 @@ from trapd.store.events import Events
 from trapd.store.eviction import LOSSES, Tombstone
 from trapd.store.exif import ExifContext
 from trapd.store.outbox import Outbox
-from trapd.store.recovery import Rebuilt, Recovery
+from trapd.store.rebuild import Rebuilt
+from trapd.store.recovery import Recovery
 from trapd.store.session import Session
 from trapd.store.space import Disk, Evicted, Space
 from trapd.store.store import Store, in_use

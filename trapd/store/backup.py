@@ -11,20 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from trapd.errors import StoreCorrupt, StoreError
-from trapd.store import names, schema
+from trapd.store import contents, names, rebuild, schema
 from trapd.store.database import FILE, Database, is_damage
 from trapd.store.durable import disk_errors, file_bytes, sync_file, sync_folder
-from trapd.store.rows import (
-    BACKED_UP_SEQ,
-    CLEAN,
-    EPOCH,
-    LAST_N,
-    LAST_SEQ,
-    REBUILT,
-    Meta,
-    meta_number,
-    put_meta,
-)
+from trapd.store.rows import CLEAN, Meta
 
 log = logging.getLogger("trapd.store")
 
@@ -95,19 +85,12 @@ def _begin_epoch(file: Path, taken: frozenset[str], drawn: Iterator[str], each: 
         if schema.refuse_strange(database) == 0:
             raise StoreCorrupt("it is empty")
         with database.telling(each):
-            database.check_whole()
+            database.check_whole(closely=True)
             schema.migrate(database)
-        used = {row["epoch"] for row in database.all("SELECT DISTINCT epoch FROM event")}
-        used |= {Meta(database).get(EPOCH)} | taken
-        epoch = next(candidate for candidate in drawn if candidate not in used)
-        with database.write() as connection:
-            put_meta(connection, EPOCH, epoch)
-            put_meta(connection, LAST_N, "0")
-            put_meta(connection, CLEAN, "1")
-            put_meta(connection, REBUILT, "{}")
-            put_meta(connection, BACKED_UP_SEQ, str(meta_number(connection, LAST_SEQ)))
-            # What has no `n` yet gets it in the new epoch.
-            connection.execute("UPDATE event SET epoch = ? WHERE state = 'captured'", (epoch,))
+            contents.check(database)
+        used = rebuild.used_epochs(database) | taken
+        Meta(database).put(CLEAN, "1")
+        rebuild.begin_anew(database, next(candidate for candidate in drawn if candidate not in used))
     finally:
         database.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trapd.errors import StoreError
 from trapd.store.database import Database
-from trapd.store.rows import count, put_meta
+from trapd.store.rows import count, number_of, put_meta
 
 
 class Counters:
@@ -25,6 +25,11 @@ class Counters:
         """Count `by` more of `name`. No sync."""
         with self._unsynced().write() as connection:
             count(connection, name, by)
+
+    def put(self, name: str, value: int) -> None:
+        """Set a count to what it is now. No sync."""
+        with self._unsynced().write() as connection:
+            count(connection, name, value - number_of(connection, name))
 
     def remember(self, key: str, value: str) -> None:
         """Set a small fact of `meta`. No sync."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trapd.errors import StoreCorrupt, StoreError
 from trapd.frozen import frozen
-from trapd.store import backup, schema
+from trapd.store import backup, contents, schema
 from trapd.store.database import FILE, Database, is_damage
 from trapd.store.durable import disk_errors, file_bytes, sync_folder, write_again
 from trapd.store.rows import CLEAN, EPOCH, Meta
@@ -58,7 +58,9 @@ def open_sound(
 
 
 def suspect(root: Path) -> None:
-    """Somebody met damage: the next start looks at every page and every index, and not only at the pages."""
+    """Somebody met damage, or what may be: the next start looks at every page, every index and every row, and
+    not only at the pages.
+    """
     with disk_errors("leave a mark for the next start"):
         (root / _SUSPECT).touch()
         sync_folder(root)
@@ -91,6 +93,8 @@ def _check(database: Database, file: Path, *, closely: bool) -> None:
         lost = meta.get(EPOCH) is None and database.one("SELECT 1 FROM event LIMIT 1") is not None
         if whole:
             database.check_whole(closely=closely)
+        if closely and database.number("PRAGMA user_version") == schema.VERSION:
+            contents.check(database)
     except StoreError as error:
         if isinstance(error, StoreCorrupt) or not is_damage(error):
             raise

@@ -24,6 +24,7 @@ _CHECKPOINT_PAGES = 4000
 _LOG_BYTES = 16_000_000
 _CACHE_KB = 1024
 _COPY_PAGES = 256
+_REBUILT = "trapd rebuilds it at its next start"
 _TELL_STEPS = 1_000_000  # of SQLite's machine: a fraction of a second
 
 
@@ -249,6 +250,8 @@ def _sqlite_errors(log: Log | None = None) -> Iterator[None]:
     """`log`: the one that is written meanwhile."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise StoreCorrupt(f"the database is damaged: {error}", _REBUILT) from error
     except sqlite3.Error as error:
         if log is not None and _primary(error) == sqlite3.SQLITE_IOERR:
             log.doubt()
@@ -265,8 +268,9 @@ def store_error(error: sqlite3.Error) -> StoreError:
     primary = _primary(error)
     if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return StoreFull("the database cannot grow: no space left", "free space on the disk of storage.path")
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreCorrupt(f"the database is damaged: {error}", "trapd rebuilds it at its next start")
+    garbled = "Could not decode to UTF-8" in str(error)  # Python's own word: SQLite has none for it
+    if garbled or primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreCorrupt(f"the database is damaged: {error}", _REBUILT)
     if primary == sqlite3.SQLITE_BUSY:
         return busy()
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):

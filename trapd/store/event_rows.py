@@ -6,6 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
+from trapd.errors import StoreCorrupt
 from trapd.frozen import frozen
 from trapd.records import Detection, Event, Medium, Moment, State, Trigger, TsQuality, Verdict
 from trapd.store import names
@@ -111,7 +112,16 @@ def store_verdict(connection: sqlite3.Connection, row: int, event: Event, verdic
 
 
 def to_event(connection: sqlite3.Connection, row: sqlite3.Row) -> Event:
-    """The event of one row of SELECT, with its photographs."""
+    """The event of one row of SELECT, with its photographs. Raises StoreCorrupt for one that nobody wrote."""
+    try:
+        return _event(connection, row)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise StoreCorrupt(
+            f"the row of an event is damaged: {error}", "the next start looks closely"
+        ) from error
+
+
+def _event(connection: sqlite3.Connection, row: sqlite3.Row) -> Event:
     return Event(
         id=row["id"],
         unit=row["unit"],

@@ -1,9 +1,10 @@
 """What goes when space is short, and in which order. Called by Space.tidy, on Housekeep's thread.
 
-1 discarded bursts, 2 photographs and thumbnails of delivered ones, 3 undelivered photographs (their event and
-thumbnail stay), 4 thumbnails, 5 the files of audit samples, 6 rows: of discarded bursts, of delivered ones,
-and last of events that still wait, each of which leaves a tombstone in its place. Within each the oldest
-first. A burst that is not judged yet is never touched: judging it comes first.
+1 discarded bursts, 2 photographs and thumbnails of delivered ones (those drawn for audit last: people have to
+look at them), 3 undelivered photographs (their event and thumbnail stay), 4 thumbnails, 5 the files of audit
+samples, 6 rows: of discarded bursts, of delivered ones, and last of events that still wait, each of which
+leaves a tombstone in its place. Within each the oldest first. A burst that is not judged yet is never
+touched: judging it comes first.
 
 Every step is counted (`evicted.<step>`) in the transaction that takes it.
 """
@@ -20,6 +21,8 @@ from trapd.store.rows import count, queue_row
 
 _COLUMNS = "SELECT row, id, thumb FROM event"
 _WAITS = "EXISTS (SELECT 1 FROM outbox WHERE outbox.event = event.row)"
+_DELIVERED = f"has_files = 1 AND state = 'delivered' AND NOT {_WAITS}"
+_DRAWN = "EXISTS (SELECT 1 FROM sample WHERE sample.event = event.id)"
 _HAS_MEDIA = "EXISTS (SELECT 1 FROM medium WHERE medium.event = event.row AND medium.evicted = 0)"
 _STILL_HAS_FILES = f"UPDATE event SET has_files = (thumb IS NOT NULL OR {_HAS_MEDIA}) WHERE row = ?"
 _OF_MEDIA = (Kind.MEDIA_REQUESTED, Kind.MEDIA_BULK)
@@ -42,7 +45,8 @@ class Step:
 
 DUE_TO_NOBODY = (
     Step("discarded", f"has_files = 1 AND state = 'discarded' AND NOT {_WAITS}", media=True, thumb=True),
-    Step("delivered", f"has_files = 1 AND state = 'delivered' AND NOT {_WAITS}", media=True, thumb=True),
+    Step("delivered", f"{_DELIVERED} AND NOT {_DRAWN}", media=True, thumb=True),
+    Step("delivered", _DELIVERED, media=True, thumb=True),
 )
 UNDELIVERED = (
     Step("undelivered", f"has_files = 1 AND state = 'delivered' AND audit = 0 AND {_HAS_MEDIA}", True, False),

@@ -95,15 +95,18 @@ class Outbox:
     def receipt_upto(self, epoch: str, n: int) -> bool:
         """The receiver has every event of `epoch` up to number `n`; False where nobody knows such a number.
 
-        In slices: each is short, and what a break leaves goes again.
+        In slices: each is short, and what a break leaves goes again. Nobody waits while the rows are looked
+        for: that takes a while where many await their receipt.
         """
         freed = _SLICE
         while freed == _SLICE:
-            with self._database.write() as connection:
+            with self._database.read() as connection:
                 rows = receipts.upto(connection, epoch, n, _SLICE)
-                freed = len(rows)
-                free(connection, rows)
                 known = receipts.knows(connection, epoch, n)
+            freed = len(rows)
+            if rows:
+                with self._database.write() as connection:
+                    free(connection, rows)
         return known
 
     def request_media(

@@ -6,6 +6,7 @@ photograph is deleted; what cannot be taken up is moved to orphans/.
 What is found                             What becomes of it
 a temporary file                          removed: its burst was never promised
 photographs without a row, sound          adopted as a captured burst with their own id; summed later
+thumbnails of events that have no verdict a new epoch: the database has lost its newest part (rebuild.py)
 a file under media/ that is not one       moved to orphans/
 a file that its row has given up          removed: its eviction is finished
 a row whose photograph is gone            the photograph is marked evicted, the event stays
@@ -17,38 +18,30 @@ unclean end
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from contextlib import suppress
 from pathlib import Path
 
 from trapd.errors import BadPicture
 from trapd.frozen import frozen
 from trapd.records import Medium
-from trapd.store import exif, names
+from trapd.store import exif, names, rebuild
 from trapd.store.database import Database
 from trapd.store.durable import disk_errors, sync_folder
 from trapd.store.event_rows import Burst, insert_burst
-from trapd.store.rows import BACKED_UP_SEQ, CLEAN, EPOCH, LAST_SEQ, REBUILT, Meta, put_meta
+from trapd.store.rebuild import Rebuilt
+from trapd.store.rows import CLEAN, Meta, count, put_meta
 
 log = logging.getLogger("trapd.store")
 
 _MOST_ATTEMPTS = 2
 _TRANSACTION_BURSTS = 50
-_HEAD_BYTES = 128_000  # our EXIF stands first and has at most 64 kB; what follows it is small
-
-
-@frozen
-class Rebuilt:
-    """What came back when the database was damaged or gone, and what did not."""
-
-    set_aside: str | None = None  # the damaged one
-    restored: int = 0  # events, from the backup
-    adopted: int = 0  # bursts, from their photographs alone: they are judged again
-    lost: int = 0  # bursts at most whose number was given and of which there is no photograph
+_NAMED = 20  # files in the log, one by one
+# Our EXIF stands first and has a few hundred bytes; what a stranger's photograph has besides may be long. To
+# read more of ten thousand than must be takes a card most of the time that a rebuild has.
+_HEADS_BYTES = (8192, 128_000)
 
 
 @frozen
@@ -160,6 +153,7 @@ class MediaFiles:
         self._root = root
         self._database = database
         self._each = each
+        self._found = found
         self._files = found.files
         self._orphans = set(found.orphans)
         self.orphaned = 0
@@ -167,8 +161,10 @@ class MediaFiles:
         self.media_missing = 0
         self.adopted = 0
 
-    def reconcile(self, epoch: str) -> None:
-        """Bring files and rows together. Raises StoreError and its children."""
+    def reconcile(self, epoch: str, drawn: Iterator[str]) -> str:
+        """Bring files and rows together; gives the epoch from now on, which may be the first of `drawn` that
+        nothing carries. Raises StoreError and its children.
+        """
         rows = self._database.all("SELECT path FROM medium WHERE evicted = 0")
         on_disk = frozenset(str(row["path"]) for row in rows)
         self._note_missing(sorted(on_disk - self._files))
@@ -183,15 +179,37 @@ class MediaFiles:
         bursts = [burst for files in found.values() if (burst := self._read(files)) is not None]
         bursts.sort(key=lambda burst: burst.seq)
         self._make_names_durable(bursts)
+        if rebuild.is_older(self._database, epoch, bursts, self._thumbs()):
+            epoch = self._begin_anew(drawn)
         for first in range(0, len(bursts), _TRANSACTION_BURSTS):
             self._adopt(bursts[first : first + _TRANSACTION_BURSTS], epoch)
+        if self.orphaned:
+            with self._database.write() as connection:
+                count(connection, "files_orphaned", self.orphaned)
+        return epoch
+
+    def _thumbs(self) -> frozenset[str]:
+        """The ids of events of which a thumbnail is there."""
+        with disk_errors("list the thumbnails"):
+            return frozenset(file.stem for file in (self._root / names.THUMBS).iterdir())
+
+    def _begin_anew(self, drawn: Iterator[str]) -> str:
+        taken = self._found.epochs() | rebuild.used_epochs(self._database)
+        epoch = next(candidate for candidate in drawn if candidate not in taken)
+        log.error("the database has lost its newest part: there are thumbnails of events beyond it")
+        rebuild.begin_anew(self._database, epoch, is_older=True)
+        return epoch
 
     def _note_missing(self, paths: list[str]) -> None:
         self.media_missing = len(paths)
         if not paths:
             return
-        log.error("%d photographs are gone from the disk, the first is %s", len(paths), paths[0])
+        for path in paths[:_NAMED]:
+            log.error("%s is gone from the disk", path)
+        if len(paths) > _NAMED:
+            log.error("and %d photographs more", len(paths) - _NAMED)
         with self._database.write() as connection:
+            count(connection, "photographs_missing", len(paths))
             for path in paths:
                 self._each()
                 connection.execute("UPDATE medium SET evicted = 1 WHERE path = ? AND evicted = 0", (path,))
@@ -259,7 +277,7 @@ class MediaFiles:
                     insert_burst(connection, burst, epoch)
                 else:
                     taken.append(burst)
-            _count_adopted(connection, len(bursts) - len(taken))
+            rebuild.count_adopted(connection, len(bursts) - len(taken))
         self.adopted += len(bursts) - len(taken)
         for burst in taken:
             for medium in burst.media:
@@ -295,61 +313,6 @@ def remove_lost_thumbs(root: Path, database: Database, each: Callable[[], None])
     return removed
 
 
-def begin_epoch(database: Database, taken: frozenset[str], drawn: Iterator[str], *, takes_place: bool) -> str:
-    """The store's epoch; a new database gets the first of `drawn` that no photograph carries.
-
-    `takes_place`: a new one takes the place of one that was damaged or is gone.
-    """
-    known = Meta(database).get(EPOCH)
-    if known is not None:
-        return known
-    epoch = next(candidate for candidate in drawn if candidate not in taken)
-    with database.write() as connection:
-        put_meta(connection, EPOCH, epoch)
-        if takes_place:
-            # In one transaction: to a start after this one it is a database like any other.
-            put_meta(connection, REBUILT, "{}")
-    return epoch
-
-
-def note_rebuilt(database: Database, found: Found, set_aside: str | None) -> Rebuilt | None:
-    """What a rebuild brought back, this one or an earlier start's that nobody was told of; None without one.
-
-    It is remembered until Store.told_rebuilt. What the first start has counted stays: bursts come on top.
-    """
-    noted = Meta(database).get(REBUILT)
-    if noted is None:
-        return None
-    said = json.loads(noted)
-    known = int(Meta(database).get(BACKED_UP_SEQ) or 0)
-    newer = frozenset(seq for seq in found.seqs() if seq > known)
-    adopted = said.get("adopted", 0)
-    rebuilt = Rebuilt(
-        set_aside=set_aside or said.get("set_aside"),
-        restored=said.get("restored", database.number("SELECT count(*) FROM event") - adopted),
-        adopted=adopted,
-        lost=said.get("lost", max(newer, default=known) - known - len(newer)),
-    )
-    Meta(database).put(REBUILT, json.dumps(asdict(rebuilt)))
-    return rebuilt
-
-
-def _count_adopted(connection: sqlite3.Connection, bursts: int) -> None:
-    """Add to what is told of a rebuild, in the transaction that adopts."""
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (REBUILT,)).fetchone()
-    if row is not None:
-        said = json.loads(row["value"])
-        put_meta(connection, REBUILT, json.dumps(said | {"adopted": said.get("adopted", 0) + bursts}))
-
-
-def highest_seq(database: Database) -> int:
-    """Of every burst ever recorded in this database, whatever became of its row."""
-    newest = database.number(
-        "SELECT max(seq) FROM event WHERE epoch = (SELECT value FROM meta WHERE key = ?)", (EPOCH,)
-    )
-    return max(newest, int(Meta(database).get(LAST_SEQ) or 0))
-
-
 def _files(root: Path) -> Iterator[str]:
     """Every file below media/, and whatever else lies there, relative to root."""
     for entry in (root / names.MEDIA).iterdir():
@@ -381,12 +344,11 @@ def _read_one(root: Path, path: str, name: names.PhotographName) -> tuple[Medium
 
 def _read_origin(file: Path) -> tuple[exif.Origin, int]:
     """What the photograph says of itself, and its size. Its pixels are not read: there may be thousands."""
-    with file.open("rb") as photograph:
+    with file.open("rb", buffering=0) as photograph:
         size_bytes = os.fstat(photograph.fileno()).st_size
-        head = photograph.read(_HEAD_BYTES)
-        try:
-            return exif.read(head), size_bytes
-        except BadPicture:
-            if len(head) == size_bytes:
-                raise
-            return exif.read(head + photograph.read()), size_bytes
+        head = b""
+        for enough in (*_HEADS_BYTES, size_bytes):
+            head += photograph.read(max(0, enough - len(head)))
+            with suppress(BadPicture):
+                return exif.read(head), size_bytes
+        return exif.read(head), size_bytes  # it is all there, and says what is wrong with it

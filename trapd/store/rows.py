@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from trapd.errors import StoreCorrupt
 from trapd.records import Kind, Moment, Priority, State
 from trapd.store.database import Database
 
@@ -65,10 +66,19 @@ def count(connection: sqlite3.Connection, name: str, by: int) -> None:
     )
 
 
-def meta_number(connection: sqlite3.Connection, key: str) -> int:
-    """The number under `key`; 0 where it was never put."""
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+def number_of(connection: sqlite3.Connection, name: str) -> int:
+    """The count of `name`; 0 where nothing was counted."""
+    row = connection.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
     return 0 if row is None else int(row["value"])
+
+
+def meta_number(connection: sqlite3.Connection, key: str) -> int:
+    """The number under `key`; 0 where it was never put. Raises StoreCorrupt for what is none."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    try:
+        return 0 if row is None else int(row["value"])
+    except ValueError as error:
+        raise StoreCorrupt(f"{key} is no number: {row['value']!r}", "the next start looks closely") from error
 
 
 def boot_row(connection: sqlite3.Connection, boot_id: str) -> int:

@@ -7,6 +7,10 @@ transaction that changes them: count(*) over a million rows takes a quarter of a
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from itertools import chain
+
 from trapd.errors import StoreCorrupt, StoreError
 from trapd.store.database import Database
 
@@ -162,7 +166,12 @@ _VERSION_2 = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = (
+    # `whole`: all of the photograph was asked for; 0 where only some chunks were.
+    "ALTER TABLE transfer ADD COLUMN whole INTEGER NOT NULL DEFAULT 1",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 VERSION = len(MIGRATIONS)
 
 
@@ -175,6 +184,20 @@ def migrate(database: Database, migrations: tuple[tuple[str, ...], ...] = MIGRAT
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {number}")
+
+
+def words(connection: sqlite3.Connection) -> dict[str, str]:
+    """What a database says of its own tables, indexes and triggers, by name; runs of blanks count as one."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {name: " ".join(sql.split()) for name, sql in rows}
+
+
+def newest_words() -> dict[str, str]:
+    """The same of a database that has just been made. So no migration changes once units have it."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in chain.from_iterable(MIGRATIONS):
+            connection.execute(statement)
+        return words(connection)
 
 
 def refuse_strange(database: Database, *, newest: int = VERSION) -> int:

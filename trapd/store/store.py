@@ -14,12 +14,24 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from trapd.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked, UsageError
+from trapd.errors import StoreError, StoreFull, StoreLocked, UsageError
 from trapd.ports import Clock
 from trapd.records import Event, Medium, Moment, Trigger
-from trapd.store import backup, damage, days, durable, names, photographs, recovery, reserve, schema, thumbs
+from trapd.store import (
+    backup,
+    damage,
+    days,
+    durable,
+    names,
+    photographs,
+    rebuild,
+    recovery,
+    reserve,
+    schema,
+    thumbs,
+)
 from trapd.store.burst import BurstFiles
-from trapd.store.database import FILE, Database, database_bytes
+from trapd.store.database import FILE, Database, database_bytes, is_damage
 from trapd.store.durable import disk_errors
 from trapd.store.exif import ExifContext
 from trapd.store.recovery import Found, MediaFiles, Recovery
@@ -167,6 +179,10 @@ class Store:
         """A session for the calling thread; close it there."""
         database = Database.open(self.root / FILE, log=self._database.log)
         return Session(self.root, database, unit=self.unit, now=self._clock.now)
+
+    def has_whole(self, medium: Medium) -> bool:
+        """Whether a photograph lies on the disk with all its bytes; names it in the log where not."""
+        return photographs.has_whole(self.root, medium)
 
     def read(self, medium: Medium) -> bytes:
         """A photograph's bytes. Raises BadPicture where it is evicted, missing, empty or unreadable."""
@@ -322,8 +338,12 @@ def _recover_sound(
 ) -> tuple[Database, str, int, Recovery]:
     try:
         return _recover(root, clock, temp_removed, each)
-    except StoreCorrupt:
-        # A large database that ended in good order was not read at first. Now all of it is.
+    except (StoreError, ValueError, KeyError, IndexError) as error:
+        if isinstance(error, StoreError) and not is_damage(error):
+            raise
+        # A large database that ended in good order was not read at first, and of no other every row. Now all
+        # of it is.
+        log.error("the store cannot be opened: %s; looking closely", error)
         damage.suspect(root)
         return _recover(root, clock, temp_removed, each)
 
@@ -346,10 +366,10 @@ def _reconcile(
     database, set_aside = opened.database, opened.set_aside
     files = MediaFiles(root, database, found, each)
     remains = set_aside is not None or bool(found.files) or any(root.glob(f"{damage.DAMAGED}*"))
-    epoch = recovery.begin_epoch(database, found.epochs(), _random_epochs(), takes_place=remains)
-    last_seq = max(recovery.highest_seq(database), *found.seqs(), 0)
+    epoch = rebuild.begin_epoch(database, found.epochs(), _random_epochs(), takes_place=remains)
+    last_seq = max(rebuild.highest_seq(database), *found.seqs(), 0)
     clean = recovery.begin(database) and set_aside is None and not opened.restored
-    files.reconcile(epoch)
+    epoch = files.reconcile(epoch, _random_epochs())
     thumbs_removed = recovery.remove_lost_thumbs(root, database, each)
     recovered = Recovery(
         clean=clean,
@@ -362,7 +382,7 @@ def _reconcile(
         thumbs_removed=thumbs_removed,
         waiting=database.number("SELECT value FROM tally WHERE name = 'event.captured'"),
         give_up=recovery.given_up(database),
-        rebuilt=recovery.note_rebuilt(database, found, set_aside),
+        rebuilt=rebuild.note_rebuilt(database, found.seqs(), set_aside),
     )
     if recovered.adopted or recovered.orphaned or recovered.media_missing or not clean:
         log.warning("recovered after a bad end: %s", recovered.told())

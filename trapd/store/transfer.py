@@ -106,7 +106,7 @@ def request(
     """Queue a photograph that somebody asks for: True, False where its file is gone, None for an unknown id.
 
     With `ranges` only those chunks and the manifest. What waits already goes on where it is, and gets the
-    ranges added.
+    ranges added; where only ranges of it wait and now all is asked for, all goes.
     """
     found = _find(connection, medium_id)
     if found is None:
@@ -115,7 +115,9 @@ def request(
     if medium.path is None or medium.bytes <= 0:
         return False
     row, new = queue(connection, now, event, medium, Kind.MEDIA_REQUESTED)
-    if ranges is not None:
+    if ranges is None:
+        _want_all(connection, row, medium.bytes)
+    else:
         wanted = 1
         for first, last in ranges:
             last_there = min(last, chunks(medium.bytes, chunk_bytes) - 1)
@@ -124,6 +126,7 @@ def request(
         progress = _progress(connection, row)
         if new:
             _write(connection, row, chunk_bytes, wanted)
+            connection.execute("UPDATE transfer SET whole = 0 WHERE row = ?", (row,))
         elif progress is not None:
             # Asked in chunks of another size than those under way: then all of it.
             added = wanted if progress[0] == chunk_bytes else _all(medium.bytes, progress[0])
@@ -196,6 +199,16 @@ def _find(connection: sqlite3.Connection, medium_id: str) -> tuple[int, Medium] 
         height=row["height"],
         path=None if row["evicted"] else row["path"],
     )
+
+
+def _want_all(connection: sqlite3.Connection, row: int, size_bytes: int) -> None:
+    """Which of the others has gone before, nobody knows any more: all of them go."""
+    found = connection.execute(
+        "SELECT chunk_bytes FROM transfer WHERE row = ? AND whole = 0", (row,)
+    ).fetchone()
+    if found is not None:
+        _write(connection, row, found["chunk_bytes"], _all(size_bytes, found["chunk_bytes"]))
+        connection.execute("UPDATE transfer SET whole = 1 WHERE row = ?", (row,))
 
 
 def _all(size_bytes: int, chunk_bytes: int) -> int:

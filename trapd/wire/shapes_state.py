@@ -86,7 +86,11 @@ class State(Always, total=False):
     evicted_events: Annotated[Count, "Events given up before they arrived; each left a tombstone."]
     links_refused: Annotated[Count, "Connections that the broker refused, or ended with a reason."]
     photographs_bad: Annotated[Count, "Photographs that could not be decoded."]
-    photographs_passed_over: Annotated[Count, "Files that the replay camera could not use."]
+    photographs_missing: Annotated[Count, "Photographs that a start found gone from the disk."]
+    files_orphaned: Annotated[Count, "Files that a start could not take up, and put into orphans."]
+    photographs_passed_over: Annotated[
+        Count, "Files that lie in the replay camera's folder and cannot be used."
+    ]
     unjudged: Annotated[Count, "Bursts kept because the filter failed on them."]
     audit_waiting: Annotated[Count, "Samples that nobody has judged yet (trapd audit)."]
     audit_judged: Count
