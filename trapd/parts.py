@@ -78,6 +78,7 @@ def deliver_plan(settings: Settings) -> DeliverPlan:
         alert_reserve_bytes=settings.publish.alert_reserve_bytes,
         groups=tuple(settings.unit.groups),
         limit_is_told=str(settings.mqtt.protocol) == "5",
+        keepalive_s=settings.mqtt.keepalive_s,
     )
 
 

@@ -36,7 +36,7 @@ DOCS: tuple[dict[str, Any], ...] = (
     {"camera": {"size": [1920, 1080], "filter_size": [640, 360], "focus": 2.5}},
     {"unit": {"name": "Ridge", "groups": ["valley", "ridge"], "timezone": "Asia/Harbin"}},
     {"storage": {"max_bytes": 10**9}},
-    {"remote": {"confirm_s": 30, "locked": ["mqtt.host"]}},
+    {"remote": {"confirm_s": 300, "locked": ["mqtt.host"]}},
     {"remote": {"require_signature": True}},
 )
 ARGS: dict[str, tuple[dict[str, Any], ...]] = {

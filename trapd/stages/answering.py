@@ -100,7 +100,7 @@ class Answers:
 
     def refuse(self, session: Session, caller: Caller, error: Refused) -> None:
         """Answered and recorded; nothing else has come of it."""
-        log.warning("%s refused with %d: %s", caller.leaf[:_SHOWN], error.code, error.message)
+        log.warning("%s refused with %d: %s", caller.leaf[:_SHOWN], error.code, error)
         session.counters.add("commands_refused")
         payload = codec.answer(self._unit, caller.txn, error.code, error=error.message)
         record = self._record(caller, error.code, error.message)

@@ -85,7 +85,7 @@ class Deliver(Stage):
         if plan.bytes_per_day is not None:
             own_bytes = own_reserve_bytes(plan.bytes_per_day, plan.alert_reserve_bytes)
             budget = Budget(plan.bytes_per_day, plan.alert_reserve_bytes, own_bytes)
-        self._spending = Spending(budget, clock)
+        self._spending = Spending(budget, clock, keepalive_s=plan.keepalive_s)
         self._suspicion = Suspicion(self._declined, epoch=store.epoch, within_s=plan.blame_within_s)
         self._sending = Sending(
             topics=topics,
@@ -247,6 +247,7 @@ class Deliver(Stage):
         if isinstance(event, Connected):
             self._came_up(session, connection, event)
         elif isinstance(event, Received):
+            self._spending.answered()
             self._inbound.take(session, connection, event)
         elif event.refused:
             self._alerts.raise_(
@@ -284,7 +285,9 @@ class Deliver(Stage):
         self._subscribe(connection)
 
     def _subscribe(self, connection: Connection) -> None:
-        if not (filters := self._flood.filters(self._inbound.filters())):
+        filters = self._flood.filters(self._inbound.filters())
+        self._spending.link_began(filters)
+        if not filters:
             return
         try:
             connection.link.subscribe(filters, live=(self._topics.full(CONFIG_DESIRED),))
@@ -309,6 +312,8 @@ class Deliver(Stage):
             )
         elif connection.up:
             self._alerts.clear("budget")
+        if connection.up:
+            self._spending.link_stands()
         self._spending.remember(session)
         self._suspicion.remember(session)
         self._inbound.tell(session)

@@ -13,6 +13,7 @@ class DeliverPlan:
     A publish that is unanswered for `dead_after_s` tells a dead link, long before TCP would. `receipts`: an
     event stays until its receiver has confirmed it; thumbnails and photographs go on the broker's word.
     `groups`: whose commands the unit hears. `limit_is_told`: a broker that takes no large packets says so.
+    `keepalive_s`: how often an idle link is asked for a sign of life.
     `blame_within_s`: how soon after a small row was sent the link has to end for the row to be suspected.
     """
 
@@ -25,3 +26,4 @@ class DeliverPlan:
     groups: tuple[str, ...] = ()
     limit_is_told: bool = True
     blame_within_s: float = 5.0
+    keepalive_s: float = 60.0

@@ -234,7 +234,7 @@ class Desired:
 
     def _refuse(self, session: Session, error: Refused, members: Mapping[str, Any]) -> None:
         """What cannot be read, or is nobody's who may: recorded, and forgotten."""
-        log.warning("%s refused with %d: %s", CONFIG_DESIRED, error.code, error.message)
+        log.warning("%s refused with %d: %s", CONFIG_DESIRED, error.code, error)
         session.counters.add("commands_refused")
         record = self._trail.record(
             CONFIG_DESIRED,

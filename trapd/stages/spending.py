@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 
 from trapd.errors import StoreCorrupt, StoreError
 from trapd.ports import Clock
@@ -15,7 +16,7 @@ from trapd.records import Message, Priority
 from trapd.rules import NS_PER_S, Allowance, Budget
 from trapd.store import Session
 from trapd.wire.topics import OWN, PROOF
-from trapd.wire.window import PUBACK_BYTES
+from trapd.wire.window import PING_BYTES, PUBACK_BYTES, link_bytes
 
 log = logging.getLogger("trapd.deliver")
 
@@ -27,9 +28,11 @@ _PROOFS, _PROOF_EVERY_S = 8, 900.0  # of links, when all is spent: one that come
 class Spending:
     """`budget` None: there is no limit, and nothing is kept."""
 
-    def __init__(self, budget: Budget | None, clock: Clock) -> None:
+    def __init__(self, budget: Budget | None, clock: Clock, *, keepalive_s: float) -> None:
         self._budget = budget
         self._clock = clock
+        self._keepalive_s = keepalive_s
+        self._pinged_s = 0.0
         self._proofs = Allowance(_PROOFS, _PROOF_EVERY_S)
         self._began_ns = clock.boot_ns()
         self._earlier_s = 0.0
@@ -67,6 +70,24 @@ class Spending:
         if self._budget is not None:
             alert, own = message.priority is Priority.ALERT, message.leaf in OWN
             self._budget.spend(size_bytes + PUBACK_BYTES, self._now_s(), alert=alert, own=own)
+
+    def link_began(self, filters: Iterable[str]) -> None:
+        """A link costs what opens it, whether or not there is room for that."""
+        self._pinged_s = self._now_s()
+        if self._budget is not None:
+            self._budget.spend(link_bytes(filters), self._pinged_s, alert=False)
+
+    def answered(self) -> None:
+        """A message to us has its answer."""
+        if self._budget is not None:
+            self._budget.spend(PUBACK_BYTES, self._now_s(), alert=False)
+
+    def link_stands(self) -> None:
+        """And a ping with each keep-alive; where other packets go, fewer are sent than are counted."""
+        pings = int((self._now_s() - self._pinged_s) // self._keepalive_s)
+        self._pinged_s += pings * self._keepalive_s
+        if self._budget is not None and pings:
+            self._budget.spend(pings * PING_BYTES, self._now_s(), alert=False)
 
     def remember(self, session: Session, *, now: bool = False) -> None:
         """Write it down, now or every few seconds."""

@@ -6,7 +6,7 @@ Seconds are of any one clock that does not go back.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from typing import NamedTuple
 
@@ -19,6 +19,10 @@ _NO_PROPERTIES_BYTES = 1
 _TELLING_S = 0.1  # a difference smaller than that is chance
 PUBACK_BYTES = 6
 """A PUBACK at its longest: 4 bytes for success, 6 with a reason and no properties (MQTT 5.0, section 3.4)."""
+PING_BYTES = 4
+"""PINGREQ and PINGRESP (MQTT 5.0, sections 3.12 and 3.13)."""
+_CONNECT_BYTES = 256  # with names, password and will, their answer and DISCONNECT: about that
+_FILTER_BYTES = 3  # the length of a filter, and its options
 
 
 def publish_bytes(topic: str, payload_bytes: int) -> int:
@@ -29,6 +33,11 @@ def publish_bytes(topic: str, payload_bytes: int) -> int:
     topic_bytes = len(topic) if topic.isascii() else len(topic.encode())
     rest = _TOPIC_LENGTH_BYTES + topic_bytes + _PACKET_ID_BYTES + _NO_PROPERTIES_BYTES + payload_bytes
     return _FIXED_HEADER_BYTES + _length_bytes(rest) + rest
+
+
+def link_bytes(filters: Iterable[str]) -> int:
+    """About what opening a link and subscribing cost (MQTT 5.0, sections 3.1 and 3.8), counted as above."""
+    return _CONNECT_BYTES + sum(len(one.encode()) + _FILTER_BYTES for one in filters)
 
 
 def _length_bytes(length: int) -> int:
