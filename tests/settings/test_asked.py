@@ -112,8 +112,10 @@ def test_a_child_that_hangs_is_given_up() -> None:
 def test_no_child_is_left_not_even_a_dead_one(path: Path) -> None:
     with AskedSource() as asked:
         asked.load(path)
+        child = asked._pid
+    assert child is not None
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(child, os.WNOHANG)  # -1 would ask for those of other tests, and take them away
 
 
 ORPHANED = """
