@@ -305,7 +305,7 @@ def _refuse_other_version(root: Path, database: Database) -> None:
     if version == 0:
         raise UsageError(f"the store in {root} is empty", "start trapd run once")
     if version < schema.VERSION:
-        raise StoreError("the store is of an older trapd", "start trapd run once: it brings it forward")
+        raise StoreError("the store is of an older trapd", "trapd run brings it forward as it starts")
 
 
 def _recover_on_full_disk(
