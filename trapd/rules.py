@@ -306,14 +306,12 @@ class Budget:
 
     def allows(self, size_bytes: int, now_s: float, *, alert: bool, own: bool = False) -> bool:
         """Whether so much may be sent now. `own`: it may touch what is kept for the unit itself."""
-        self._forget(now_s)
-        total = sum(slot.bytes for slot in self._spent)
-        kept_back = 0
-        if not alert:
-            kept_back += max(0, self.reserve_bytes - sum(slot.alerts for slot in self._spent))
-        if not own:
-            kept_back += max(0, self.own_bytes - sum(slot.own for slot in self._spent))
-        return total + size_bytes + kept_back <= self.per_day_bytes
+        return size_bytes <= self._room_bytes(now_s, alert=alert, own=own)
+
+    def spend_beside(self, size_bytes: int, now_s: float) -> None:
+        """So much went for the link itself, allowed or not: what is kept back is left alone."""
+        if (room_bytes := self._room_bytes(now_s, alert=False, own=False)) > 0:
+            self.spend(min(size_bytes, room_bytes), now_s, alert=False)
 
     def spend(self, size_bytes: int, now_s: float, *, alert: bool, own: bool = False) -> None:
         """So much was handed to the socket."""
@@ -341,6 +339,14 @@ class Budget:
     def restore(self, slots: Iterable[Iterable[int]]) -> None:
         """What an earlier process has sent. Raises TypeError for what are no slots."""
         self._spent = deque(sorted(Spent(*map(int, slot)) for slot in slots))
+
+    def _room_bytes(self, now_s: float, *, alert: bool, own: bool) -> int:
+        left_bytes = self.per_day_bytes - self.spent_bytes(now_s)
+        if not alert:
+            left_bytes -= max(0, self.reserve_bytes - sum(slot.alerts for slot in self._spent))
+        if not own:
+            left_bytes -= max(0, self.own_bytes - sum(slot.own for slot in self._spent))
+        return left_bytes
 
     def _forget(self, now_s: float) -> None:
         while self._spent and self._spent[0].slot < int(now_s // _SLOT_S) - _SLOTS:

@@ -10,8 +10,8 @@ from trapd.wire.window import PING_BYTES, PUBACK_BYTES, link_bytes
 FILTERS = ("trapd/v1/site-01/cmd/+", "trapd/v1/site-01/receipt")
 
 
-def spending(clock: FakeClock) -> tuple[Spending, Budget]:
-    budget = Budget(100_000, 0)
+def spending(clock: FakeClock, *, alerts_bytes: int = 0, own_bytes: int = 0) -> tuple[Spending, Budget]:
+    budget = Budget(100_000, alerts_bytes, own_bytes)
     return Spending(budget, clock, keepalive_s=60.0), budget
 
 
@@ -36,3 +36,13 @@ def test_what_had_no_link_was_not_asked_for_a_sign_of_life() -> None:
     spent.link_began(())
     spent.link_stands()
     assert budget.spent_bytes(6000) == 2 * link_bytes(())
+
+
+def test_links_that_come_and_go_use_up_no_reserve() -> None:
+    spent, budget = spending(FakeClock(), alerts_bytes=20_000, own_bytes=8_000)
+    for _ in range(1000):
+        spent.link_began(FILTERS)
+    assert budget.spent_bytes(0) == 72_000
+    assert not budget.allows(1, 0, alert=False)
+    assert budget.allows(8_000, 0, alert=False, own=True)
+    assert budget.allows(20_000, 0, alert=True)

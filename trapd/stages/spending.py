@@ -72,22 +72,22 @@ class Spending:
             self._budget.spend(size_bytes + PUBACK_BYTES, self._now_s(), alert=alert, own=own)
 
     def link_began(self, filters: Iterable[str]) -> None:
-        """A link costs what opens it, whether or not there is room for that."""
+        """A link costs what opens it; one that comes and goes uses up no reserve."""
         self._pinged_s = self._now_s()
         if self._budget is not None:
-            self._budget.spend(link_bytes(filters), self._pinged_s, alert=False)
+            self._budget.spend_beside(link_bytes(filters), self._pinged_s)
 
     def answered(self) -> None:
         """A message to us has its answer."""
         if self._budget is not None:
-            self._budget.spend(PUBACK_BYTES, self._now_s(), alert=False)
+            self._budget.spend_beside(PUBACK_BYTES, self._now_s())
 
     def link_stands(self) -> None:
         """And a ping with each keep-alive; where other packets go, fewer are sent than are counted."""
         pings = int((self._now_s() - self._pinged_s) // self._keepalive_s)
         self._pinged_s += pings * self._keepalive_s
         if self._budget is not None and pings:
-            self._budget.spend(pings * PING_BYTES, self._now_s(), alert=False)
+            self._budget.spend_beside(pings * PING_BYTES, self._now_s())
 
     def remember(self, session: Session, *, now: bool = False) -> None:
         """Write it down, now or every few seconds."""
