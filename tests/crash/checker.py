@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,14 @@ class Findings:
     breaches: list[str] = field(default_factory=list)
     undone: int = 0
     kind: tuple[str, ...] = ()
+
+
+def found_by(breaches: Callable[[], list[str]]) -> Findings:
+    """What a look at a unit found. Whatever that raises is what the unit would have met."""
+    try:
+        return Findings(breaches())
+    except Exception:
+        return Findings([f"the unit does not start: {traceback.format_exc(limit=-4)}"])
 
 
 def check(root: Path, promises: Promises, *, process_only: bool = False) -> Findings:

@@ -10,7 +10,6 @@ import copy
 import random
 import shutil
 import tempfile
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.crash import operations as op
-from tests.crash.checker import Findings
+from tests.crash.checker import Findings, found_by
 from tests.crash.disk import Disk, Way
 from tests.crash.pool import PROCESSES, in_processes, scratch_place
 from tests.crash.recording import Recording, record
@@ -68,12 +67,7 @@ def _move(model: Model, word: dict[str, Any]) -> None:
 
 def check(root: Path, said: Said, *, process_only: bool = False) -> Findings:
     """Never raises: whatever is raised is what the unit would have met."""
-    findings = Findings()
-    try:
-        findings.breaches += _breaches(root, said)
-    except Exception:
-        findings.breaches.append(f"the unit does not start: {traceback.format_exc(limit=-4)}")
-    return findings
+    return found_by(lambda: _breaches(root, said))
 
 
 def _breaches(root: Path, said: Said) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.crash import operations as op
-from tests.crash.checker import Findings
+from tests.crash.checker import Findings, found_by
 from tests.crash.disk import Way
 from tests.crash.pool import PROCESSES, in_processes, scratch_place
 from tests.crash.recording import Recording, record
@@ -51,12 +50,7 @@ class Said:
 
 def check(root: Path, said: Said, *, process_only: bool = False) -> Findings:
     """Never raises: whatever is raised is what the unit would have met."""
-    findings = Findings()
-    try:
-        findings.breaches += _breaches(root, said)
-    except Exception:
-        findings.breaches.append(f"the unit does not start: {traceback.format_exc(limit=-4)}")
-    return findings
+    return found_by(lambda: _breaches(root, said))
 
 
 def _breaches(root: Path, said: Said) -> list[str]:

@@ -102,7 +102,7 @@ def begun(text: str) -> dict[str, Any]:
             if text[at] not in ",}":
                 break
     except (ValueError, IndexError, RecursionError):
-        pass
+        pass  # here it is broken: what stood before it counts
     return texts_and_numbers({key: value for key, value in found.items() if key not in twice})
 
 
