@@ -29,7 +29,7 @@ _SHORT_BURSTS = 1000
 _FULL_BURSTS = 10_000
 _FLOOR = """
 from pathlib import Path
-from trapd.backends.classifier_tflite import TfliteClassifier
+from trapd.backends.tflite.classifier import TfliteClassifier
 from trapd.backends.model_files import find
 classifier = TfliteClassifier(find("default", None), name="default", threads=2)
 classifier.open()
