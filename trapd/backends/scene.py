@@ -205,8 +205,8 @@ def _change(seen: _Compared) -> float:
     blocks = narrow.reshape(len(away), seen.rows, _BLOCK, seen.columns).sum(axis=2).reshape(len(away), -1)
     blocks.sort(axis=1)
     middle, hottest = blocks.shape[1] // 2, min(_HOTTEST, blocks.shape[1])
-    rows: list[list[float]] = blocks.tolist()
-    return max(0.0, *(sum(row[-hottest:]) / hottest - row[middle] for row in rows))
+    found = [sum(row[-hottest:]) / hottest - row[middle] for row in blocks.tolist()]
+    return max(0.0, *map(float, found))
 
 
 def _against_the_others(seen: _Compared) -> Frames:

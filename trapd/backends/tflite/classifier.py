@@ -2,8 +2,8 @@
 
 Screen's thread owns it, or a worker of the offline verbs. A damaged model can end its process, and so can a
 sound one with another runtime or on another processor. So the daemon loads what has been loaded in a child
-process first (model_trials). An offline verb, which has no memory, does so with bytes that nobody vouches for:
-a file given by path, or put into the models folder by hand.
+process first (model_trials). An offline verb, which has no memory, does so with bytes that nobody vouches
+for: a file given by path, or put into the models folder by hand.
 """
 
 from __future__ import annotations
