@@ -23,7 +23,9 @@ QUANTISED = ".*lite0.*"
 
 
 def export(module: nn.Module, out: Path, pictures: Sequence[Pixels]) -> None:
-    """Write `module`, whose input is [1,3,S,S] in (byte - 127) / 128. `pictures`: to measure ranges on."""
+    """Write `module`, whose input is [1,3,S,S] in (byte - 127) / 128. `pictures`: as it takes them, to measure
+    ranges on.
+    """
     side = pictures[0].shape[0]
     sample = (torch.zeros(1, side, side, 3),)
     last = litert_torch.to_channel_last_io(module.eval(), args=[0])

@@ -24,7 +24,7 @@ Cells = npt.NDArray[np.int8]
 Draw = np.random.Generator
 
 SIZE = 320
-GRID = 20
+GRID = 10  # cells in a row: those of the trunk's last map
 SOMETHING, NOTHING, UNKNOWN = 1, 0, -1
 
 _BASE = (480, 360)  # what things are laid on
@@ -55,12 +55,17 @@ class View:
 def plan(photographs: Sequence[Photograph], seed: int) -> list[Job]:
     """The views that the photographs can give, in an order that is drawn: any number of the first will do."""
     draw = np.random.default_rng(seed)
-    grounds = [n for n, one in enumerate(photographs) if one.located]
+    grounds = [
+        [n for n, one in enumerate(photographs) if one.located and (one.label == EMPTY) is bare]
+        for bare in (True, False)
+    ]
     jobs: list[Job] = []
     for number, one in enumerate(photographs):
         for kind, count in _counts(one):
             for _ in range(count):
-                on = int(draw.choice(grounds)) if kind in ("pasted", "decoy") else -1
+                # Half of what is laid on something lies on a whole ground, half beside another thing.
+                some = grounds[int(draw.integers(2))] or grounds[0] or grounds[1]
+                on = int(draw.choice(some)) if kind in ("pasted", "decoy") else -1
                 jobs.append(Job(kind, number, on, len(jobs)))
     random.Random(seed + 1).shuffle(jobs)
     return jobs
@@ -89,7 +94,7 @@ def make(job: Job, photographs: Sequence[Photograph], pixels: Sequence[Pixels], 
         picture = _ground(draw, one, pixels[job.of], (0.35, 1.0) if one.label == EMPTY else (0.25, 0.7))
     else:
         sets.add(photographs[job.on].set)
-        picture = _ground(draw, photographs[job.on], pixels[job.on], (0.3, 1.0))
+        picture = _ground(draw, photographs[job.on], pixels[job.on], (0.5, 1.0))
         piece = (
             _cut_out(draw, one, pixels[job.of])
             if job.kind == "pasted"
@@ -122,11 +127,11 @@ def cells(boxes: Sequence[Box], *, known: bool, grid: int = GRID) -> Cells:
         return np.outer(down, across)
 
     for box in boxes:
-        found[inside(box, 0.07 if box.sure else 0.03)] = UNKNOWN
+        found[inside(box, 0.1 if box.sure else 0.03)] = UNKNOWN
     for box in boxes:
         if not box.sure:
             continue
-        held = inside(box, 0.01)
+        held = inside(box, 0.03)
         row = min(grid - 1, max(0, int((box.top + box.bottom) / 2 * grid)))
         column = min(grid - 1, max(0, int((box.left + box.right) / 2 * grid)))
         held[row, column] = True
