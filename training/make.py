@@ -42,9 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("Photographs with something and without are needed; name the folders that hold them: --images.")
         return 1
     pixels = [picture(one) for one in photographs]
+    trapped = [each for each, one in zip(pixels, photographs, strict=True) if one.trap]
     with tempfile.TemporaryDirectory() as folder:
         trunk = Path(folder) / "trunk.tflite"
-        export_trunk(trunk, pixels)
+        export_trunk(trunk, trapped)
         material = Material(trunk, photographs, pixels, SEED)
 
         def make() -> Examples:
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     heads = fit(made, np.arange(len(made.something)), Recipe())
     for side in options.size or _SIDES[:1]:
         file = file_for(options.out, side)
-        export_whole(file, heads, pixels, side)
+        export_whole(file, heads, trapped, side)
         say(f"{file}: {file.stat().st_size} bytes, {check(file, photographs)}")
     return 0
 

@@ -60,7 +60,8 @@ class Model:
         self._quantised = any(tensor.scale for tensor in self._interpreter.outputs)
         self.input = str(self._interpreter.inputs[0])
         norm = self._normalisation(metadata, UNIT)
-        self._pictures = PictureInput(self._size, self._interpreter.inputs[0], norm)
+        colours = metadata.card.colours if metadata.card else "RGB"
+        self._pictures = PictureInput(self._size, self._interpreter.inputs[0], norm, colours)
         samples = self._sample()
         self.layout: Layout = self._recognise(metadata, samples, path.name)
         norm = self._normalisation(metadata, self.layout.pixels)
@@ -156,7 +157,7 @@ class Model:
         return samples
 
     def _run(self, pixels: Pixels) -> list[Array]:
-        self._pictures.write_rgb(pixels, self._interpreter.input())
+        self._pictures.write_pixels(pixels, self._interpreter.input())
         return self._interpreter.run()
 
 
