@@ -120,7 +120,7 @@ def _evidence_share(small: Small, rounds: int) -> float:
         scores = [classifier.judge(small)] * 3
         judging, looking = _in_turn(
             lambda: [classifier.judge(small) for _ in range(3)],
-            lambda: scene.look([small] * 3, scores),
+            lambda: (scene.look([small] * 3), scene.shift(scores)),
             rounds // 2,
         )
     finally:

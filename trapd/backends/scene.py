@@ -42,7 +42,7 @@ _FLOOR: Final = 2.0  # noise of a grey value that counts as no change
 class Scene:
     """See ports.Scene. Keeps nothing between bursts."""
 
-    def look(self, pictures: Iterable[Small | bytes], scores: Sequence[FrameScore | None]) -> Look:
+    def look(self, pictures: Iterable[Small | bytes]) -> Look:
         """See ports.Scene."""
         greys: list[Grey] = []
         coloured: bool | None = None
@@ -58,9 +58,12 @@ class Scene:
         return Look(
             night=not coloured or mean < _DARK,
             change=None if compared is None else _change(compared),
-            shift=_shift([score.embedding for score in scores if score is not None]),
             hidden=_hidden(greys),
         )
+
+    def shift(self, scores: Sequence[FrameScore | None]) -> float | None:
+        """See ports.Scene."""
+        return _shift([score.embedding for score in scores if score is not None])
 
     def tiles(self, photograph: bytes) -> list[Small]:
         """See ports.Scene."""

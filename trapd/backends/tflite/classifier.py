@@ -8,6 +8,7 @@ for: a file given by path, or put into the models folder by hand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +68,11 @@ class TfliteClassifier:
             labels=layout.labels,
             title=model.title,
         )
+
+    def prepare(self, pictures: Sequence[Small]) -> None:
+        """Turn them into the model's input, as many as it holds beside its own. Raises nothing."""
+        if self._model is not None:
+            self._model.prepare(pictures)
 
     def judge(self, picture: Small | bytes) -> FrameScore:
         """Score one frame. Raises BadPicture, ModelUnavailable."""

@@ -118,17 +118,15 @@ class HalvingPlan:
         self._row = one[:rows]
         # A row clipped to 8 bits: its low bytes are all there is.
         self._low = self._row.view(np.int8 if signed else np.uint8)[:, ::2]
-        self._signed = signed
-        self._bytes = np.empty((rows, columns), np.uint8) if ycc else None
+        self._flip = 0x80 if signed else 0  # of a byte: the same as taking 128 away
+        self._planes = np.empty((2, half, columns), np.uint8) if ycc else None
+        self._bytes = one.reshape(-1).view(np.uint8)[: rows * columns].reshape(rows, columns)
 
     def write(self, data: bytes, out: npt.NDArray[Any]) -> None:
         """See Plan."""
         self._read_luma(data)
-        if self._bytes is not None:
-            put(self._luma.view(np.uint8)[:, ::2], out[..., 0], signed=self._signed)
-            for channel, plane in enumerate(self._chroma_planes(data), 1):
-                plane.take(self._chroma_rows, axis=0, out=self._bytes, mode="clip")
-                put(self._bytes, out[..., channel], signed=self._signed)
+        if self._planes is not None:
+            self._write_planes(data, self._planes, out)
             return
         self._read_chroma(data)
         row, luma = self._row, self._luma
@@ -137,6 +135,15 @@ class HalvingPlan:
             np.add(row, luma, out=row)
             _clip(row, self._lowest, self._highest, out=row)
             np.copyto(out[..., channel], self._low)
+
+    def _write_planes(self, data: bytes, planes: Pixels, out: npt.NDArray[Any]) -> None:
+        np.bitwise_xor(self._chroma_planes(data), self._flip, out=planes)
+        np.bitwise_xor(self._luma, self._flip, out=self._luma)
+        into = out.view(np.uint8)
+        np.copyto(into[..., 0], self._luma.view(np.uint8)[:, ::2])
+        for channel in (0, 1):
+            planes[channel].take(self._chroma_rows, axis=0, out=self._bytes, mode="clip")
+            np.copyto(into[..., 1 + channel], self._bytes)
 
     def _read_luma(self, data: bytes) -> None:
         plane = np.frombuffer(data, np.uint8, self._height * self._stride).reshape(self._height, self._stride)
