@@ -184,10 +184,10 @@ def _compared(greys: Sequence[Grey]) -> _Compared | None:
     for at, grey in enumerate(greys):
         frames[at] = grey[_STRIP : _STRIP + rows * _BLOCK, : columns * _BLOCK]
     flat = frames.reshape(len(frames), -1)
-    # One product has the sums of all frames, and of their squares.
-    *products, (*sums, places) = (flat @ flat.T).tolist()
-    means = [each / places for each in sums]
-    squares = [row[at] / places for at, row in enumerate(products)]
+    ones = flat[-1]
+    places = len(ones)
+    means = [float(np.dot(each, ones)) / places for each in flat[:-1]]
+    squares = [float(np.dot(each, each)) / places for each in flat[:-1]]
     spreads = [math.sqrt(max(0.0, square - mean * mean)) for square, mean in zip(squares, means, strict=True)]
     return _Compared(flat, rows, columns, means, [1 / max(spread, _FLOOR) for spread in spreads])
 
