@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trapd import __version__, parts
 from trapd.errors import StageFailed, StoreError
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.host import memory, vitals
 from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
@@ -131,8 +131,7 @@ def _run_on(
     return None
 
 
-@frozen
-class _Restart:
+class _Restart(Frozen):
     """Asks for a process that begins anew: an orderly stop, and then the same command again."""
 
     wanted: threading.Event

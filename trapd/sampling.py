@@ -13,7 +13,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.interval import Share, Stratum, part, share
 from trapd.records import Verdict
 
@@ -30,8 +30,7 @@ _EARLIER: Final = 20  # that there must be at least
 _SURPRISE: Final = 0.005
 
 
-@frozen
-class Heap:
+class Heap(Frozen):
     """One stratum of settled bursts: what made them alike. Its name is what the store knows it by.
 
     `filter`: model and configured threshold. `limit`: the threshold in force, which may be lower while more
@@ -94,8 +93,7 @@ def drawn(seed: str, what: str) -> float:
     return int.from_bytes(hashlib.sha256(f"audit:{seed}:{what}".encode()).digest()[:8], "big") / 2**64
 
 
-@frozen
-class Sample:
+class Sample(Frozen):
     """A burst that was drawn, in the order of settling. `lost`: no picture of it is left to look at."""
 
     id: str
@@ -103,8 +101,7 @@ class Sample:
     lost: bool = False
 
 
-@frozen
-class Figures:
+class Figures(Frozen):
     """What the judged sample says. All but the counts are shares with their intervals.
 
     `miss_rate`: of the bursts with something worth keeping, the part that was discarded. `false_keep`: of the

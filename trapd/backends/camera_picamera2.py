@@ -24,7 +24,7 @@ from trapd.backends.picamera2_library import LOOK_AT_CABLE, Calls, Library, load
 from trapd.backends.picamera2_ring import Held, Ring
 from trapd.backends.picamera2_streams import Stream, agreed, jpeg_of, small_of
 from trapd.errors import CameraUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock
 from trapd.records import Frame, Trigger
 from trapd.rules import NS_PER_S
@@ -44,8 +44,7 @@ _STOPPED = (
 )
 
 
-@frozen
-class Limits:
+class Limits(Frozen):
     """How long anything may take."""
 
     open_s: float = 30.0
@@ -53,8 +52,7 @@ class Limits:
     frame_s: float = 5.0
 
 
-@frozen
-class _Open:
+class _Open(Frozen):
     """A camera that runs."""
 
     library: Library

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What a model may be called."""
@@ -35,8 +35,7 @@ SHIPPED: Final = {
 """Models in the package: name to file and sha256."""
 
 
-@frozen
-class Note:
+class Note(Frozen):
     """What is known of where a model came from."""
 
     sha256: str
@@ -44,8 +43,7 @@ class Note:
     installed: str
 
 
-@frozen
-class Installed:
+class Installed(Frozen):
     """One model that can be named. `note` None: put there by hand, nobody vouches for it."""
 
     name: str

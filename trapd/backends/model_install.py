@@ -17,7 +17,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
@@ -25,6 +24,7 @@ from typing import IO, Final
 from trapd.backends import model_files
 from trapd.backends.model_probe import Probe, probe
 from trapd.errors import ModelUnavailable, UsageError
+from trapd.frozen import asdict, replace
 
 LARGEST_BYTES: Final = 500_000_000
 """Of a model; none that a Raspberry Pi can run is near it."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trapd.errors import CameraUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 log = logging.getLogger("trapd.camera")
 
@@ -26,8 +26,7 @@ _NUMPY_MARKS = (
 )  # in what an extension says of a numpy it does not fit
 
 
-@frozen
-class Library:
+class Library(Frozen):
     """The modules that the backend works with."""
 
     picamera2: Any

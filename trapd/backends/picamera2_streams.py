@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trapd.errors import CameraUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Small
 
 _LAYOUTS = {"YUV420": "i420", "NV12": "nv12"}
@@ -22,8 +22,7 @@ _LAYOUTS = {"YUV420": "i420", "NV12": "nv12"}
 Plane = npt.NDArray[np.uint8]
 
 
-@frozen
-class Stream:
+class Stream(Frozen):
     """One stream as libcamera agreed to it. `layout` as in records.Small; `stride` is bytes per luma row."""
 
     name: str

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from trapd.backends.tflite_fit import clipped
 from trapd.backends.tflite_interpreter import Array
 from trapd.backends.tflite_labels import CLASSES, UNCLASSIFIED, Labels
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Detection, FrameScore
 
 BOX_FLOOR: Final = 0.05
@@ -30,8 +30,7 @@ _TOLERANCE: Final = 0.02
 Floats = npt.NDArray[Any]
 
 
-@frozen
-class Categories:
+class Categories(Frozen):
     """The category of each class by its number; None for one that counts for nothing.
 
     `beyond`: of a number that has no label. Without labels every class is `unclassified`.

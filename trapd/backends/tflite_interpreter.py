@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from trapd.backends.tflite_notice import without_notice
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 Array = npt.NDArray[Any]
 
@@ -27,8 +27,7 @@ RUNTIMES: Final = {"litert": "ai_edge_litert.interpreter", "tflite_runtime": "tf
 _RUNTIME_ERRORS: Final = (ValueError, RuntimeError, TypeError, OSError, MemoryError, OverflowError)
 
 
-@frozen
-class Tensor:
+class Tensor(Frozen):
     """One input or output. A real value is `(raw - zero_point) * scale`; a scale of 0 means not quantised."""
 
     index: int

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -28,15 +27,14 @@ from trapd.backends.tflite_mapping import let_go
 from trapd.backends.tflite_metadata import Metadata, read_metadata
 from trapd.backends.tflite_pixels import UNIT, Normalisation, normalisation
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.records import FrameScore, Small
 
 _SEED: Final = 20261122
 _INSTALL_ANOTHER: Final = "install another model"
 
 
-@frozen
-class SelfTest:
+class SelfTest(Frozen):
     """What the self-test saw: the score of each test picture, and the spread of each of its outputs."""
 
     scores: tuple[float, ...]

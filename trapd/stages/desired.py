@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from trapd.errors import StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock, Overlays, Received
 from trapd.records import Considered, Kind, Note
 from trapd.rules import NS_PER_S
@@ -30,8 +30,7 @@ _FOUND_OUT_S = 60.0  # by then a camera and a filter that work have shown it
 _PROVED = frozenset({"link", "puback"})
 
 
-@frozen
-class Eyes:
+class Eyes(Frozen):
     """What this process has seen: of the link (Deliver.standing), its own probe, the camera, the filter."""
 
     standing: Callable[[], frozenset[str]]
@@ -40,8 +39,7 @@ class Eyes:
     model_ready: Callable[[], bool]
 
 
-@frozen
-class Untold:
+class Untold(Frozen):
     """`notes` that the trail does not have yet; `keys` of all that it has once it has these."""
 
     notes: tuple[Note, ...]

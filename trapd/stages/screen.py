@@ -10,10 +10,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from trapd.errors import BadInput, ModelUnavailable, StoreError, StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.ports import Classifier, Clock, Scene
 from trapd.records import Event, FrameScore, Look, ModelInfo, Small, State, Verdict
 from trapd.rules import NS_PER_S, is_uncertain, judge_burst, limit_of, unjudged
@@ -40,8 +39,7 @@ class _ToldToStop(Exception):
     """In the middle of a burst."""
 
 
-@frozen
-class ScreenPlan:
+class ScreenPlan(Frozen):
     """What the configuration says of the filter. `threshold` None: the model's own;
     `threshold_night` None: as by day.
 

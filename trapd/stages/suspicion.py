@@ -25,12 +25,11 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from enum import Enum, auto
 from typing import NamedTuple
 
 from trapd.errors import StoreCorrupt, StoreError
-from trapd.frozen import slotted
+from trapd.frozen import Slotted, asdict
 from trapd.ports import Lost
 from trapd.records import Kind, Message
 from trapd.rules import NS_PER_S
@@ -72,8 +71,7 @@ class Stand(Enum):
     HELD = auto()
 
 
-@slotted
-class Suspect:
+class Suspect(Slotted):
     """`name` is for people. `ended`: links that it has ended, sent alone. `part`: of a photograph."""
 
     name: str
@@ -83,8 +81,7 @@ class Suspect:
     ended: int = 0
 
 
-@slotted
-class _Held:
+class _Held(Slotted):
     suspect: Suspect
     since_ns: int
     due_ns: int

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trapd.errors import StoreCorrupt, StoreError
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.store import backup, contents, schema
 from trapd.store.database import FILE, Database, is_damage
 from trapd.store.durable import disk_errors, file_bytes, sync_folder, write_again
@@ -25,8 +25,7 @@ _SUSPECT = f"{FILE}.suspect"
 _PARTS = ("", "-wal", "-journal")
 
 
-@frozen
-class Opened:
+class Opened(Frozen):
     """The database, sound and of the newest version. `set_aside`: the damaged one's name, if any.
 
     `restored`: it is the backup.

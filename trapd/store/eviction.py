@@ -14,7 +14,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Kind, Moment, Priority
 from trapd.store.database import Database
 from trapd.store.rows import count, queue_row
@@ -33,8 +33,7 @@ Tombstone = Callable[[str, str, int, str], bytes]
 """Makes the payload that takes an event's place: id, epoch, n, reason."""
 
 
-@frozen
-class Step:
+class Step(Frozen):
     """Which events lose files, and which files: `media`, `thumb` or both."""
 
     name: str
@@ -66,8 +65,7 @@ _ROWS = (
 )
 
 
-@frozen
-class Victim:
+class Victim(Frozen):
     """An event, and its files that go."""
 
     row: int

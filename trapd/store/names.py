@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 MEDIA = "media"
 THUMBS = "thumbs"
@@ -21,8 +21,7 @@ _FILE = re.compile(
 )
 
 
-@frozen
-class PhotographName:
+class PhotographName(Frozen):
     """What the name of a photograph's file says."""
 
     unit: str

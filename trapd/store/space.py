@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from trapd.errors import StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Event
 from trapd.store import days, eviction, orphans, reserve, thumbs
 from trapd.store.backup import BACKUP
@@ -43,8 +43,7 @@ _SMALL_DATABASE_BYTES = 1_500_000
 _DROPPED = Step("dropped", "", media=True, thumb=True)
 
 
-@frozen
-class Evicted:
+class Evicted(Frozen):
     """What one `tidy` removed. `events`: how many bursts lost their files, copies and orphans counted in."""
 
     events: int = 0
@@ -52,8 +51,7 @@ class Evicted:
     bytes: int = 0
 
 
-@frozen
-class Disk:
+class Disk(Frozen):
     """How much room there is. `used_bytes`: everything below storage.path."""
 
     used_bytes: int

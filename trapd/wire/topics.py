@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 from trapd.errors import BadInput
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 AVAILABILITY = "availability"
 BIRTH = "birth"
@@ -69,8 +69,7 @@ _OWN = {
 }
 
 
-@frozen
-class Operator:
+class Operator(Frozen):
     """A topic that an operator writes. `command` and `group` are set for commands only."""
 
     asks: Asks
@@ -108,8 +107,7 @@ def command(name: str) -> str:
     return f"cmd/{_allowed(_NAME, name, 'command')}"
 
 
-@frozen
-class Topics:
+class Topics(Frozen):
     """All topics of one unit. Raises BadInput for a base or a unit that cannot stand in a topic."""
 
     base: str

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from trapd.errors import BadDocument, Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 LARGEST = 2**53
 """Beyond it, JSON numbers differ between programs."""
@@ -44,8 +44,7 @@ class Unreadable(BadDocument):
         self.faults = faults or (Fault("", message, hint),)
 
 
-@frozen
-class _Wrong:
+class _Wrong(Frozen):
     """In place of a value that is not taken."""
 
     message: str
