@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.pictures import Pixels, decode_fitted
 from trapd.backends.tflite_fit import STRETCH, Placed, place
@@ -19,6 +18,9 @@ from trapd.backends.tflite_pixels import Normalisation
 from trapd.backends.tflite_small import Geometry, Plan, geometry, needed_bytes, plan_for
 from trapd.errors import BadPicture
 from trapd.records import Small
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Writer = Callable[[Array], None]
 

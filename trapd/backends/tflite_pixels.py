@@ -10,13 +10,15 @@ holds, else what the user says, else what models of its layout are trained on.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.tflite_interpreter import Tensor
 from trapd.frozen import Frozen
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 UNIT: Final = "0..1"
 SIGNED: Final = "-1..1"
