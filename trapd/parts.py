@@ -25,7 +25,7 @@ from trapd.wire.signing import Keyring
 from trapd.wire.window import Limit
 
 WINDOW = Limit(messages=100, bytes=500_000)  # what a kill may send twice, and no more
-_DEAD_LINK_KEEPALIVES = 1.6  # paho itself notices after 1.8 to 1.9
+_DEAD_LINK_KEEPALIVES = 1.6  # of the oldest publish; an idle link that says nothing ends after 1.5
 
 BACKENDS = {
     "camera.replay": "trapd.backends.camera_replay:ReplayCamera",
