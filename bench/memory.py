@@ -2,8 +2,8 @@
 
 `run(short)` starts the real process, lets it take bursts, and reads VmRSS and VmHWM from the kernel: early,
 when all its parts have been at work, and after the soak. The floor in the same run is a process that has only
-imported numpy and the TFLite runtime and loaded the model. Then the same daemon without a broker, once over an
-empty queue and once over one of a million rows. `python -m bench.memory [--short]`.
+imported numpy and the TFLite runtime and loaded the model. Then the same daemon without a broker, once over
+an empty queue and once over one of a million rows. `python -m bench.memory [--short]`.
 """
 
 from __future__ import annotations

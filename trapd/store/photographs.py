@@ -37,12 +37,12 @@ def has_whole(root: Path, medium: Medium) -> bool:
         return False
     try:
         jpeg.size(head)
-        if _END not in tail:
-            raise BadPicture("damaged JPEG: it does not end")
     except BadPicture as error:
         log.warning("photograph %s: %s", medium.id, error)
         return False
-    return True
+    if _END not in tail:
+        log.warning("photograph %s: damaged JPEG: it does not end", medium.id)
+    return _END in tail
 
 
 def read(root: Path, medium: Medium) -> bytes:
