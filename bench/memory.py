@@ -34,7 +34,7 @@ _QUEUED_ROWS = 1_000_000
 _SHORT_QUEUED_ROWS = 100_000
 _FLOOR = """
 from pathlib import Path
-from trapd.backends.classifier_tflite import TfliteClassifier
+from trapd.backends.tflite.classifier import TfliteClassifier
 from trapd.backends.model_files import find
 classifier = TfliteClassifier(find("default", None), name="default", threads=2)
 classifier.open()

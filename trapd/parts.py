@@ -36,7 +36,7 @@ BACKENDS = {
     "sensor.gpiozero": "trapd.backends.sensor_gpiozero:GpioSensor",
     "lamp.gpiozero": "trapd.backends.lamp_gpiozero:GpioLamp",
     "filter.scene": "trapd.backends.scene:Scene",
-    "filter.tflite": "trapd.backends.classifier_tflite:TfliteClassifier",
+    "filter.tflite": "trapd.backends.tflite.classifier:TfliteClassifier",
     "uplink.paho": "trapd.backends.uplink_paho:PahoUplink",
 }
 
