@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from trapd.backends.tflite_notice import without_notice
+from trapd.backends.tflite.notice import without_notice
 from trapd.errors import ModelUnavailable
 from trapd.frozen import Frozen
 

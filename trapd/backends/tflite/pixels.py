@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from trapd.backends.tflite_interpreter import Tensor
+from trapd.backends.tflite.interpreter import Tensor
 from trapd.frozen import Frozen
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from trapd.backends.tflite_fit import clipped
-from trapd.backends.tflite_interpreter import Array
-from trapd.backends.tflite_labels import CLASSES, UNCLASSIFIED, Labels
+from trapd.backends.tflite.fit import clipped
+from trapd.backends.tflite.interpreter import Array
+from trapd.backends.tflite.labels import CLASSES, UNCLASSIFIED, Labels
 from trapd.frozen import Frozen
 from trapd.records import Detection, FrameScore
 

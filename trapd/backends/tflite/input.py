@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from trapd.backends.pictures import Pixels, decode_fitted
-from trapd.backends.tflite_fit import STRETCH, Placed, place
-from trapd.backends.tflite_interpreter import Array, Tensor
-from trapd.backends.tflite_pixels import Normalisation
-from trapd.backends.tflite_small import Geometry, Plan, geometry, needed_bytes, plan_for
+from trapd.backends.tflite.fit import STRETCH, Placed, place
+from trapd.backends.tflite.interpreter import Array, Tensor
+from trapd.backends.tflite.pixels import Normalisation
+from trapd.backends.tflite.small import Geometry, Plan, geometry, needed_bytes, plan_for
 from trapd.errors import BadPicture
 from trapd.records import Small
 
