@@ -202,7 +202,7 @@ class _Daemon:
         )
         self._deliver = Deliver(
             parts.deliver_plan(settings),
-            uplink=parts.build_uplink(settings),
+            uplink=parts.LateUplink(settings),
             topics=self._topics,
             store=store,
             alerts=self._alerts,
