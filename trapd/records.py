@@ -8,7 +8,7 @@ relative to the picture, as in MegaDetector's JSON.
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from trapd.errors import Fault
 from trapd.frozen import Frozen, field
@@ -221,7 +221,7 @@ class Event(Frozen):
     thumb: tuple[str, int] | None = None  # path relative to storage.path, and bytes; None where there is none
 
 
-class Message(NamedTuple):
+class Message(Frozen):
     """One publish of an outbox row. `payload` says with what, else `event_id`; a thumbnail lies in `file`.
 
     `leaf` is the topic below `<base>/<unit>/`. A row is one publish, but for a photograph's, which is one for

@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trapd.frozen import Frozen
-from trapd.interval import Share, Stratum, part, share
 from trapd.records import Verdict
+
+if TYPE_CHECKING:
+    from trapd.interval import Share, Stratum
 
 KEPT_FRACTION: Final = 0.1
 TRUTHS: Final = ("animal", "person", "vehicle", "something", "empty", "unsure")
@@ -136,6 +138,8 @@ def figures(
     Samples nobody has judged yet, or can judge any more, count as not drawn: what is judged of a stratum is
     taken for a random part of it, which holds as long as it was judged in the order of `shuffled`.
     """
+    from trapd.interval import Stratum, part, share
+
     judged: dict[str, list[bool]] = {name: [] for name in totals}
     unsure = waiting = lost = 0
     of_these = [one for one in samples if one.heap in totals]

@@ -17,7 +17,7 @@ from typing import Final
 from trapd.errors import ModelUnavailable
 from trapd.frozen import Frozen
 
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
 """What a model may be called."""
 
 _PIECE_BYTES: Final = 1 << 20
@@ -63,7 +63,7 @@ def find(name: str, models: Path | None) -> Path:
         return _shipped(name)
     if os.sep in name or name.endswith(".tflite"):
         return Path(name)
-    if models is None or not NAME.fullmatch(name):
+    if models is None or not re.fullmatch(NAME, name):
         raise ModelUnavailable(f"there is no model {name!r}", "trapd model list shows what is installed")
     return models / f"{name}.tflite"
 
@@ -75,7 +75,7 @@ def listing(models: Path | None) -> list[Installed]:
         found += [
             described(path.stem, path)
             for path in sorted(models.glob("*.tflite"))
-            if NAME.fullmatch(path.stem) and path.stem not in SHIPPED
+            if re.fullmatch(NAME, path.stem) and path.stem not in SHIPPED
         ]
     return found
 

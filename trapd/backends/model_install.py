@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -98,8 +99,8 @@ def _loose(source: str) -> Path | None:
 
 
 def _check_name(name: str, models: Path, replace: bool) -> None:
-    if not model_files.NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a model", f"allowed is {model_files.NAME.pattern}")
+    if not re.fullmatch(model_files.NAME, name):
+        raise UsageError(f"{name!r} is no name for a model", f"allowed is {model_files.NAME}")
     if name in model_files.SHIPPED:
         raise UsageError(f"the model {name} comes with trapd", "choose another name")
     if (models / f"{name}.tflite").exists() and not replace:

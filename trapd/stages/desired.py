@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -70,7 +70,7 @@ class Desired:
         self._leaving = False  # another process takes over: nothing new is begun
         self._began_ns = clock.boot_ns()
         self._later: Received | None = None  # the newest that could not be considered yet
-        self._probe = secrets.token_hex(16).encode()
+        self._probe = os.urandom(16).hex().encode()
         self._probe_due_ns = 0
         self._report_due = False
         self._report_again_ns = 0

@@ -26,10 +26,9 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import NamedTuple
 
 from trapd.errors import StoreCorrupt, StoreError
-from trapd.frozen import Slotted, asdict
+from trapd.frozen import Frozen, Slotted, asdict
 from trapd.ports import Lost
 from trapd.records import Kind, Message
 from trapd.rules import NS_PER_S
@@ -55,7 +54,7 @@ _NOT_OVER_A_ROW = frozenset({0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x93, 0x96, 0x98, 0x9
 """Reasons that a broker gives for ending a link, which speak of itself or of the link."""
 
 
-class UnderWay(NamedTuple):
+class UnderWay(Frozen):
     """A publish that was not answered when its link ended."""
 
     message: Message

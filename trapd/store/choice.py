@@ -10,7 +10,7 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from trapd.frozen import Frozen, field
+from trapd.frozen import Frozen, field, replace
 from trapd.records import Kind, Message, Priority
 from trapd.rules import PRIORITY
 from trapd.store import transfer
@@ -181,4 +181,4 @@ def _parts(connection: sqlite3.Connection, row: _Row, most: int, choice: Choice)
         connection, whole.row, whole.bytes, choice.chunk_bytes, out=out, most=max(1, most)
     )
     part_bytes = min(whole.bytes, chunk_bytes)
-    return [whole._replace(bytes=part_bytes, part=part, chunk_bytes=chunk_bytes) for part in parts]
+    return [replace(whole, bytes=part_bytes, part=part, chunk_bytes=chunk_bytes) for part in parts]

@@ -22,9 +22,8 @@ from trapd.errors import StoreFull
 from trapd.frozen import Frozen
 from trapd.records import Event
 from trapd.store import days, eviction, orphans, reserve, thumbs
-from trapd.store.backup import BACKUP
 from trapd.store.damage import DAMAGED
-from trapd.store.database import FILE, database_bytes, log_bytes
+from trapd.store.database import BACKUP, FILE, database_bytes, log_bytes
 from trapd.store.durable import disk_errors, file_bytes
 from trapd.store.eviction import Step, Tombstones, Victim
 from trapd.store.session import Session

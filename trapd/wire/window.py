@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from trapd.frozen import Frozen, Slotted, field, replace
 
@@ -55,7 +54,7 @@ class Limit(Frozen):
         return replace(self, messages=max(1, min(self.messages, receive_maximum)))
 
 
-class Sent(NamedTuple):
+class Sent(Frozen):
     """A message in flight. `behind_bytes`: what was in flight when it was sent, itself included."""
 
     size_bytes: int

@@ -74,10 +74,10 @@ class Model:
 
     def judge(self, picture: Small | bytes) -> FrameScore:
         """One frame's score. Raises BadPicture; ModelUnavailable for what is no score."""
-        write, placed, whole = self._pictures.read(picture)
-        write(self._interpreter.input())
+        reading = self._pictures.read(picture)
+        reading.write(self._interpreter.input())
         judged = self._decode(self._interpreter.run())
-        return judged if whole else self._of_picture(judged, placed)
+        return judged if reading.whole else self._of_picture(judged, reading.placed)
 
     def _normalisation(self, metadata: Metadata, usual: str) -> Normalisation:
         tensor = self._interpreter.inputs[0]
