@@ -13,7 +13,7 @@ from pathlib import Path
 from trapd.errors import StoreCorrupt, StoreError
 from trapd.frozen import Frozen
 from trapd.store import schema
-from trapd.store.database import FILE, Database, is_damage
+from trapd.store.database import BACKUP, FILE, Database, is_damage
 from trapd.store.durable import disk_errors, file_bytes, sync_folder, write_again
 from trapd.store.rows import CLEAN, EPOCH, Meta
 
@@ -57,7 +57,9 @@ def open_sound(
 
 
 def _restore(root: Path, taken: frozenset[str], drawn: Iterator[str], each: Callable[[], None]) -> bool:
-    """Raises StoreError."""
+    """See backup.restore; without one it is not imported."""
+    if not (root / BACKUP).exists():
+        return False
     from trapd.store import backup
 
     return backup.restore(root, taken, drawn, each)
