@@ -4,7 +4,8 @@ In turns, in one run, each in a process of its own; the least of each counts. `p
 
 `watching`: what `trapd run` imports until it is up, takes bursts, and has loaded its model, as it does it;
 `tests/system/test_imports.py` holds this list to the real daemon. `all`: with what comes right after, beside
-it: the link's library with TLS, and what decodes a replay camera's first photograph or makes a thumbnail. `child`: the process that reads the configuration, from its start to its answer, beside the
+it: the link's library with TLS, what decodes a replay camera's first photograph or makes a thumbnail, and what
+reckons the miss rate. `child`: the process that reads the configuration, from its start to its answer, beside the
 daemon's imports.
 """
 
@@ -27,7 +28,7 @@ WATCHING = (
 )
 ALL = (
     f"{WATCHING}; from trapd.backends.paho_lean import lean; lean(); "
-    "import trapd.backends.uplink_paho; from PIL import JpegImagePlugin, PngImagePlugin"
+    "import trapd.backends.uplink_paho, trapd.interval; from PIL import JpegImagePlugin, PngImagePlugin"
 )
 _EXAMPLE = Path(__file__).resolve().parent.parent / "config.example.yaml"
 
