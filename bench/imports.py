@@ -4,9 +4,9 @@ In turns, in one run, each in a process of its own; the least of each counts. `p
 
 `watching`: what `trapd run` imports until it is up, takes bursts, and has loaded its model, as it does it;
 `tests/system/test_imports.py` holds this list to the real daemon. `all`: with what comes right after, beside
-it: the link's library with TLS, what decodes a replay camera's first photograph or makes a thumbnail, and what
-reckons the miss rate. `child`: the process that reads the configuration, from its start to its answer, beside the
-daemon's imports.
+it: the link's library with TLS, what decodes a replay camera's first photograph or makes a thumbnail, and
+what reckons the miss rate. `child`: the process that reads the configuration, from its start to its answer,
+beside the daemon's imports.
 """
 
 from __future__ import annotations
