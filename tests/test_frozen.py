@@ -149,6 +149,23 @@ def test_only_the_two_bases_are_bases() -> None:
         assert not is_dataclass(base)
 
 
+class Beside(Frozen):
+    """With something that makes no difference."""
+
+    name: str
+    number: int = frozen.field(default=0, compare=False)
+    seen: list[int] = frozen.field(default_factory=list, compare=False)
+
+
+def test_what_is_not_compared_makes_no_two_values_differ() -> None:
+    one, other = Beside("a", 1, [1]), Beside("a", 2)
+    assert one == other
+    assert {one: 1}[other] == 1
+    assert one != Beside("b", 1)
+    assert (other.number, other.seen, frozen.replace(one, name="b").number) == (2, [], 1)
+    assert [each.compare for each in fields(Beside)] == [True, False, False]
+
+
 def test_equal_values_are_one_key_and_another_class_is_never_equal() -> None:
     key = replace(Ours(1, kind="a"), seen=())  # type: ignore[arg-type]  # a list is no key
     assert {key: 1}[replace(key)] == 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, dataclass_transform, overload
 
 __all__ = ["Frozen", "Slotted", "asdict", "field", "replace"]
 
@@ -29,21 +29,40 @@ class _Made:
         self.factory = factory
 
 
-def field(*, default_factory: Callable[[], T]) -> T:
-    """For a name whose default is made with each value."""
-    made: Any = _Made(default_factory)
-    return made  # type: ignore[no-any-return]  # what the class body sees is never a value
+class _Beside:
+    """A default of what is no part of what a value is."""
+
+    __slots__ = ("default",)
+
+    def __init__(self, default: Any) -> None:
+        self.default = default
+
+
+@overload
+def field(*, default: T, compare: bool = ...) -> T: ...
+@overload
+def field(*, default_factory: Callable[[], T], compare: bool = ...) -> T: ...
+def field(
+    *, default: Any = _NONE, default_factory: Callable[[], Any] | None = None, compare: bool = True
+) -> Any:
+    """For a name whose default is made with each value, or (`compare`) that makes no two values differ."""
+    given = default if default_factory is None else _Made(default_factory)
+    return given if compare else _Beside(given)
 
 
 class _Values(type):
-    """Gives a class slots for its annotated names. `__given__` has their defaults, `__by_name__` who has no
-    place."""
+    """Gives a class slots for its annotated names.
+
+    `__given__` has their defaults, `__by_name__` those that have no place, `__compared__` those that count.
+    """
 
     __given__: Mapping[str, Any]
     __by_name__: tuple[str, ...]
+    __compared__: tuple[str, ...]
 
     def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> Any:
         given: dict[str, Any] = {}
+        beside: list[str] = []
         placed: tuple[str, ...] | None = None
         if bases:
             if bases not in ((Frozen,), (Slotted,)):
@@ -52,11 +71,16 @@ class _Values(type):
                 if kind == "KW_ONLY":
                     placed = tuple(given)
                 else:
-                    given[one] = body.pop(one, _NONE)
+                    default = body.pop(one, _NONE)
+                    if type(default) is _Beside:
+                        default = default.default
+                        beside.append(one)
+                    given[one] = default
             names = tuple(given)
             body["__given__"] = given
             body["__match_args__"] = names if placed is None else placed
             body["__by_name__"] = () if placed is None else names[len(placed) :]
+            body["__compared__"] = tuple(one for one in names if one not in beside) if beside else names
         body["__slots__"] = tuple(given)
         return type.__new__(mcs, name, bases, body)
 
@@ -69,7 +93,10 @@ class _AsDataclass:
 
         fields: list[Any] = []
         for name, default in cls.__given__.items():
-            said: dict[str, Any] = {"kw_only": name in cls.__by_name__}
+            said: dict[str, Any] = {
+                "kw_only": name in cls.__by_name__,
+                "compare": name in cls.__compared__,
+            }
             if type(default) is _Made:
                 said["default_factory"] = default.factory
             elif default is not _NONE:
@@ -108,17 +135,19 @@ def _init(self: Any, *values: Any, **named: Any) -> None:
     cls.__init__(self, *values, **named)
 
 
-def _values(self: Any) -> tuple[Any, ...]:
-    names = self.__slots__
+def _values(self: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
     return attrgetter(*names)(self) if len(names) > 1 else tuple(getattr(self, name) for name in names)
 
 
-def _eq(self: Any, other: object) -> Any:
-    return _values(self) == _values(other) if other.__class__ is self.__class__ else NotImplemented
+def _eq(self: Any, other: Any) -> Any:
+    if other.__class__ is not self.__class__:
+        return NotImplemented
+    names = self.__compared__
+    return _values(self, names) == _values(other, names)
 
 
 def _hash(self: Any) -> int:
-    return hash(_values(self))
+    return hash(_values(self, self.__compared__))
 
 
 def _repr(self: Any) -> str:
@@ -133,7 +162,7 @@ def _refuse(self: Any, name: str, value: Any = None) -> NoReturn:  # noqa: ARG00
 
 
 def _reduce(self: Any) -> Any:
-    return _again, (type(self), dict(zip(self.__slots__, _values(self), strict=True)))
+    return _again, (type(self), {name: getattr(self, name) for name in self.__slots__})
 
 
 def _again(cls: Any, values: Mapping[str, Any]) -> Any:
