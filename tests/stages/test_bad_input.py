@@ -1,4 +1,4 @@
-"""What is missing on a unit, or not as it should be: one sentence with what to do, an alert, tries, and it stays up.
+"""What is missing on a unit or not as it should be: one sentence with what to do, an alert, and tries.
 
 Each over the real backend, in the stage that owns it, for hours of its clock; and then mended.
 """
@@ -269,7 +269,8 @@ def test_a_credential_that_is_missing_is_one_sentence_and_is_read_when_it_has_co
     password = tmp_path / "password"
     config = tmp_path / "config.yaml"
     config.write_text(
-        f"unit: {{id: {UNIT}}}\nmqtt: {{host: 127.0.0.1, port: 9, password_file: {password}, tls: {{enabled: false}}}}"
+        f"unit: {{id: {UNIT}}}\n"
+        f"mqtt: {{host: 127.0.0.1, port: 9, password_file: {password}, tls: {{enabled: false}}}}"
     )
     uplink = parts.build_uplink(load(config).settings)
 
