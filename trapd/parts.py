@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import Any, cast
 
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
-from trapd.ports import Camera, Classifier, Clock, Lamp, Scene, Sensor, Uplink
+from trapd.ports import Camera, Classifier, Clock, Lamp, Link, Scene, Sensor, Uplink
 from trapd.remote.here import Surroundings
 from trapd.settings import Loaded, Settings, mqtt_password
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
 from trapd.stages.screen import ScreenPlan
-from trapd.store import ExifContext, Store
+from trapd.store import ExifContext, Store, Tombstones
+from trapd.wire import codec
 from trapd.wire.authority import Authority
 from trapd.wire.signing import Keyring
 from trapd.wire.window import Limit
 
+TOMBSTONES = Tombstones(event=codec.tombstone, file=codec.lost_file)
 WINDOW = Limit(messages=100, bytes=500_000)  # what a kill may send twice, and no more
-_DEAD_LINK_KEEPALIVES = 1.6  # paho itself notices after 1.8 to 1.9
+_DEAD_LINK_KEEPALIVES = 1.6  # of the oldest publish; an idle link that says nothing ends after 1.5
 
 BACKENDS = {
     "camera.replay": "trapd.backends.camera_replay:ReplayCamera",
@@ -183,6 +185,22 @@ def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:
         visitor=bool(visitor),
     )
     return cast(Uplink, uplink)
+
+
+class LateUplink:
+    """The uplink of `settings`; its library comes with the first connection, on Deliver's thread.
+
+    TLS and MQTT are a fifth of all imports, and the unit watches before they are there.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._uplink: Uplink | None = None
+
+    def connect(self, will: tuple[str, bytes] | None, *, fresh: bool = False) -> Link:
+        """See Uplink."""
+        self._uplink = self._uplink or build_uplink(self._settings)
+        return self._uplink.connect(will, fresh=fresh)
 
 
 def _path(value: str | Path | None) -> Path | None:

@@ -13,7 +13,6 @@ import importlib
 import json
 import logging
 import os
-import platform
 from pathlib import Path
 from typing import Final
 
@@ -96,4 +95,4 @@ def processor(described: Path = _PROCESSORS) -> str:
         lines = []
     kinds = sorted({line for line in lines if line.partition(":")[0].strip() in _OF_A_PROCESSOR})
     digest = hashlib.sha256("\n".join(kinds).encode()).hexdigest()
-    return f"{platform.machine()} {digest[:12]}"
+    return f"{os.uname().machine} {digest[:12]}"

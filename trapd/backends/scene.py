@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.pictures import decode_rgb, small_of
 from trapd.errors import BadPicture
+from trapd.frozen import Frozen
 from trapd.records import FrameScore, Look, Small
 
-Grey = npt.NDArray[np.float32]
-Frames = npt.NDArray[np.float32]  # [frames, places]
-Bytes = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Grey: TypeAlias = "npt.NDArray[np.float32]"
+Frames: TypeAlias = "npt.NDArray[np.float32]"  # [frames, places]
+Bytes: TypeAlias = "npt.NDArray[np.uint8]"
 
 _SIZE: Final = (96, 72)
 _BLOCK: Final = 8
@@ -157,7 +160,7 @@ def _require_sound(small: Small) -> None:
         raise BadPicture(f"a {small.layout} frame of {small.width} x {small.height} is none")
 
 
-class _Compared(NamedTuple):
+class _Compared(Frozen):
     """Frames of one size, the strips at their edges left out, and what makes their light equal."""
 
     frames: Grey  # [frames + 1, places]; the last row is ones

@@ -10,10 +10,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from trapd.errors import BadInput, ModelUnavailable, StoreError, StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.ports import Classifier, Clock, Scene
 from trapd.records import Event, FrameScore, Look, ModelInfo, Small, State, Verdict
 from trapd.rules import NS_PER_S, is_uncertain, judge_burst, limit_of, unjudged
@@ -27,7 +26,7 @@ from trapd.store import Session, Store
 log = logging.getLogger("trapd.screen")
 
 _TURN_S = 1.0
-_RETRY_MODEL_S = 60.0
+_RETRY_MODEL_S = (60.0, 120.0, 300.0, 600.0)  # a model that nobody vouches for costs a process each time
 _RETRY_STORE_S = 5.0
 _SECOND_LOOK_S = 2.0  # for the tiles of one burst
 _BACKLOG = 10  # with more bursts waiting nobody looks twice
@@ -40,8 +39,7 @@ class _ToldToStop(Exception):
     """In the middle of a burst."""
 
 
-@frozen
-class ScreenPlan:
+class ScreenPlan(Frozen):
     """What the configuration says of the filter. `threshold` None: the model's own;
     `threshold_night` None: as by day.
 
@@ -98,6 +96,7 @@ class Screen(Stage):
         self._info: ModelInfo | None = None
         self._announced: tuple[ModelInfo | None] | None = None
         self._retry_ns = 0
+        self._model_failures = 0
         self._judged = Judged()
 
     @property
@@ -133,6 +132,8 @@ class Screen(Stage):
             self._tell_model()
             if event is not None:
                 self._screen(session, event)
+            elif self._info is None:
+                self._open_model()  # it may be there by now, and then the alert is over
         except _ToldToStop:
             log.info("%s is left for the next start", event.id if event is not None else "")
         except StoreFull as error:
@@ -154,9 +155,9 @@ class Screen(Stage):
             self._tell_model()
         verdict, damaged = self._judge(event)
         if verdict.score is None and not damaged:
-            # Nobody has looked at them. Decoding is for the filter; that they are there can be said without.
+            # Nobody has looked at them. Decoding is for the filter; that they lie there whole shows without.
             damaged = sum(not self._store.has_whole(medium) for medium in event.media)
-        self._settle(session, event, verdict)
+        damaged = max(damaged, self._settle(session, event, verdict))
         if damaged:
             # Counted once the burst is settled: one that waits for space is judged again.
             session.counters.add("photographs_bad", damaged)
@@ -174,6 +175,7 @@ class Screen(Stage):
         except ModelUnavailable as error:
             self._model_failed(error)
         else:
+            self._model_failures = 0
             self._alerts.clear("model")
             log.info("model %s, threshold %.2f", self._info.name, self._info.threshold)
 
@@ -181,7 +183,9 @@ class Screen(Stage):
         if self._classifier is not None:
             self._classifier.close()
         self._info = None
-        self._retry_ns = self._clock.boot_ns() + int(_RETRY_MODEL_S * NS_PER_S)
+        wait_s = _RETRY_MODEL_S[min(self._model_failures, len(_RETRY_MODEL_S) - 1)]
+        self._model_failures += 1
+        self._retry_ns = self._clock.boot_ns() + int(wait_s * NS_PER_S)
         self._alerts.raise_("model", error.message, error.hint or "every burst is kept unjudged meanwhile")
 
     def _judge(self, event: Event) -> tuple[Verdict, int]:
@@ -304,14 +308,18 @@ class Screen(Stage):
         if left_s > _FINISH_WITHIN_S:
             raise _ToldToStop
 
-    def _settle(self, session: Session, event: Event, verdict: Verdict, *, may_look: bool = True) -> None:
+    def _settle(self, session: Session, event: Event, verdict: Verdict, *, may_look: bool = True) -> int:
+        """Kept or discarded, durably; gives how many photographs no thumbnail could be made of."""
+        thumb, damaged = None, 0
         heap, is_drawn = self._sampled(session, verdict)
         if is_drawn and not verdict.keep:
             verdict = replace(verdict, keep=True, audit=True)
+        if verdict.keep and may_look:
+            thumb, damaged = self._thumbnail(event, verdict)
         settled = session.events.settle(
             event.id,
             verdict,
-            thumb=self._thumbnail(event, verdict) if verdict.keep and may_look else None,
+            thumb=thumb,
             urgent=verdict.verdict in self._plan.alert_classes,
             media=self._plan.send_media,
             heap=heap,
@@ -325,6 +333,7 @@ class Screen(Stage):
             log.info("%s %s %s", event.id, verdict.verdict, _words(settled, verdict))
         if settled.state is State.DISCARDED and self._plan.discard_at_once:
             self._store.space.drop(session, settled)
+        return damaged
 
     def _note_kept(self, event: Event, verdict: Verdict) -> None:
         """A burst of this boot speaks for its sensor; one that nobody judged, or a sample, does not."""
@@ -346,16 +355,23 @@ class Screen(Stage):
         at_night = self._plan.threshold_night
         return at_night if night and at_night is not None else self._plan.threshold
 
-    def _thumbnail(self, event: Event, verdict: Verdict) -> tuple[str, int] | None:
-        """The best frame's thumbnail; an event without one is still an event."""
-        if self._plan.thumbnail_bytes == 0 or not event.media:
-            return None
+    def _thumbnail(self, event: Event, verdict: Verdict) -> tuple[tuple[str, int] | None, int]:
+        """A thumbnail of the best frame that can be decoded, and how many could not; an event without one is
+        still an event.
+        """
+        if self._plan.thumbnail_bytes == 0:
+            return None, 0
         best = max(verdict.detections, key=lambda box: box.conf).frame if verdict.detections else 0
-        try:
-            return self._store.write_thumb(event, best, self._plan.thumbnail_bytes)
-        except (BadInput, StoreError, OSError) as error:
-            log.warning("no thumbnail for %s: %s", event.id, error)
-            return None
+        frames = sorted(range(len(event.media)), key=lambda frame: frame != best)
+        for damaged, frame in enumerate(frames):
+            try:
+                return self._store.write_thumb(event, frame, self._plan.thumbnail_bytes), damaged
+            except BadInput as error:
+                log.warning("no thumbnail of %s: %s", event.media[frame].id, error)
+            except (StoreError, OSError) as error:
+                log.warning("no thumbnail for %s: %s", event.id, error)
+                return None, damaged
+        return None, len(frames)
 
 
 def _words(event: Event, verdict: Verdict) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.wire import shapes as s
 from trapd.wire import shapes_operator as o
 from trapd.wire.shape import DIALECT, closed, schema_of
@@ -20,6 +20,7 @@ PUBLISHED: dict[str, Any] = {
     "alert": s.Alert,
     "event": s.Event,
     "tombstone": s.Tombstone,
+    "lost": s.LostFile,
     "clock": s.ClockOffset,
     "manifest": s.Manifest,
     "reported": s.Reported,
@@ -32,8 +33,7 @@ WRITTEN: dict[str, Any] = {"desired": o.Desired, "receipt": o.ReceiptOfIds | o.R
 """What the operator writes, but for commands."""
 
 
-@frozen
-class Command:
+class Command(Frozen):
     """The types of a command's `args` and of its answer's `data`."""
 
     args: Any
@@ -72,7 +72,7 @@ def documents() -> dict[str, dict[str, Any]]:
 def name_of(leaf: str) -> str | None:
     """Which schema describes a payload on `leaf`; None for what is no JSON, and for `config/schema`.
 
-    On `event` come tombstones as well: they have `lost`.
+    On `event` come tombstones as well, and on `thumb/…` and `media/…/manifest` what is `lost`: they say so.
     """
     match leaf.split("/"):
         case ["alert", _]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from trapd.backends import model_files
-from trapd.backends.model_probe import probe
 from trapd.backends.model_trials import Trials
 from trapd.backends.tflite.model import Model
 from trapd.errors import ModelUnavailable
@@ -99,6 +98,8 @@ class TfliteClassifier:
             self._trials.note(sha256)
 
     def _try(self, labels: Path | None) -> None:
+        from trapd.backends.model_probe import probe
+
         shown = probe(
             self._path,
             labels=labels,

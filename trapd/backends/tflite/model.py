@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -28,7 +27,7 @@ from trapd.backends.tflite.mapping import let_go
 from trapd.backends.tflite.metadata import Metadata, read_metadata
 from trapd.backends.tflite.pixels import UNIT, Normalisation, normalisation
 from trapd.errors import BadPicture, ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.records import FrameScore, Small
 
 _SEED: Final = 20261122
@@ -36,8 +35,7 @@ _AHEAD: Final = 3  # frames that are converted at once: a burst
 _INSTALL_ANOTHER: Final = "install another model"
 
 
-@frozen
-class SelfTest:
+class SelfTest(Frozen):
     """What the self-test saw: the score of each test picture, and the spread of each of its outputs."""
 
     scores: tuple[float, ...]
@@ -87,14 +85,14 @@ class Model:
         tensor = self._interpreter.inputs[0]
         for number, picture in enumerate(pictures[:_AHEAD]):
             try:
-                write, _, whole = self._pictures.read(picture)
+                reading = self._pictures.read(picture)
             except BadPicture:
                 continue  # whoever judges it is told
-            if not whole or tensor.dtype == "float32":
+            if not reading.whole or tensor.dtype == "float32":
                 return  # not the ordinary case; and floats would take much memory
             if number == len(self._spare):
                 self._spare.append(np.empty(tensor.shape, tensor.dtype))
-            write(self._spare[number])
+            reading.write(self._spare[number])
             self._ready.append((picture, self._spare[number]))
 
     def judge(self, picture: Small | bytes) -> FrameScore:
@@ -102,10 +100,10 @@ class Model:
         if self._ready and self._ready[0][0] is picture:
             self._interpreter.fill(self._ready.popleft()[1])
             return self._decode(self._interpreter.run())
-        write, placed, whole = self._pictures.read(picture)
-        write(self._interpreter.input())
+        reading = self._pictures.read(picture)
+        reading.write(self._interpreter.input())
         judged = self._decode(self._interpreter.run())
-        return judged if whole else self._of_picture(judged, placed)
+        return judged if reading.whole else self._of_picture(judged, reading.placed)
 
     def _normalisation(self, metadata: Metadata, usual: str) -> Normalisation:
         tensor = self._interpreter.inputs[0]
