@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from tests.fakes.tflite_file import Made, Value, write
-from trapd.backends import model_files, model_trials
+from trapd.backends import model_files, model_probe, model_trials
 from trapd.backends.model_probe import Probe, probe
 from trapd.backends.model_trials import Trials, processor, runtime_installed
 from trapd.backends.tflite import classifier as module
@@ -30,7 +30,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         tried.append(path)
         return probe(path, **options)  # type: ignore[arg-type]  # they are passed on as they came
 
-    monkeypatch.setattr(module, "probe", counted)
+    monkeypatch.setattr(model_probe, "probe", counted)
     return tried
 
 
@@ -104,7 +104,8 @@ def test_a_model_that_a_new_runtime_cannot_bear_never_gets_into_the_daemon(
     path, tried = installed(tmp_path / "made.tflite", sound()), tmp_path / "tried.json"
     opened(path, tried)
     with_runtime(monkeypatch, "99.0.0")
-    monkeypatch.setattr(module, "probe", lambda *_, **__: Probe(ok=False, reason="it ended", hint="another"))
+    refused = Probe(ok=False, reason="it ended", hint="another")
+    monkeypatch.setattr(model_probe, "probe", lambda *_, **__: refused)
     monkeypatch.setattr(module, "Model", None)  # whoever loads it here fails
     for _ in range(2):
         with pytest.raises(ModelUnavailable, match="it ended"):
