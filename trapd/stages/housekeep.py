@@ -65,6 +65,7 @@ class Housekeep(Stage):
             return 0.0 if self._store.space.release_reserve() else _RETRY_S
 
     def _work(self, session: Session) -> float:
+        self._store.check_in_place(session)
         evicted = self._store.space.tidy(session, _BATCH, self._tombstones)
         self._scarcity.look(session)
         if self._clock.boot_ns() >= self._claimed_ns:

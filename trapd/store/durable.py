@@ -16,7 +16,20 @@ from trapd.errors import StoreError, StoreFull, StoreUnwritable
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _AGAIN_BYTES = 1_000_000
-_UNWRITABLE = frozenset({errno.EROFS, errno.EIO})
+# What a card says that is read-only, failing or gone, and a file system that has found itself damaged.
+_UNWRITABLE = frozenset(
+    {
+        errno.EROFS,
+        errno.EIO,
+        errno.EUCLEAN,
+        errno.EBADMSG,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ENOMEDIUM,
+        errno.EREMOTEIO,
+        errno.ESTALE,
+    }
+)
 
 
 @contextmanager

@@ -81,6 +81,7 @@ class Space:
         self._lock = threading.Lock()
         self._files_bytes = files_bytes  # all but the database
         self._wanted_bytes = 0
+        self._stuck: set[Path] = set()  # orphans that do not let themselves be removed
 
     def admit(self, bytes_wanted: int) -> bool:
         """Whether so much may be written without crossing quota or floor."""
@@ -150,10 +151,12 @@ class Space:
             return Evicted()
         if copies := self._remove_copies():
             return copies
-        if chosen := orphans.oldest(self._root, excess, limit):
-            return self._note_then_remove(
+        if chosen := orphans.oldest(self._root, excess, limit, but=self._stuck):
+            removed = self._note_then_remove(
                 lambda: orphans.mark(database, chosen), lambda: self._remove_orphans(chosen)
             )
+            if removed.events:
+                return removed
         if victims := eviction.victims(database, eviction.UNDELIVERED, limit):
             victims = _enough(self._root, victims, excess)
             self._secure_thumbs(session, victims)
@@ -180,6 +183,7 @@ class Space:
 
     def _remove_orphans(self, chosen: Sequence[orphans.Orphan]) -> Evicted:
         gone = orphans.remove(chosen)
+        self._stuck |= {orphan.path for orphan in chosen} - {orphan.path for orphan in gone}
         removed_bytes = sum(orphan.bytes for orphan in gone)
         self.changed(-removed_bytes)
         return Evicted(len(gone), len(gone), removed_bytes)
