@@ -189,9 +189,9 @@ class Store:
         database = Database.open(self.root / FILE, log=self._database.log)
         return Session(self.root, database, unit=self.unit, now=self._clock.now)
 
-    def has_whole(self, medium: Medium) -> bool:
-        """Whether a photograph lies there, a JPEG from its begin to its end; named in the log if not."""
-        return photographs.has_whole(self.root, medium)
+    def check(self, medium: Medium) -> None:
+        """Raises BadPicture for a photograph that is not there whole, or cannot be decoded."""
+        photographs.check(self.root, medium)
 
     def read(self, medium: Medium) -> bytes:
         """A photograph's bytes. Raises BadPicture where it is evicted, missing, empty or unreadable."""
