@@ -8,6 +8,7 @@ a temporary file                          removed: its burst was never promised
 photographs without a row, sound          adopted as a captured burst with their own id; summed later
 thumbnails of events that have no verdict a new epoch: the database has lost its newest part (rebuild.py)
 a file under media/ that is not one       moved to orphans/
+a folder or a file in the other's place   moved to orphans/ (strange.py)
 a file that its row has given up          removed: its eviction is finished
 a row whose photograph is gone            the photograph is marked evicted, the event stays
 an empty folder of a day that is over     removed (days.py)
