@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from trapd.errors import ConfigurationError, Fault, StoreError, StoreLocked
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.remote.files import ConfigFiles, Damaged
 from trapd.remote.ledger import Ledger, Overlay, Trial, few
 from trapd.settings import Loaded, Source
@@ -25,8 +24,7 @@ log = logging.getLogger("trapd.remote")
 _MOST_STARTS = 2
 
 
-@frozen
-class Start:
+class Start(Frozen):
     """What this process runs on. `overlay` lies over the local file; `trial` is set while it is on trial.
 
     `set_aside`: why an overlay that should be in force is not; empty where all is well. `unsettled`: there

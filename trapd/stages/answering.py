@@ -10,7 +10,7 @@ import json
 import logging
 
 from trapd.errors import StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Considered, Kind
 from trapd.stages.desired import Desired
 from trapd.stages.fetch import Answer
@@ -28,8 +28,7 @@ _SHOWN = 80
 _INTERRUPTED = "the unit began with it and was interrupted"
 
 
-@frozen
-class Caller:
+class Caller(Frozen):
     """Whom to answer: the command's leaf for the trail, and the leaves that the answer goes to."""
 
     leaf: str
@@ -43,8 +42,7 @@ class Caller:
         return name_of(self.leaf)
 
 
-@frozen
-class _Owed:
+class _Owed(Frozen):
     """A command that was obeyed, and whose answer the store has not taken."""
 
     caller: Caller

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock, Overlays
 from trapd.records import Considered, Trigger
 from trapd.stages import fetch
@@ -22,8 +22,7 @@ from trapd.wire.inbound import Request
 Facts = Mapping[str, int | float | str | bool]
 
 
-@frozen
-class Means:
+class Means(Frozen):
     """What commands work with. `facts` are a heartbeat's; `no_reboot` says why this unit cannot."""
 
     clock: Clock
@@ -36,8 +35,7 @@ class Means:
     chunk_bytes: Callable[[], int]
 
 
-@frozen
-class Outcome:
+class Outcome(Frozen):
     """What became of a command. `answer` None: it comes later (`waits_for`: the burst it asked for).
 
     `considered`: what it did to the configuration. `after`: what is to be done once the answer is durable.
@@ -49,8 +47,7 @@ class Outcome:
     after: Callable[[], None] | None = None
 
 
-@frozen
-class Asked:
+class Asked(Frozen):
     """A command that is to be obeyed."""
 
     request: Request

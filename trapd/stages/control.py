@@ -12,10 +12,9 @@ import queue
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from trapd.errors import BadDocument, StoreError, StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.ports import Clock, Received
 from trapd.records import Kind, Moment, Trigger
 from trapd.rules import NS_PER_S
@@ -59,8 +58,7 @@ _SHOWN = 80
 _BURST_WITHIN_S = 120.0
 
 
-@frozen
-class _Order:
+class _Order(Frozen):
     """A command that may be obeyed."""
 
     obey: Callable[[Means, Session, Asked], Outcome]
@@ -68,8 +66,7 @@ class _Order:
     source: str
 
 
-@frozen
-class _Judged:
+class _Judged(Frozen):
     """What is to become of a command: `order` is noted and obeyed; `refused`; else it was here before."""
 
     caller: Caller
@@ -77,16 +74,14 @@ class _Judged:
     refused: Refused | None = None
 
 
-@frozen
-class _Burst:
+class _Burst(Frozen):
     """A command that waits for the burst it asked for."""
 
     caller: Caller
     until_ns: int
 
 
-@frozen
-class _Later:
+class _Later(Frozen):
     """A group's command, which waits so that the units do not all answer at once. It is judged and noted."""
 
     due_ns: int

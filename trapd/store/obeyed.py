@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Kind, Moment
 from trapd.rules import PRIORITY
 from trapd.store import trail_hour
@@ -25,8 +25,7 @@ _FORGOTTEN_MS = "commands_forgotten_ms"
 _TOLD = "notes_told"
 
 
-@frozen
-class Outgoing:
+class Outgoing(Frozen):
     """A payload for a leaf, queued in the same transaction as what it tells of."""
 
     kind: Kind
@@ -35,8 +34,7 @@ class Outgoing:
     retain: bool = False
 
 
-@frozen
-class Known:
+class Known(Frozen):
     """A command that was here before, as its leaf has it. `answer` None: it is under way."""
 
     command: str

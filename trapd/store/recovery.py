@@ -27,7 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from trapd.errors import BadPicture, StoreError, StoreFull, StoreUnwritable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Medium
 from trapd.store import exif, names, rebuild, strange
 from trapd.store.database import Database
@@ -46,8 +46,7 @@ _NAMED = 20  # files in the log, one by one
 _HEADS_BYTES = (8192, 128_000)
 
 
-@frozen
-class Recovery:
+class Recovery(Frozen):
     """What start-up found. Counts are of files, but for `adopted` and `waiting`: of bursts."""
 
     clean: bool  # the last process ended in good order
@@ -115,8 +114,7 @@ def given_up(database: Database) -> tuple[str, ...]:
     return tuple(row["id"] for row in rows)
 
 
-@frozen
-class Found:
+class Found(Frozen):
     """The names of the files under media/ (relative to storage.path) and in orphans/."""
 
     files: frozenset[str]
