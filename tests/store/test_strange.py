@@ -133,3 +133,31 @@ def test_what_cannot_be_moved_aside_stays_and_stops_no_start(
         assert [each.id for each in session.events.page()] == [event]
     store.close(clean=True)
     assert (tmp_path / "media" / "folder" / "note").exists()
+
+
+@pytest.mark.parametrize("place", ["", "media", "tmp", "thumbs", "orphans"])
+def test_a_folder_that_is_shut_to_us_stops_no_start(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk of its own at storage.path has one: lost+found."""
+    clock = FakeClock()
+    event = one_event(tmp_path, clock)
+    shut = tmp_path / place / "lost+found"
+    shut.mkdir()
+
+    def refuse(method: str, owner: object) -> None:
+        real = getattr(owner, method)
+
+        def refusing(path: object, *given: object) -> object:
+            if Path(str(path)) == shut:
+                raise PermissionError(13, "Permission denied")
+            return real(path, *given)
+
+        monkeypatch.setattr(owner, method, refusing)
+
+    refuse("scandir", os)
+    refuse("iterdir", Path)
+    refuse("rename", Path)
+    assert event in found(tmp_path, clock)
+    assert len(found(tmp_path, clock)) == 3
+    assert shut.exists()

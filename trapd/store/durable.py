@@ -140,7 +140,9 @@ def file_bytes(file: Path) -> int:
 
 
 def tree_bytes(folder: Path, each: Callable[[], None] = lambda: None) -> int:
-    """Bytes of all files below `folder`; what vanishes meanwhile counts nothing. `each`: for each file."""
+    """Bytes of all files below `folder`; what vanishes meanwhile counts nothing, nor does what is shut to us,
+    as a disk's own lost+found is. `each`: for each file.
+    """
     total = 0
     folders = [folder]
     while folders:
@@ -152,7 +154,7 @@ def tree_bytes(folder: Path, each: Callable[[], None] = lambda: None) -> int:
                         folders.append(Path(entry.path))
                     else:
                         total += _bytes_of(entry)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             continue
     return total
 

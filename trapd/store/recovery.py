@@ -84,8 +84,7 @@ def remove_temp(root: Path) -> int:
     removed = 0
     with disk_errors("remove temporary files"):
         for file in (root / names.TEMP).iterdir():
-            _remove(root, file)
-            removed += 1
+            removed += _remove(root, file)
     return removed
 
 
@@ -316,25 +315,34 @@ def remove_lost_thumbs(root: Path, database: Database, each: Callable[[], None])
             if file.name.isascii():  # as every id is; other names may be none that SQLite takes
                 row = database.one("SELECT thumb FROM event WHERE id = ?", (file.stem,))
             if row is None or row["thumb"] != f"{names.THUMBS}/{file.name}" or not file.is_file():
-                _remove(root, file)
-                removed += 1
+                removed += _remove(root, file)
     return removed
 
 
-def _remove(root: Path, file: Path) -> None:
-    """A file goes; a folder, which is none of ours, is moved aside."""
-    if file.is_dir() and not file.is_symlink():
-        strange.move_aside(root, file)
-    else:
-        file.unlink()
+def _remove(root: Path, file: Path) -> bool:
+    """A file goes; a folder, which is none of ours, is moved aside. False where another user's does not."""
+    try:
+        if file.is_dir() and not file.is_symlink():
+            strange.move_aside(root, file)
+        else:
+            file.unlink()
+    except PermissionError as error:
+        log.error("%s stays where it is: %s", file, error.strerror)
+        return False
+    return True
 
 
 def _files(root: Path) -> Iterator[str]:
     """Every file below media/, and whatever else lies there, relative to root."""
     for entry in (root / names.MEDIA).iterdir():
         if entry.is_dir() and not entry.is_symlink():
-            for file in entry.iterdir():
-                yield f"{names.MEDIA}/{entry.name}/{file.name}"
+            try:
+                found = [file.name for file in entry.iterdir()]
+            except PermissionError:  # another user's, or the disk's own lost+found
+                yield f"{names.MEDIA}/{entry.name}"
+                continue
+            for name in found:
+                yield f"{names.MEDIA}/{entry.name}/{name}"
         else:
             yield f"{names.MEDIA}/{entry.name}"
 
