@@ -149,6 +149,7 @@ def test_what_nobody_has_seen_goes_for_the_next_bursts_only_and_not_for_comfort(
         store.space._max_bytes = store.space.disk().used_bytes + burst_bytes
         assert store.space.tidy(session, 100, TOMBSTONES).events in (3, 4)
         assert store.space.admit(burst_bytes)
+        assert store.space.tidy(session, 100, TOMBSTONES).events <= 1  # for what the notes have taken
         assert store.space.tidy(session, 100, TOMBSTONES).events == 0
 
 
