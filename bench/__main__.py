@@ -106,7 +106,7 @@ def _filter_bars(found: dict[str, Any]) -> list[Bar]:
             "the same, as far as it has come",
             found["quick_ratio"],
             filter_bench.QUICK_STANDS,
-            tolerance=1.05,
+            tolerance=1.1,
         ),
         Bar(
             "a burst's small frames to its verdict / as many bare invokes",
