@@ -3,7 +3,7 @@
 `@dataclass(frozen=True, slots=True)` writes six functions as text and compiles them, for each class and at
 each start: of importing the daemon that was a quarter. Here one set of functions serves every class; what
 makes a value is compiled with the first value, for there speed counts. `replace`, `asdict` and `fields` of
-dataclasses work. There is no inheritance, and of `field` nothing but the defaults.
+dataclasses work. There is no inheritance, and of `field` nothing but the defaults and `compare`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def _made(cls: type[T], shared: Mapping[str, Any]) -> type[T]:
         **shared,
         **{name: value for name, value in cls.__dict__.items() if name not in left_out},
         "__slots__": tuple(fields),
+        "__compared__": tuple(name for name, one in fields.items() if one.compare),
         "__match_args__": tuple(name for name, one in fields.items() if not one.kw_only),
         "__qualname__": cls.__qualname__,
         "__dataclass_fields__": fields,
@@ -92,17 +93,19 @@ def _init(self: Any, *values: Any, **named: Any) -> None:
 _FACTORY: Final = object()
 
 
-def _values(self: Any) -> tuple[Any, ...]:
-    names = self.__slots__
+def _values(self: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
     return attrgetter(*names)(self) if len(names) > 1 else tuple(getattr(self, name) for name in names)
 
 
-def _eq(self: Any, other: object) -> Any:
-    return _values(self) == _values(other) if other.__class__ is self.__class__ else NotImplemented
+def _eq(self: Any, other: Any) -> Any:
+    if type(other) is not type(self):
+        return NotImplemented
+    names = self.__compared__
+    return _values(self, names) == _values(other, names)
 
 
 def _hash(self: Any) -> int:
-    return hash(_values(self))
+    return hash(_values(self, self.__compared__))
 
 
 def _repr(self: Any) -> str:
@@ -115,7 +118,7 @@ def _refuse(self: Any, name: str, value: Any = None) -> NoReturn:  # noqa: ARG00
 
 
 def _reduce(self: Any) -> Any:
-    return _again, (type(self), dict(zip(self.__slots__, _values(self), strict=True)))
+    return _again, (type(self), dict(zip(self.__slots__, _values(self, self.__slots__), strict=True)))
 
 
 def _again(cls: Any, values: Mapping[str, Any]) -> Any:

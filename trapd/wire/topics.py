@@ -191,6 +191,11 @@ class Topics:
         )
 
 
+def topic_of(leaf: str) -> str:
+    """The whole topic of a leaf that `elsewhere` made."""
+    return leaf.removeprefix(_ELSEWHERE)
+
+
 def is_elsewhere(leaf: str) -> bool:
     """Whether this leaf is a whole topic, which who asked has named for the answer."""
     return leaf.startswith(_ELSEWHERE)
