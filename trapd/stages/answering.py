@@ -35,8 +35,8 @@ _INTERRUPTED = "the unit began with it and was interrupted"
 class Caller:
     """Whom to answer: the command's leaf for the trail, and the leaves that the answer goes to.
 
-    `answer` is the one below `res/`, `reply` the one that who asked has named; `correlation` is theirs, to know
-    it by.
+    `answer` is the one below `res/`, `reply` the one that who asked has named, and `correlation`
+    what they know it by.
     """
 
     leaf: str

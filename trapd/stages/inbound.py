@@ -150,7 +150,8 @@ class Inbound:
         log.warning("%r is passed over: %s", message.topic[:_SHOWN], why)
         self._passed_over.append(replace(message, payload=b""))
         session.counters.add("commands_dropped")
-        self.tell(session, now=len(self._passed_over) >= _TOLD_WITH)
+        if len(self._passed_over) >= _TOLD_WITH:
+            self.tell(session, now=True)
 
     def _availability(self, session: Session, connection: Connection, message: Received) -> None:
         """An earlier link's will may come when this one is up already."""
