@@ -17,7 +17,8 @@ from trapd.stages.payloads import Payloads
 from trapd.stages.spending import Spending
 from trapd.stages.suspicion import Stand, Suspicion
 from trapd.store import Session
-from trapd.wire.topics import Topics
+from trapd.wire.short import shortened
+from trapd.wire.topics import CONFIGURED, Topics
 from trapd.wire.window import PROPERTY_BYTES, publish_bytes
 
 log = logging.getLogger("trapd.deliver")
@@ -244,6 +245,10 @@ class Sending:
             return None
         beside_bytes = 0 if message.correlation is None else len(message.correlation) + PROPERTY_BYTES
         size_bytes = publish_bytes(topic, len(payload) + beside_bytes)
+        most_bytes = min((most for most in (largest_bytes, self._spending.most_bytes) if most), default=None)
+        if most_bytes is not None and size_bytes > most_bytes and message.leaf in CONFIGURED:
+            payload = shortened(payload, most_bytes - size_bytes + len(payload))
+            size_bytes = publish_bytes(topic, len(payload) + beside_bytes)
         if largest_bytes is not None and size_bytes > largest_bytes:
             # The broker would end the link over it, and the next link again.
             connection.hold(message, TOO_LARGE, self._clock.boot_ns())
