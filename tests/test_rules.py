@@ -248,9 +248,11 @@ def test_no_day_has_more_than_its_budget_whatever_is_kept_for_whom(
         assert sum(s for s, w in last_day if w == "other") <= 600
 
 
-@pytest.mark.parametrize(("per_day", "own"), [(10**9, 16_384), (20_000, 2000), (10_000, 1000)])
-def test_how_much_is_kept_for_the_unit_itself(per_day: int, own: int) -> None:
-    assert rules.own_reserve_bytes(per_day) == own
+@pytest.mark.parametrize(
+    ("per_day", "reserve", "own"), [(10**9, 0, 16_384), (20_000, 15_000, 500), (10_000, 10_000, 200)]
+)
+def test_how_much_is_kept_for_the_unit_itself(per_day: int, reserve: int, own: int) -> None:
+    assert rules.own_reserve_bytes(per_day, reserve) == own
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 300))
@@ -271,7 +273,7 @@ def test_what_is_owed_goes_within_a_day_whatever_else_waits(reserve: int, owed: 
                 budget.spend(size, now_s, alert=alert)
         assert budget.spent_bytes(now_s) <= 1000
     assert budget.spent_bytes(now_s) <= 1000
-    assert budget.allows(1, now_s + 2 * DAY_S, alert=False)  # nothing is owed any more
+    assert budget.allows(900, now_s + 2 * DAY_S, alert=True)  # nothing is owed any more
 
 
 def test_a_reserve_of_all_there_is_leaves_something_for_the_unit_itself() -> None:

@@ -273,12 +273,13 @@ class Turns:
         self._since = 0 if lower else self._since + 1
 
 
-_OWN_MOST_BYTES, _OWN_PART = 16_384, 10
+_OWN_MOST_BYTES, _OWN_PART, _OWN_LEAST_PART = 16_384, 10, 50
 
 
-def own_reserve_bytes(per_day_bytes: int) -> int:
+def own_reserve_bytes(per_day_bytes: int, alert_reserve_bytes: int) -> int:
     """What is kept of a budget for the unit itself: some reports of its configuration, a hundred links."""
-    return min(_OWN_MOST_BYTES, per_day_bytes // _OWN_PART)
+    part_bytes = (per_day_bytes - alert_reserve_bytes) // _OWN_PART
+    return min(_OWN_MOST_BYTES, max(part_bytes, per_day_bytes // _OWN_LEAST_PART))
 
 
 class Spent(NamedTuple):
@@ -296,8 +297,9 @@ class Budget:
 
     A small part more, `own_bytes`, is for what keeps the unit within reach: it is touched only when all else
     is spent, and goes before what is kept for alerts. What is larger than that saves up for itself (`owe`):
-    until it went all else waits. Times are seconds of running time: a clock that stands while trapd does not run. What was sent
-    is kept in slots of a quarter of an hour, each counted until its end is 24 h ago: never too little.
+    until it went all else waits. Times are seconds of running time: a clock that stands while trapd does not
+    run. What was sent is kept in slots of a quarter of an hour, each counted until its end is 24 h ago: never
+    too little.
     """
 
     per_day_bytes: int
@@ -350,9 +352,8 @@ class Budget:
     def _room_bytes(self, now_s: float, *, alert: bool, own: bool) -> int:
         left_bytes = self.per_day_bytes - self.spent_bytes(now_s)
         if not alert:
-            reserve_bytes = min(
-                self.reserve_bytes, self.per_day_bytes - max(self.own_bytes, self._owed_bytes)
-            )
+            most_bytes = self.per_day_bytes - max(self.own_bytes, self._owed_bytes)
+            reserve_bytes = min(self.reserve_bytes, most_bytes)
             left_bytes -= max(0, reserve_bytes - sum(slot.alerts for slot in self._spent))
         if not own:
             left_bytes -= max(self._owed_bytes, self.own_bytes - sum(slot.own for slot in self._spent))

@@ -13,7 +13,7 @@ from trapd.rules import own_reserve_bytes
 from trapd.stages.deliver import DeliverPlan
 
 PER_DAY, RESERVE = 100_000, 20_000
-OWN_BYTES = own_reserve_bytes(PER_DAY)
+OWN_BYTES = own_reserve_bytes(PER_DAY, RESERVE)
 REPORT = bytes(3000)
 
 

@@ -15,12 +15,11 @@ FAULTS = [Fault(f"key{number}", "is wrong", "put it right") for number in range(
 
 
 def report(doc: dict[str, Any]) -> bytes:
-    attempt = (3, "t", 400, FAULTS)
     return codec.reported(
         version=2,
         phase="rejected",
         hash_="sha256:" + "ab" * 32,
-        attempt=attempt,
+        attempt=(3, "t", 400, FAULTS),
         doc=doc,
         locked=["mqtt.host"],
     )

@@ -83,7 +83,7 @@ class Deliver(Stage):
         self._lift_rests = threading.Event()
         budget = None
         if plan.bytes_per_day is not None:
-            own_bytes = own_reserve_bytes(plan.bytes_per_day)
+            own_bytes = own_reserve_bytes(plan.bytes_per_day, plan.alert_reserve_bytes)
             budget = Budget(plan.bytes_per_day, plan.alert_reserve_bytes, own_bytes)
         self._spending = Spending(budget, clock, keepalive_s=plan.keepalive_s)
         self._suspicion = Suspicion(self._declined, epoch=store.epoch, within_s=plan.blame_within_s)

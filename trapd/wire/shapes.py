@@ -194,7 +194,7 @@ class Attempt(TypedDict):
 class Reported(TypedDict):
     """`version`, `hash` and `doc`: what is in force. `phase` and `last_attempt`: of the latest attempt.
 
-    `doc` and `locked` are left out where the whole is larger than the broker, or a day's budget, takes at all.
+    `doc` and `locked` are left out where the whole is more than the broker, or a day's budget, takes at all.
     """
 
     v: V1

@@ -1,7 +1,7 @@
 """The short form of what an operator has to know of a configuration, where the whole does not go. Pure.
 
-Faults first: some of them tell what to do, and fifty do not tell more. Then the document, which whoever sent it
-has, and its hash tells which it is.
+Faults go first: some of them tell what to do, and fifty do not tell more. Then the document, which whoever
+sent it has, and its hash tells which it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _LEFT_OUT = ("doc", "locked")
 
 
 def shortened(payload: bytes, most_bytes: int) -> bytes:
-    """Of `config/reported`, or of an answer to a command of the configuration; the shortest where none fits."""
+    """Of `config/reported`, or of an answer to such a command; the shortest where none fits."""
     found: dict[str, Any] = json.loads(payload)
     of_them = found.get("last_attempt") or found.get("data") or {}
     errors = of_them.get("errors", [])
