@@ -324,6 +324,7 @@ class Deliver(Stage):
         self._spending.remember(session)
         self._suspicion.remember(session)
         self._inbound.tell(session)
+        self._answers.forget_replies(session, connection)
         if connection.up and self._flood.look((self._clock.boot_ns() - connection.up_ns) / NS_PER_S):
             self._subscribe(connection)
 
