@@ -65,6 +65,12 @@ def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
         Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90, tolerance=1.1),
         Bar("memory grown over the soak, MB", figures["memory"]["grown_mb"], memory.GROWN_BAR_MB),
         Bar(
+            "memory of the daemon with many rows queued - with none, MB",
+            figures["memory"]["queued_mb"],
+            memory.QUEUED_BAR_MB,
+            tolerance=2.0,  # two starts of the same daemon differ by that much
+        ),
+        Bar(
             "CPU time of the daemon's imports / of numpy and the runtime",
             figures["imports"]["daemon_to_floor"],
             imports.BAR,

@@ -19,9 +19,9 @@ from statistics import median
 from typing import Any
 
 from trapd.backends.camera_replay import ReplayCamera
-from trapd.backends.classifier_tflite import TfliteClassifier
 from trapd.backends.model_files import find
 from trapd.backends.sensor_timer import TimerSensor
+from trapd.backends.tflite.classifier import TfliteClassifier
 from trapd.demo.photographs import make_bursts
 from trapd.host import vitals
 from trapd.host.clock import SystemClock

@@ -25,8 +25,8 @@ from typing import Any
 
 from trapd.demo.broker import HOST, MosquittoBroker, free_port
 
-_UNIT = "bench-unit"
-_BASE = f"trapd/v1/{_UNIT}"
+UNIT = "bench-unit"
+_BASE = f"trapd/v1/{UNIT}"
 _WINDOW = 20  # Mosquitto's own Receive Maximum
 _EVENT_BYTES, _FILE_BYTES = 500, 20_000
 _WAITING = 100_000
@@ -132,7 +132,7 @@ def _trapd(port: int, folder: Path, what: str, count: int) -> float:
 
     clock = SystemClock()
     with tempfile.TemporaryDirectory(dir=folder) as root:
-        store = Store.open(Path(root), _UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
+        store = Store.open(Path(root), UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
         fill(store, clock, what, count, folder / "files")
         with store.session() as filled:
             filled.database.checkpoint()
@@ -164,13 +164,13 @@ def deliver(store: Any, clock: Any, port: int) -> Any:
     from trapd.wire.window import Backoff
 
     uplink = PahoUplink(
-        HOST, port, client_id=f"trapd-{_UNIT}", username=None, password=lambda: None, tls=None,
+        HOST, port, client_id=f"trapd-{UNIT}", username=None, password=lambda: None, tls=None,
         protocol="5", keepalive_s=60,
     )  # fmt: skip
     return Deliver(
         DeliverPlan(parts.WINDOW, 96.0),
         uplink=uplink,
-        topics=Topics("trapd/v1", _UNIT),
+        topics=Topics("trapd/v1", UNIT),
         store=store,
         alerts=Alerts(store, codec.alert, lambda: ""),
         clock=clock,
@@ -239,7 +239,7 @@ def _child(count: int, what: str) -> None:
         )
         assert filler.returncode == 0
         clock = SystemClock()
-        store = Store.open(Path(root), _UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
+        store = Store.open(Path(root), UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
         stage = deliver(store, clock, free_port())
         thread = threading.Thread(target=stage.run)
         thread.start()
@@ -260,7 +260,7 @@ def _fill(root: str, count: int, what: str) -> None:
     from trapd.store import Store
 
     clock = SystemClock()
-    store = Store.open(Path(root), _UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
+    store = Store.open(Path(root), UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
     fill(store, clock, what, count, Path(root))
     store.close(clean=True)
 

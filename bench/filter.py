@@ -29,12 +29,12 @@ from PIL import Image
 
 from bench.filter_floor import Floor
 from tests.fakes.tflite_file import Made, Value, write
-from trapd.backends.classifier_tflite import TfliteClassifier
 from trapd.backends.model_files import find
 from trapd.backends.scene import Scene
-from trapd.backends.tflite_input import PictureInput
-from trapd.backends.tflite_interpreter import Tensor
-from trapd.backends.tflite_pixels import Normalisation
+from trapd.backends.tflite.classifier import TfliteClassifier
+from trapd.backends.tflite.input import PictureInput
+from trapd.backends.tflite.interpreter import Tensor
+from trapd.backends.tflite.pixels import Normalisation
 from trapd.records import Small
 
 BAR = 1.05

@@ -22,7 +22,7 @@ _DAEMON = (
     "import trapd.cli, trapd.cli.daemon, trapd.settings.asked, trapd.host.memory, gc; gc.disable(); "
     "import trapd.app, trapd.host.logs, trapd.host.notify, trapd.remote.start; gc.freeze(); gc.enable(); "
     "import trapd.backends.camera_replay, trapd.backends.sensor_timer, trapd.backends.scene, "
-    "trapd.backends.classifier_tflite, trapd.backends.tflite_layout_trapd, trapd.backends.paho_lean; "
+    "trapd.backends.tflite.classifier, trapd.backends.tflite.layouts.trapd, trapd.backends.paho_lean; "
     "trapd.backends.paho_lean.lean(); import trapd.backends.uplink_paho, ai_edge_litert.interpreter"
 )
 _PICTURES = f"{_DAEMON}; from PIL import JpegImagePlugin, PngImagePlugin"

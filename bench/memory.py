@@ -2,7 +2,8 @@
 
 `run(short)` starts the real process, lets it take bursts, and reads VmRSS and VmHWM from the kernel: early,
 when all its parts have been at work, and after the soak. The floor in the same run is a process that has only
-imported numpy and the TFLite runtime and loaded the model. `python -m bench.memory [--short]`.
+imported numpy and the TFLite runtime and loaded the model. Then the same daemon without a broker, once over
+an empty queue and once over one of a million rows. `python -m bench.memory [--short]`.
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ from pathlib import Path
 
 import yaml
 
+from bench import delivery
 from trapd.demo.broker import EmbeddedBroker, free_port
 from trapd.demo.photographs import make_bursts
 from trapd.errors import UsageError
 from trapd.store import Store
 
 GROWN_BAR_MB = 4.0
+QUEUED_BAR_MB = 2.0
 _EVERY_S = 0.08
 _EARLY_BURSTS = 100
 _SHORT_BURSTS = 1000
 _FULL_BURSTS = 10_000
+_QUEUED_ROWS = 1_000_000
+_SHORT_QUEUED_ROWS = 100_000
 _FLOOR = """
 from pathlib import Path
-from trapd.backends.classifier_tflite import TfliteClassifier
+from trapd.backends.tflite.classifier import TfliteClassifier
 from trapd.backends.model_files import find
 classifier = TfliteClassifier(find("default", None), name="default", threads=2)
 classifier.open()
@@ -38,13 +43,18 @@ print(Path("/proc/self/status").read_text())
 
 
 def run(short: bool) -> dict[str, float]:
-    """`resident_mb` at the end, `early_mb` after a hundred bursts, `peak_mb`, and the floor's `model_mb`."""
+    """`resident_mb` at the end, `early_mb` after a hundred bursts, `peak_mb`, and the floor's `model_mb`;
+    `queued_mb`: what `queued` rows that wait offline add.
+    """
     bursts = _SHORT_BURSTS if short else _FULL_BURSTS
+    queued = _SHORT_QUEUED_ROWS if short else _QUEUED_ROWS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_bursts(folder / "photographs")
         with EmbeddedBroker(free_port(), folder) as broker:
-            early, late = _watch(folder, broker.port, bursts)
+            # Small enough to be full before the end: making room is part of the soak.
+            early, late = _watch(folder, broker.port, bursts, max_bytes=100_000_000)
+        none_mb, many_mb = (_offline_mb(folder, rows) for rows in (0, queued))
     floor = subprocess.run([sys.executable, "-c", _FLOOR], check=True, capture_output=True, text=True).stdout
     return {
         "bursts": bursts,
@@ -53,19 +63,32 @@ def run(short: bool) -> dict[str, float]:
         "early_mb": _megabytes(early, "VmRSS"),
         "resident_mb": _megabytes(late, "VmRSS"),
         "peak_mb": _megabytes(late, "VmHWM"),
+        "queued": queued,
+        "queued_mb": round(many_mb - none_mb, 1),
     }
 
 
-def _watch(folder: Path, port: int, bursts: int) -> tuple[str, str]:
+def _offline_mb(folder: Path, rows: int) -> float:
+    """The daemon's peak over a hundred bursts, with so many rows waiting for a broker that is not there."""
+    store = folder / f"store-{rows}"
+    store.mkdir()
+    fill = [sys.executable, "-m", "bench.delivery", "--fill", str(store), str(rows), "events"]
+    subprocess.run(fill, check=True)
+    _, late = _watch(folder, free_port(), _EARLY_BURSTS, max_bytes=100_000_000_000, store=store)
+    return _megabytes(late, "VmHWM")
+
+
+def _watch(
+    folder: Path, port: int, bursts: int, *, max_bytes: int, store: Path | None = None
+) -> tuple[str, str]:
     """The kernel's status of the daemon after a hundred bursts and after all."""
-    store = folder / "store"
+    store = store or folder / "store"
     config = folder / "config.yaml"
     config.write_text(
         yaml.safe_dump(
             {
-                "unit": {"id": "bench-unit"},
-                # Small enough to be full before the end: making room is part of the soak.
-                "storage": {"path": str(store), "min_free_bytes": 50_000_000, "max_bytes": 100_000_000},
+                "unit": {"id": delivery.UNIT},
+                "storage": {"path": str(store), "min_free_bytes": 50_000_000, "max_bytes": max_bytes},
                 "sensor": {"backend": "timer", "every_s": _EVERY_S},
                 "trigger": {"max_per_hour": 100_000},
                 "camera": {"backend": "replay", "path": str(folder / "photographs")},

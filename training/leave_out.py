@@ -49,7 +49,7 @@ def judge_left_out(
 
 def judge_with(model: Path, photographs: Sequence[Photograph]) -> list[Judged]:
     """The same photographs by a model file, as trapd runs it."""
-    from trapd.backends.classifier_tflite import TfliteClassifier
+    from trapd.backends.tflite.classifier import TfliteClassifier
 
     classifier = TfliteClassifier(model, name=model.stem, threads=1)
     classifier.open()

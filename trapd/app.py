@@ -246,7 +246,7 @@ class _Daemon:
             ),
         )
         housekeep = Housekeep(
-            store=self._store, clock=self._clock, alerts=self._alerts, tombstone=codec.tombstone
+            store=self._store, clock=self._clock, alerts=self._alerts, tombstones=parts.TOMBSTONES
         )
         timekeep = Timekeep(store=self._store, clock=self._clock, encode=codec.clock)
         control = () if self._control is None else (self._control,)

@@ -19,13 +19,15 @@ from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
 from trapd.stages.capture import CapturePlan
 from trapd.stages.deliver import DeliverPlan
 from trapd.stages.screen import ScreenPlan
-from trapd.store import ExifContext, Store
+from trapd.store import ExifContext, Store, Tombstones
+from trapd.wire import codec
 from trapd.wire.authority import Authority
 from trapd.wire.signing import Keyring
 from trapd.wire.window import Limit
 
+TOMBSTONES = Tombstones(event=codec.tombstone, file=codec.lost_file)
 WINDOW = Limit(messages=100, bytes=500_000)  # what a kill may send twice, and no more
-_DEAD_LINK_KEEPALIVES = 1.6  # paho itself notices after 1.8 to 1.9
+_DEAD_LINK_KEEPALIVES = 1.6  # of the oldest publish; an idle link that says nothing ends after 1.5
 
 BACKENDS = {
     "camera.replay": "trapd.backends.camera_replay:ReplayCamera",
@@ -34,7 +36,7 @@ BACKENDS = {
     "sensor.gpiozero": "trapd.backends.sensor_gpiozero:GpioSensor",
     "lamp.gpiozero": "trapd.backends.lamp_gpiozero:GpioLamp",
     "filter.scene": "trapd.backends.scene:Scene",
-    "filter.tflite": "trapd.backends.classifier_tflite:TfliteClassifier",
+    "filter.tflite": "trapd.backends.tflite.classifier:TfliteClassifier",
     "uplink.paho": "trapd.backends.uplink_paho:PahoUplink",
 }
 

@@ -20,9 +20,9 @@ import numpy as np
 
 from tests.backends.pictures_made import jpeg_of, png_of, scene
 from tests.fakes.tflite_file import Made, Value, described, write
-from trapd.backends.classifier_tflite import TfliteClassifier
 from trapd.backends.model_files import find
 from trapd.backends.pictures import small_of
+from trapd.backends.tflite.classifier import TfliteClassifier
 from trapd.errors import BadPicture, ModelUnavailable
 from trapd.records import FrameScore
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trapd.backends import model_files, model_install
-from trapd.backends.classifier_tflite import TfliteClassifier
+from trapd.backends.tflite.classifier import TfliteClassifier
 from trapd.errors import ModelUnavailable, UsageError
 
 DEFAULT = model_files.find("default", None)

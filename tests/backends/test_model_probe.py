@@ -15,10 +15,11 @@ from PIL import Image
 
 from tests.backends.pictures_made import jpeg_of, scene
 from tests.fakes.tflite_file import Made, Value, write
-from trapd.backends import classifier_tflite, model_files
-from trapd.backends.classifier_tflite import TfliteClassifier
+from trapd.backends import model_files
 from trapd.backends.model_probe import Probe, probe
 from trapd.backends.pictures import small_of
+from trapd.backends.tflite import classifier
+from trapd.backends.tflite.classifier import TfliteClassifier
 from trapd.errors import BadPicture, ModelUnavailable
 from trapd.stages.screen import Screen
 
@@ -89,7 +90,7 @@ def test_a_model_that_ends_its_process_ends_no_other(tmp_path: Path) -> None:
 
 
 def test_a_model_that_hangs_is_given_up_well_before_the_stage_that_waits_for_it() -> None:
-    assert Screen.patience_s >= 2 * classifier_tflite._TRIAL_S
+    assert Screen.patience_s >= 2 * classifier._TRIAL_S
 
 
 def test_a_model_whose_answer_is_no_score_is_unavailable_and_the_next_picture_is_judged(

@@ -17,8 +17,8 @@ from PIL import Image
 
 from tests.fakes.classifier import FakeClassifier
 from trapd.backends import model_files
-from trapd.backends.classifier_tflite import TfliteClassifier
 from trapd.backends.pictures import small_of
+from trapd.backends.tflite.classifier import TfliteClassifier
 from trapd.errors import BadPicture, ModelUnavailable
 from trapd.ports import Classifier
 

@@ -24,7 +24,7 @@ from tests.fakes.clock import FakeClock
 from tests.store.common import ANIMAL, CONFIG, CONTEXT, EMPTY, frame, jpeg
 from trapd.errors import BadPicture, StoreError, StoreFull, TrapdError
 from trapd.records import Event, Kind, Message, Trigger
-from trapd.store import Session, Store, reserve
+from trapd.store import Session, Store, Tombstones, reserve
 
 AMPLE_BYTES = 10**9
 _TIGHT_BYTES = 60_000  # less than what lies there: everything that may go is evicted
@@ -142,7 +142,7 @@ class Life:
         say("will", "evict", undelivered=undelivered)
         if undelivered:
             self.store.space.admit(_TIGHT_BYTES // 4)
-        self.store.space.tidy(self.session, limit, _tombstone if undelivered else None)
+        self.store.space.tidy(self.session, limit, _TOMBSTONES if undelivered else None)
         say("did", "evict")
 
     def back_up(self) -> None:
@@ -154,8 +154,10 @@ class Life:
         return self.session.outbox.next(1000, max_bytes=AMPLE_BYTES, chunk_bytes=_CHUNK_BYTES)
 
 
-def _tombstone(event_id: str, epoch: str, n: int, reason: str) -> bytes:
-    return json.dumps([event_id, epoch, n, reason]).encode()
+_TOMBSTONES = Tombstones(
+    event=lambda event_id, epoch, n, reason: json.dumps([event_id, epoch, n, reason]).encode(),
+    file=lambda file_id, reason: json.dumps([file_id, reason]).encode(),
+)
 
 
 def _told(message: Message) -> tuple[int, str, str | None, bool]:

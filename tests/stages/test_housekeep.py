@@ -9,11 +9,11 @@ import pytest
 from tests.fakes.store import FLOOR_BYTES, FULL
 from tests.stages.driver import Bench
 from trapd.errors import StoreCorrupt, StoreError
+from trapd.parts import TOMBSTONES
 from trapd.records import Event, State, Verdict
 from trapd.rules import NS_PER_S
 from trapd.stages.housekeep import Housekeep
 from trapd.store import Session
-from trapd.wire import codec
 
 EMPTY = Verdict("empty", keep=False, score=0.02, model="fake", threshold=0.35)
 
@@ -25,7 +25,7 @@ def session(bench: Bench) -> Iterator[Session]:
 
 
 def housekeep(bench: Bench) -> Housekeep:
-    return Housekeep(store=bench.store, clock=bench.clock, alerts=bench.alerts, tombstone=codec.tombstone)
+    return Housekeep(store=bench.store, clock=bench.clock, alerts=bench.alerts, tombstones=TOMBSTONES)
 
 
 def with_files(bench: Bench) -> set[str]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.stages.driver import BASE, DEAD_AFTER_S, LIMIT, UNIT, Bench, DeliverDriver
+from trapd.parts import TOMBSTONES
 from trapd.records import Kind, State
 from trapd.stages.deliver import DeliverPlan
 from trapd.store.eviction import give_up_rows
-from trapd.wire import codec
 
 PLAN = DeliverPlan(LIMIT, DEAD_AFTER_S, receipts=True)
 RECEIPT = f"{BASE}/receipt"
@@ -274,7 +274,7 @@ def given_up(bench: Bench, receipts: DeliverDriver) -> list[dict[str, object]]:
     """Two kept events lose their rows for want of space; the broker has their tombstones."""
     bench.kept(), bench.kept()
     bench.session.database.one("UPDATE event SET has_files = 0")
-    give_up_rows(bench.session.database, bench.clock.now(), codec.tombstone)
+    give_up_rows(bench.session.database, bench.clock.now(), TOMBSTONES)
     receipts.connect()
     receipts.turn(3)
     lost = [json.loads(m.payload) for m in receipts.broker.published if m.topic.endswith("/event")]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.stages.driver import UNIT, Bench
 from tests.stages.driver import bench as make_bench
+from trapd.parts import TOMBSTONES
 from trapd.stages.alerts import Alerts
 from trapd.stages.scarcity import Scarcity, words_of
 from trapd.store import LOSSES, Rebuilt
@@ -65,7 +66,7 @@ def test_a_photograph_that_nobody_could_take_up_is_a_loss_when_it_makes_room(tmp
     with make_bench(tmp_path / "store") as bench:
         bench.store.space.admit(1)
         bench.store.space._max_bytes = 1
-        bench.store.space.tidy(bench.session, 100, codec.tombstone)
+        bench.store.space.tidy(bench.session, 100, TOMBSTONES)
         assert bench.session.counters.all()["evicted.orphans"] == 1
         Scarcity(bench.alerts, bench.clock).look(bench.session)
         assert bench.alerts.names() == ("evicted",)

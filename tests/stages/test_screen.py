@@ -219,6 +219,38 @@ def test_without_a_filter_they_are_counted_all_the_same(
     assert event.media[2].id in caplog.text
 
 
+@pytest.mark.parametrize("thumbnail_bytes", [0, 12_000])
+def test_without_a_filter_what_is_no_photograph_is_counted_too(bench: Bench, thumbnail_bytes: int) -> None:
+    """By its begin and its end, and by the thumbnail that cannot be made of it."""
+    event = bench.burst()
+    photograph = bench.store.root / str(event.media[0].path)
+    whole = photograph.read_bytes()
+    photograph.write_bytes(bytes(len(whole)))
+    cut = bench.store.root / str(event.media[1].path)
+    cut.write_bytes(cut.read_bytes()[:-2] + b"\0\0")
+    with screening(bench, None, thumbnail_bytes=thumbnail_bytes) as screen:
+        judged = screen.judge(event)
+    assert bench.session.counters.all() == {"photographs_bad": 2}
+    assert (judged.thumb is not None) is (thumbnail_bytes > 0)  # of one that can be decoded
+
+
+def test_a_thumbnail_that_cannot_be_made_counts_its_photograph(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has a begin and an end, and nothing between that could be shown."""
+    event = bench.burst()
+    for medium in event.media:
+        photograph = bench.store.root / str(medium.path)
+        whole = photograph.read_bytes()
+        begin = whole.index(b"\xff\xda") + 2  # the scan's own header is broken too
+        photograph.write_bytes(whole[:begin] + bytes(len(whole) - begin - 2) + whole[-2:])
+    with screening(bench, None) as screen:
+        judged = screen.judge(event)
+    assert judged.thumb is None
+    assert bench.session.counters.all() == {"photographs_bad": 3}
+    assert event.media[2].id in caplog.text
+
+
 def test_it_keeps_a_burst_of_a_class_that_nobody_wants(bench: Bench) -> None:
     event = bench.burst()
     damage(bench, event, 0)

@@ -15,6 +15,7 @@ from tests.fakes.clock import FakeClock
 from tests.figures import PROVE, tell
 from tests.store.common import ANIMAL, EMPTY, capture, keep, open_store, running
 from trapd.errors import BadInput, BadPicture, StoreCorrupt
+from trapd.parts import TOMBSTONES
 from trapd.records import Kind, Message
 from trapd.stages.payloads import Payloads
 from trapd.stages.standby import may_be_damage
@@ -86,7 +87,7 @@ def look(store: Store, session: Session, clock: FakeClock) -> None:
     session.sums.some(100)
     session.timeline.correct(clock.now(), codec.clock)
     session.outbox.receipt_upto(store.epoch, 5)
-    store.space.tidy(session, 5, codec.tombstone)
+    store.space.tidy(session, 5, TOMBSTONES)
 
 
 def send(store: Store, session: Session) -> None:

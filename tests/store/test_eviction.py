@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.store.common import ANIMAL, EMPTY, capture, files_below, jpeg, keep, open_store, rows, running
 from trapd.errors import StoreFull
+from trapd.parts import TOMBSTONES
 from trapd.records import Event, Kind
 from trapd.store import LOSSES, Session, Store, eviction
 from trapd.wire import codec
@@ -66,7 +67,7 @@ def test_the_order_in_which_things_go(tmp_path: Path, monkeypatch: pytest.Monkey
         went = []
         before = {name: (photographs(tmp_path, e), thumbnail(tmp_path, e)) for name, e in made.items()}
         copies = sorted(file.name for file in tmp_path.glob("trapd.db.*"))
-        while store.space.tidy(session, 1, codec.tombstone).events:
+        while store.space.tidy(session, 1, TOMBSTONES).events:
             for name, event in made.items():
                 now = (photographs(tmp_path, event), thumbnail(tmp_path, event))
                 if now != before[name]:
@@ -114,9 +115,9 @@ def test_of_what_was_delivered_samples_for_audit_go_last(tmp_path: Path) -> None
         newer = keep(store, session, capture(store, session, clock, data=PHOTOGRAPH))
         session.outbox.acknowledge(rows(session))
         squeeze(store)
-        store.space.tidy(session, 1, codec.tombstone)
+        store.space.tidy(session, 1, TOMBSTONES)
         assert (photographs(tmp_path, drawn), photographs(tmp_path, newer)) == (3, 0)
-        store.space.tidy(session, 1, codec.tombstone)
+        store.space.tidy(session, 1, TOMBSTONES)
         assert photographs(tmp_path, drawn) == 0
         assert session.counters.all() == {"evicted.delivered": 2}
 
@@ -127,14 +128,14 @@ def test_an_event_whose_photographs_went_is_still_an_event(tmp_path: Path) -> No
         event = keep(store, session, capture(store, session, clock, data=PHOTOGRAPH))
         payload = codec.event(event)
         squeeze(store)
-        assert store.space.tidy(session, 1, codec.tombstone).files == 3
+        assert store.space.tidy(session, 1, TOMBSTONES).files == 3
         later = session.events.get(event.id)
         assert later is not None
         assert codec.event(later) == payload  # sums and all
         assert [medium.path for medium in later.media] == [None] * 3
         assert later.thumb == event.thumb
         assert store.thumb(later) == (tmp_path / "thumbs" / f"{event.id}.jpg").read_bytes()
-        assert session.outbox.depth() == {"event": 1, "thumb": 1}
+        assert session.outbox.depth() == {"event": 1, "thumb": 1, "media_bulk": 3}  # tombstones
 
 
 def test_what_nobody_has_seen_goes_for_the_next_bursts_only_and_not_for_comfort(tmp_path: Path) -> None:
@@ -145,9 +146,9 @@ def test_what_nobody_has_seen_goes_for_the_next_bursts_only_and_not_for_comfort(
         burst_bytes = sum(medium.bytes for medium in session.events.page(limit=1)[0].media)
         store.space.admit(burst_bytes)
         store.space._max_bytes = store.space.disk().used_bytes + burst_bytes
-        assert store.space.tidy(session, 100, codec.tombstone).events in (3, 4)
+        assert store.space.tidy(session, 100, TOMBSTONES).events in (3, 4)
         assert store.space.admit(burst_bytes)
-        assert store.space.tidy(session, 100, codec.tombstone).events == 0
+        assert store.space.tidy(session, 100, TOMBSTONES).events == 0
 
 
 def test_rows_go_only_while_they_take_more_room_than_a_database_must(tmp_path: Path) -> None:
@@ -156,10 +157,10 @@ def test_rows_go_only_while_they_take_more_room_than_a_database_must(tmp_path: P
     with running(tmp_path, clock) as (store, session):
         fill(store, session, clock)
         squeeze(store)
-        while store.space.tidy(session, 100, codec.tombstone).events:
+        while store.space.tidy(session, 100, TOMBSTONES).events:
             pass
         assert session.events.totals()["bursts"] == 6
-        assert session.outbox.depth() == {"event": 2}
+        assert session.outbox.depth() == {"event": 2, "thumb": 3, "media_bulk": 9}  # tombstones but events
 
 
 def test_rows_given_up_give_their_room_back_to_the_disk(tmp_path: Path) -> None:
@@ -250,7 +251,7 @@ def test_a_cut_between_marks_and_files_is_finished_at_the_next_start(
         made = fill(store, session, clock)
         shutil.copytree(tmp_path / "media", tmp_path / "before")
         for step in (*eviction.DUE_TO_NOBODY, *eviction.UNDELIVERED):
-            eviction.mark(session.database, eviction.victims(session.database, [step], 10))
+            eviction.mark(session.database, eviction.victims(session.database, [step], 10), clock.now())
     store.close(clean=False)
     with running(tmp_path, clock) as (store, session):
         assert store.recovered.evictions_finished == 15
@@ -260,6 +261,53 @@ def test_a_cut_between_marks_and_files_is_finished_at_the_next_start(
         assert session.events.get(made["captured"].id) is not None
 
 
+def test_what_nobody_has_seen_is_told_when_it_goes(tmp_path: Path) -> None:
+    """Photographs, and thumbnails that waited; of what had arrived nobody needs to hear."""
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        made = fill(store, session, clock)
+        squeeze(store)
+        while store.space.tidy(session, 100, TOMBSTONES).events:
+            pass
+        told = [
+            (message.kind, message.leaf, json.loads(message.payload))
+            for message in session.outbox.next(99, max_bytes=10**9)
+            if message.payload is not None
+        ]
+        photographed = [m for name in ("audit", "kept", "half") for m in made[name].media]
+        assert sorted(told, key=str) == sorted(
+            [(Kind.MEDIA_BULK, f"media/{m.id}", {"v": 1, "id": m.id, "lost": "space"}) for m in photographed]
+            + [
+                (Kind.THUMB, f"thumb/{made[name].id}", {"v": 1, "id": made[name].id, "lost": "space"})
+                for name in ("audit", "kept", "half")
+            ],
+            key=str,
+        )
+        assert session.outbox.request_media({photographed[0].id: None}, chunk_bytes=1000).missing
+
+
+def test_a_photograph_that_was_asked_for_is_told_as_soon_as_it_would_have_gone(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        kept = keep(store, session, capture(store, session, clock, frames=1, data=PHOTOGRAPH))
+        session.outbox.request_media({kept.media[0].id: None}, chunk_bytes=1000)
+        squeeze(store)
+        store.space.tidy(session, 100, TOMBSTONES)
+        assert session.outbox.depth() == {"event": 1, "thumb": 1, "media_requested": 1}
+
+
+def test_the_tombstones_of_an_event_go_with_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a unit that is never heard would fill its card with them."""
+    monkeypatch.setattr("trapd.store.space._SMALL_DATABASE_BYTES", 0)
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        keep(store, session, capture(store, session, clock, data=PHOTOGRAPH))
+        squeeze(store)
+        while store.space.tidy(session, 1, TOMBSTONES).events:
+            pass
+        assert session.outbox.depth() == {"event": 1}
+
+
 def test_a_tombstone_keeps_the_numbers_without_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eviction, "_ROWS_AT_ONCE", 2)
     clock = FakeClock()
@@ -267,8 +315,8 @@ def test_a_tombstone_keeps_the_numbers_without_a_gap(tmp_path: Path, monkeypatch
         for _ in range(3):
             session.events.settle(capture(store, session, clock, frames=1).id, ANIMAL)
         for step in eviction.UNDELIVERED:
-            eviction.mark(session.database, eviction.victims(session.database, [step], 10))
-        assert eviction.give_up_rows(session.database, clock.now(), codec.tombstone) == 2
+            eviction.mark(session.database, eviction.victims(session.database, [step], 10), clock.now())
+        assert eviction.give_up_rows(session.database, clock.now(), TOMBSTONES) == 2
         session.events.settle(capture(store, session, clock, frames=1).id, ANIMAL)
         told = []
         for message in session.outbox.next(99, max_bytes=10**9):

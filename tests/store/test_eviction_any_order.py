@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.clock import FakeClock
 from tests.store.common import ANIMAL, EMPTY, capture, files_below, open_store
+from trapd.parts import TOMBSTONES
 from trapd.records import Kind, State
 from trapd.store import Session, Store
 from trapd.wire import codec
@@ -63,7 +64,7 @@ class Unit:
                 self.session.outbox.acknowledge([message.row])
         elif name == "squeeze":
             self.store.space._max_bytes = 1
-            self.store.space.tidy(self.session, value, codec.tombstone)
+            self.store.space.tidy(self.session, value, TOMBSTONES)
             self.store.space._max_bytes = 10**9
         else:
             self.close(clean=False)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.store.common import EMPTY, capture, files_below, jpeg, keep, open_store, rows, running
+from trapd.parts import TOMBSTONES
 from trapd.store import Session, Store, backup
-from trapd.wire import codec
 
 PHOTOGRAPH = jpeg(640, 480, quality=95)
 
@@ -49,7 +49,7 @@ def test_they_count_and_go_after_what_is_delivered_and_before_what_is_not(tmp_pa
         assert len(orphans(tmp_path)) == 2  # for comfort alone nothing goes that nobody has seen
         left = []
         used_bytes = [store.space.disk().used_bytes]
-        while store.space.tidy(session, 1, codec.tombstone).events:
+        while store.space.tidy(session, 1, TOMBSTONES).events:
             there = session.events.get(waiting.id)
             assert there is not None
             photographs = sum(medium.path is not None for medium in there.media)
@@ -67,7 +67,7 @@ def test_the_oldest_go_and_no_more_than_must(tmp_path: Path) -> None:
     with running(tmp_path) as (store, session):
         squeeze(store, session, 150_000)
         store.space._wanted_bytes = 0
-        store.space.tidy(session, 100, codec.tombstone)
+        store.space.tidy(session, 100, TOMBSTONES)
         assert orphans(tmp_path) in (["2.txt", "3.txt", "4.txt"], ["3.txt", "4.txt"])
 
 
@@ -84,7 +84,7 @@ def test_a_folder_and_a_link_go_too(tmp_path: Path) -> None:
     with running(root) as (store, session):
         assert len(list((root / "orphans").iterdir())) == 2
         squeeze(store, session)
-        assert store.space.tidy(session, 100, codec.tombstone).events == 2
+        assert store.space.tidy(session, 100, TOMBSTONES).events == 2
         assert list((root / "orphans").iterdir()) == []
         assert files_below(outside) == ["kept.txt"]
 
@@ -95,7 +95,7 @@ def test_a_number_in_an_orphans_name_is_not_given_again(tmp_path: Path) -> None:
     (tmp_path / "orphans" / f"unit-1__2023-11-15__06-13-21__{epoch}-000041_0.jpg").write_bytes(bytes(5000))
     with running(tmp_path) as (store, session):
         squeeze(store, session)
-        store.space.tidy(session, 100, codec.tombstone)
+        store.space.tidy(session, 100, TOMBSTONES)
         assert orphans(tmp_path) == []
     with running(tmp_path) as (store, _):
         assert store.next_seq() == 42
@@ -118,12 +118,12 @@ def test_a_cut_before_they_are_removed_leaves_them_for_the_next_time(
         squeeze(store, session)
         with monkeypatch.context() as power, pytest.raises(Cut):
             power.setattr(Path, "unlink", cut)
-            store.space.tidy(session, 100, codec.tombstone)
+            store.space.tidy(session, 100, TOMBSTONES)
     store.close(clean=False)
     with running(tmp_path) as (store, session):
         assert len(orphans(tmp_path)) == 2
         squeeze(store, session)
-        store.space.tidy(session, 100, codec.tombstone)
+        store.space.tidy(session, 100, TOMBSTONES)
         assert orphans(tmp_path) == []
 
 
@@ -138,5 +138,5 @@ def test_one_that_cannot_be_removed_ends_nothing(tmp_path: Path, monkeypatch: py
         squeeze(store, session)
         with monkeypatch.context() as disk:
             disk.setattr(Path, "unlink", refuse)
-            assert store.space.tidy(session, 100, codec.tombstone).files == 0
+            assert store.space.tidy(session, 100, TOMBSTONES).files == 0
         assert len(orphans(tmp_path)) == 1

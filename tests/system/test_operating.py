@@ -152,7 +152,7 @@ def _wrong(leaf: str, payload: bytes) -> list[str]:
         case ["availability"]:
             return [] if not payload or payload.decode() in set(Availability) else ["no availability"]
         case ["thumb", _]:
-            return [] if payload.startswith(b"\xff\xd8") else ["no JPEG"]
+            return [] if payload.startswith(b"\xff\xd8") else _faults("lost", payload)
         case ["media", _, "c", _] | ["probe"]:
             return []
         case ["config", "schema"]:
@@ -164,8 +164,8 @@ def _wrong(leaf: str, payload: bytes) -> list[str]:
     name = schemas.name_of(leaf)
     if not payload:
         return []  # cleared
-    if name == "event" and b'"lost"' in payload:
-        name = "tombstone"
+    if b'"lost"' in payload:
+        name = {"event": "tombstone", "manifest": "lost"}.get(name or "", name)
     return ["no schema"] if name is None else _faults(name, payload)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.training.pictures import made
 from training import card
-from trapd.backends.classifier_tflite import TfliteClassifier
+from trapd.backends.tflite.classifier import TfliteClassifier
 
 ROOT = Path(__file__).resolve().parents[2]
 

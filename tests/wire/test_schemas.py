@@ -87,6 +87,7 @@ def test_alerts(alert: Any) -> None:
 def test_clock_and_tombstone(at: Any, name: str, n: int) -> None:
     assert faults("clock", codec.clock(at.boot_id, -n, at.quality)) == []
     assert faults("tombstone", codec.tombstone(name, "3f9a", n, "space")) == []
+    assert faults("lost", codec.lost_file(name, "space")) == []
 
 
 @given(made.media, st.integers(1, 10**6))

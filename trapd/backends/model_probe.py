@@ -172,7 +172,7 @@ def main(arguments: list[str]) -> int:
 def _examine(path: Path, labels: Path | None, threads: int, runtime: str | None) -> dict[str, Any]:
     import statistics
 
-    from trapd.backends.tflite_model import Model
+    from trapd.backends.tflite.model import Model
 
     model = Model(path, threads=threads, labels=labels, runtime=runtime)
     layout = model.layout

@@ -201,11 +201,16 @@ class PahoLink:
             if self._line is None:
                 self._take_over(left_s)
             if self._line is not None and not self._lost:
-                self._serve(self._line, min(left_s, _TURN_S))
+                self._serve(self._line, min(left_s, _TURN_S, self._silence_left_s()))
             now_s = time.monotonic()
             if self._events or now_s >= end_s:
                 return
             left_s = end_s - now_s
+
+    def _silence_left_s(self) -> float:
+        """How long the broker may still say nothing."""
+        silent_at_s = self._heard_s + _SILENT_KEEPALIVES * self._account.keepalive_s
+        return max(silent_at_s - time.monotonic(), 0.0)
 
     def _take_over(self, timeout_s: float) -> None:
         """The connection, as soon as it is made; or the attempt's end."""
@@ -245,7 +250,7 @@ class PahoLink:
             self._lose(self._how_it_ended(client))
         elif self._receive_maximum is None and now_s > self._answer_by_s:
             self._lose(Lost(f"{self._account.where} took the connection but does not answer"))
-        elif now_s - self._heard_s > _SILENT_KEEPALIVES * self._account.keepalive_s:
+        elif self._silence_left_s() == 0:
             self._lose(_SILENT)
 
     def _failed_within(self, error: Exception) -> None:

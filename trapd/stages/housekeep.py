@@ -14,7 +14,7 @@ from trapd.rules import NS_PER_S
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
 from trapd.stages.scarcity import Scarcity
-from trapd.store import Session, Store, Tombstone
+from trapd.store import Session, Store, Tombstones
 
 log = logging.getLogger("trapd.housekeep")
 
@@ -33,16 +33,16 @@ class _ToldToStop(Exception):
 
 
 class Housekeep(Stage):
-    """Quota and free-space floor. `tombstone` makes what is sent in an event's place that had to go."""
+    """Quota and free-space floor. `tombstones` make what is sent in place of what had to go."""
 
     name = "housekeep"
     patience_s = 120.0
 
-    def __init__(self, *, store: Store, clock: Clock, alerts: Alerts, tombstone: Tombstone) -> None:
+    def __init__(self, *, store: Store, clock: Clock, alerts: Alerts, tombstones: Tombstones) -> None:
         super().__init__()
         self._store = store
         self._clock = clock
-        self._tombstone = tombstone
+        self._tombstones = tombstones
         self._alerts = alerts
         self._scarcity = Scarcity(alerts, clock)
         self._claimed_ns = clock.boot_ns() + int(_CLAIM_WITHIN_S * NS_PER_S)
@@ -65,7 +65,7 @@ class Housekeep(Stage):
             return 0.0 if self._store.space.release_reserve() else _RETRY_S
 
     def _work(self, session: Session) -> float:
-        evicted = self._store.space.tidy(session, _BATCH, self._tombstone)
+        evicted = self._store.space.tidy(session, _BATCH, self._tombstones)
         self._scarcity.look(session)
         if self._clock.boot_ns() >= self._claimed_ns:
             self._alerts.clear_unclaimed()

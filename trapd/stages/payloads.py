@@ -25,9 +25,9 @@ class Payloads:
 
     def leaf(self, message: Message) -> str:
         """The topic of this publish below the unit's. Raises BadInput."""
-        if not message.chunk_bytes:
+        if message.kind not in transfer.KINDS:
             return message.leaf
-        medium_id = transfer.medium_of(message.leaf)
+        medium_id = transfer.medium_of(message.leaf)  # without chunks it is its tombstone
         return topics.manifest(medium_id) if message.part == 0 else topics.chunk(medium_id, message.part - 1)
 
     def make(self, session: Session, message: Message, most_bytes: int | None = None) -> bytes | None:

@@ -154,9 +154,9 @@ class Screen(Stage):
             self._tell_model()
         verdict, damaged = self._judge(event)
         if verdict.score is None and not damaged:
-            # Nobody has looked at them. Decoding is for the filter; that they are there can be said without.
+            # Nobody has looked at them. Decoding is for the filter; that they lie there whole shows without.
             damaged = sum(not self._store.has_whole(medium) for medium in event.media)
-        self._settle(session, event, verdict)
+        damaged = max(damaged, self._settle(session, event, verdict))
         if damaged:
             # Counted once the burst is settled: one that waits for space is judged again.
             session.counters.add("photographs_bad", damaged)
@@ -300,14 +300,18 @@ class Screen(Stage):
         if left_s > _FINISH_WITHIN_S:
             raise _ToldToStop
 
-    def _settle(self, session: Session, event: Event, verdict: Verdict, *, may_look: bool = True) -> None:
+    def _settle(self, session: Session, event: Event, verdict: Verdict, *, may_look: bool = True) -> int:
+        """Kept or discarded, durably; gives how many photographs no thumbnail could be made of."""
+        thumb, damaged = None, 0
         heap, is_drawn = self._sampled(session, verdict)
         if is_drawn and not verdict.keep:
             verdict = replace(verdict, keep=True, audit=True)
+        if verdict.keep and may_look:
+            thumb, damaged = self._thumbnail(event, verdict)
         settled = session.events.settle(
             event.id,
             verdict,
-            thumb=self._thumbnail(event, verdict) if verdict.keep and may_look else None,
+            thumb=thumb,
             urgent=verdict.verdict in self._plan.alert_classes,
             media=self._plan.send_media,
             heap=heap,
@@ -321,6 +325,7 @@ class Screen(Stage):
             log.info("%s %s %s", event.id, verdict.verdict, _words(settled, verdict))
         if settled.state is State.DISCARDED and self._plan.discard_at_once:
             self._store.space.drop(session, settled)
+        return damaged
 
     def _note_kept(self, event: Event, verdict: Verdict) -> None:
         """A burst of this boot speaks for its sensor; one that nobody judged, or a sample, does not."""
@@ -342,16 +347,23 @@ class Screen(Stage):
         at_night = self._plan.threshold_night
         return at_night if night and at_night is not None else self._plan.threshold
 
-    def _thumbnail(self, event: Event, verdict: Verdict) -> tuple[str, int] | None:
-        """The best frame's thumbnail; an event without one is still an event."""
-        if self._plan.thumbnail_bytes == 0 or not event.media:
-            return None
+    def _thumbnail(self, event: Event, verdict: Verdict) -> tuple[tuple[str, int] | None, int]:
+        """A thumbnail of the best frame that can be decoded, and how many could not; an event without one is
+        still an event.
+        """
+        if self._plan.thumbnail_bytes == 0:
+            return None, 0
         best = max(verdict.detections, key=lambda box: box.conf).frame if verdict.detections else 0
-        try:
-            return self._store.write_thumb(event, best, self._plan.thumbnail_bytes)
-        except (BadInput, StoreError, OSError) as error:
-            log.warning("no thumbnail for %s: %s", event.id, error)
-            return None
+        frames = sorted(range(len(event.media)), key=lambda frame: frame != best)
+        for damaged, frame in enumerate(frames):
+            try:
+                return self._store.write_thumb(event, frame, self._plan.thumbnail_bytes), damaged
+            except BadInput as error:
+                log.warning("no thumbnail of %s: %s", event.media[frame].id, error)
+            except (StoreError, OSError) as error:
+                log.warning("no thumbnail for %s: %s", event.id, error)
+                return None, damaged
+        return None, len(frames)
 
 
 def _words(event: Event, verdict: Verdict) -> str:

@@ -3,7 +3,7 @@
 from trapd.store.burst import BurstFiles
 from trapd.store.counters import Counters
 from trapd.store.events import Events
-from trapd.store.eviction import LOSSES, Tombstone
+from trapd.store.eviction import LOSSES, Tombstones
 from trapd.store.exif import ExifContext
 from trapd.store.outbox import Outbox
 from trapd.store.rebuild import Rebuilt
@@ -31,7 +31,7 @@ __all__ = [
     "Session",
     "Space",
     "Store",
-    "Tombstone",
+    "Tombstones",
     "in_use",
     "offset",
 ]

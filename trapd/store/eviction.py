@@ -2,9 +2,10 @@
 
 1 discarded bursts, 2 photographs and thumbnails of delivered ones (those drawn for audit last: people have to
 look at them), 3 undelivered photographs (their event and thumbnail stay), 4 thumbnails, 5 the files of audit
-samples, 6 rows: of discarded bursts, of delivered ones, and last of events that still wait, each of which
-leaves a tombstone in its place. Within each the oldest first. A burst that is not judged yet is never
-touched: judging it comes first.
+samples, 6 rows: of discarded bursts, of delivered ones, and last of events that still wait. Within each the
+oldest first. A burst that is not judged yet is never touched: judging it comes first.
+
+What nobody has seen yet leaves a tombstone: a photograph, a thumbnail that waited, an event.
 
 Every step is counted (`evicted.<step>`) in the transaction that takes it.
 """
@@ -15,7 +16,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from trapd.frozen import frozen
-from trapd.records import Kind, Moment, Priority
+from trapd.records import Kind, Moment
+from trapd.rules import PRIORITY
+from trapd.store import names, transfer
 from trapd.store.database import Database
 from trapd.store.rows import count, queue_row
 
@@ -29,8 +32,15 @@ _OF_MEDIA = (Kind.MEDIA_REQUESTED, Kind.MEDIA_BULK)
 _TOMBSTONE_REASON = "space"
 _ROWS_AT_ONCE = 200
 
-Tombstone = Callable[[str, str, int, str], bytes]
-"""Makes the payload that takes an event's place: id, epoch, n, reason."""
+
+@frozen
+class Tombstones:
+    """Make the payloads that take the place of an event (its id, epoch, n and the reason) and of a photograph
+    or thumbnail (its id and the reason).
+    """
+
+    event: Callable[[str, str, int, str], bytes]
+    file: Callable[[str, str], bytes]
 
 
 @frozen
@@ -96,11 +106,21 @@ def victim(database: Database, row: sqlite3.Row, step: Step) -> Victim:
     return Victim(row["row"], row["id"], tuple(files), step)
 
 
-def mark(database: Database, chosen: Sequence[Victim]) -> None:
-    """Note that these files are gone, and forget what would have been sent of them. One transaction."""
+def mark(
+    database: Database, chosen: Sequence[Victim], now: Moment, tombstones: Tombstones | None = None
+) -> None:
+    """Note that these files are gone, and forget what would have been sent of them. One transaction.
+
+    With `tombstones`, those go in their place.
+    """
     with database.write() as connection:
         for each in chosen:
+            dues = _dues(connection, each)
             _forget_files(connection, each)
+            if tombstones is not None:
+                for kind, leaf, file_id in dues:
+                    payload = tombstones.file(file_id, _TOMBSTONE_REASON)
+                    _queue(connection, now, kind, leaf, payload, event=each.row)
             connection.execute(_STILL_HAS_FILES, (each.row,))
             count(connection, f"evicted.{each.step.name}", 1)
 
@@ -114,10 +134,54 @@ def _forget_files(connection: sqlite3.Connection, each: Victim) -> None:
         connection.execute("UPDATE event SET thumb = NULL, thumb_bytes = NULL WHERE row = ?", (each.row,))
         gone.append(Kind.THUMB)
     for kind in gone:
-        connection.execute("DELETE FROM outbox WHERE event = ? AND kind = ?", (each.row, kind.value))
+        # Tombstones stay: they have a payload of their own.
+        connection.execute(
+            "DELETE FROM outbox WHERE event = ? AND kind = ? AND payload IS NULL", (each.row, kind.value)
+        )
 
 
-def give_up_rows(database: Database, now: Moment, tombstone: Tombstone) -> int:
+def _dues(connection: sqlite3.Connection, each: Victim) -> list[tuple[Kind, str, str]]:
+    """What the receiver will never see: kind, leaf and id of its photographs, and of a waiting thumbnail."""
+    waiting = connection.execute(
+        "SELECT kind, leaf FROM outbox WHERE event = ? AND payload IS NULL", (each.row,)
+    ).fetchall()
+    kinds = {row["leaf"]: Kind(row["kind"]) for row in waiting}
+    dues = []
+    if each.step.media:
+        frames = connection.execute(
+            "SELECT frame FROM medium WHERE event = ? AND evicted = 0 ORDER BY frame", (each.row,)
+        )
+        for row in frames:
+            medium_id = names.medium_id(each.id, row["frame"])
+            leaf = transfer.leaf(medium_id)
+            dues.append((kinds.get(leaf, Kind.MEDIA_BULK), leaf, medium_id))
+    if each.step.thumb:
+        dues += [(kind, leaf, each.id) for leaf, kind in kinds.items() if kind is Kind.THUMB]
+    return dues
+
+
+def _queue(
+    connection: sqlite3.Connection,
+    now: Moment,
+    kind: Kind,
+    leaf: str,
+    payload: bytes,
+    *,
+    event: int | None = None,
+) -> None:
+    queue_row(
+        connection,
+        now,
+        kind=kind,
+        priority=PRIORITY[kind],
+        leaf=leaf,
+        size_bytes=len(payload),
+        event=event,
+        payload=payload,
+    )
+
+
+def give_up_rows(database: Database, now: Moment, tombstones: Tombstones) -> int:
     """Delete the rows of events, oldest first; how many. Undelivered ones leave a tombstone."""
     for where in _ROWS:
         with database.write() as connection:
@@ -126,26 +190,18 @@ def give_up_rows(database: Database, now: Moment, tombstone: Tombstone) -> int:
                 (_ROWS_AT_ONCE,),
             ).fetchall()
             for row in rows:
-                _give_up(connection, row, now, tombstone)
+                _give_up(connection, row, now, tombstones)
         if rows:
             return len(rows)
     return 0
 
 
-def _give_up(connection: sqlite3.Connection, row: sqlite3.Row, now: Moment, tombstone: Tombstone) -> None:
+def _give_up(connection: sqlite3.Connection, row: sqlite3.Row, now: Moment, tombstones: Tombstones) -> None:
     connection.execute("DELETE FROM outbox WHERE event = ?", (row["row"],))
     connection.execute("DELETE FROM event WHERE row = ?", (row["row"],))  # and its photographs' rows
     if row["state"] != "kept":
         count(connection, "evicted.rows", 1)
         return
-    payload = tombstone(row["id"], row["epoch"], row["n"], _TOMBSTONE_REASON)
-    queue_row(
-        connection,
-        now,
-        kind=Kind.EVENT,
-        priority=Priority.EVENT,
-        leaf="event",
-        size_bytes=len(payload),
-        payload=payload,
-    )
+    payload = tombstones.event(row["id"], row["epoch"], row["n"], _TOMBSTONE_REASON)
+    _queue(connection, now, Kind.EVENT, "event", payload)
     count(connection, "evicted.events", 1)

@@ -26,7 +26,7 @@ from trapd.store.backup import BACKUP
 from trapd.store.damage import DAMAGED
 from trapd.store.database import FILE, database_bytes, log_bytes
 from trapd.store.durable import disk_errors, file_bytes
-from trapd.store.eviction import Step, Tombstone, Victim
+from trapd.store.eviction import Step, Tombstones, Victim
 from trapd.store.session import Session
 
 log = logging.getLogger("trapd.store")
@@ -108,10 +108,10 @@ class Space:
         with self._lock:
             self._files_bytes += by_bytes
 
-    def tidy(self, session: Session, limit: int, tombstone: Tombstone | None = None) -> Evicted:
+    def tidy(self, session: Session, limit: int, tombstones: Tombstones | None = None) -> Evicted:
         """Evict from at most `limit` bursts, as long as space is short, in short transactions.
 
-        Without `tombstone` only what is due to nobody any more. Also brings a long write-ahead log back into
+        Without `tombstones` only what is due to nobody any more. Also brings a long write-ahead log back into
         the database, gives its free pages back to the disk, and looks after the reserve. Raises StoreError.
         """
         if log_bytes(self._root / FILE) > _CHECKPOINT_BYTES:
@@ -121,7 +121,7 @@ class Space:
         self._give_back(session)
         done = Evicted()
         while done.events < limit and self._excess_bytes() > 0:
-            evicted = self._evict_some(session, min(_TRANSACTION_EVENTS, limit - done.events), tombstone)
+            evicted = self._evict_some(session, min(_TRANSACTION_EVENTS, limit - done.events), tombstones)
             if evicted.events == 0:
                 break
             done = _sum(done, evicted)
@@ -140,13 +140,13 @@ class Space:
         rows = session.database.all("SELECT row, id, thumb FROM event WHERE id = ?", (event.id,))
         return self._evict(session, [eviction.victim(session.database, row, _DROPPED) for row in rows])
 
-    def _evict_some(self, session: Session, limit: int, tombstone: Tombstone | None) -> Evicted:
+    def _evict_some(self, session: Session, limit: int, tombstones: Tombstones | None) -> Evicted:
         database = session.database
         if victims := eviction.victims(database, eviction.DUE_TO_NOBODY, limit):
             return self._evict(session, _enough(self._root, victims, self._excess_bytes()))
         # What is still due to somebody goes for the next few bursts only, not for comfort.
         excess = self._excess_bytes(bursts=_FEW_BURSTS)
-        if tombstone is None or excess == 0:
+        if tombstones is None or excess == 0:
             return Evicted()
         if copies := self._remove_copies():
             return copies
@@ -157,8 +157,8 @@ class Space:
         if victims := eviction.victims(database, eviction.UNDELIVERED, limit):
             victims = _enough(self._root, victims, excess)
             self._secure_thumbs(session, victims)
-            return self._evict(session, victims)
-        return self._give_up_rows(session, tombstone)
+            return self._evict(session, victims, tombstones)
+        return self._give_up_rows(session, tombstones)
 
     def _secure_thumbs(self, session: Session, victims: Sequence[Victim]) -> None:
         """Without its photograph a thumbnail cannot be made again."""
@@ -184,12 +184,12 @@ class Space:
         self.changed(-removed_bytes)
         return Evicted(len(gone), len(gone), removed_bytes)
 
-    def _give_up_rows(self, session: Session, tombstone: Tombstone) -> Evicted:
+    def _give_up_rows(self, session: Session, tombstones: Tombstones) -> Evicted:
         """Rows last, and only while they take more room than a database must."""
         free, pages = session.database.free_pages()
         if (pages - free) * _PAGE_BYTES < _SMALL_DATABASE_BYTES:
             return Evicted()
-        given_up = eviction.give_up_rows(session.database, session.now(), tombstone)
+        given_up = eviction.give_up_rows(session.database, session.now(), tombstones)
         free, _ = session.database.free_pages()
         session.database.give_back(min(free, 4 * _PAGES_AT_ONCE))
         session.database.checkpoint()
@@ -214,9 +214,12 @@ class Space:
             disk.used_bytes + margin - disk.max_bytes, disk.min_free_bytes + margin - disk.free_bytes, 0
         )
 
-    def _evict(self, session: Session, victims: Sequence[Victim]) -> Evicted:
+    def _evict(
+        self, session: Session, victims: Sequence[Victim], tombstones: Tombstones | None = None
+    ) -> Evicted:
         done = self._note_then_remove(
-            lambda: eviction.mark(session.database, victims), lambda: self._unlink(victims)
+            lambda: eviction.mark(session.database, victims, session.now(), tombstones),
+            lambda: self._unlink(victims),
         )
         folders = {(self._root / file).parent for victim in victims for file in victim.files}
         days.remove_if_empty(folders, session.now().wall_ms)

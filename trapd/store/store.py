@@ -181,7 +181,7 @@ class Store:
         return Session(self.root, database, unit=self.unit, now=self._clock.now)
 
     def has_whole(self, medium: Medium) -> bool:
-        """Whether a photograph lies on the disk with all its bytes; names it in the log where not."""
+        """Whether a photograph lies there, a JPEG from its begin to its end; named in the log if not."""
         return photographs.has_whole(self.root, medium)
 
     def read(self, medium: Medium) -> bytes:

@@ -25,7 +25,7 @@ _PARAMETERS = {
 
 @frozen
 class Channel:
-    """A topic below the base. `schemas`: of its messages; none where they are no JSON."""
+    """A topic below the base. `schemas`: of its messages that are JSON; `content`: what the others are."""
 
     address: str
     summary: str
@@ -43,9 +43,11 @@ CHANNELS: dict[str, Channel] = {
     "state": Channel("{unit}/state", "The heartbeat.", True, True, ("state",)),
     "alert": Channel("{unit}/alert/{alert}", "What is wrong; empty: it is over.", True, True, ("alert",)),
     "event": Channel("{unit}/event", "A burst, or one given up.", True, schemas=("event", "tombstone")),
-    "thumb": Channel("{unit}/thumb/{event}", "A small picture of a burst.", True, content=_JPEG),
+    "thumb": Channel(
+        "{unit}/thumb/{event}", "A small picture of a burst.", True, schemas=("lost",), content=_JPEG
+    ),
     "manifest": Channel(
-        "{unit}/media/{media}/manifest", "What the chunks come to.", True, schemas=("manifest",)
+        "{unit}/media/{media}/manifest", "What the chunks come to.", True, schemas=("manifest", "lost")
     ),
     "chunk": Channel("{unit}/media/{media}/c/{n}", "A chunk of a photograph.", True, content=_BYTES),
     "clock": Channel("{unit}/clock", "Corrects times that were sent.", True, schemas=("clock",)),
@@ -104,9 +106,9 @@ def _of_commands() -> dict[str, Channel]:
 
 
 def _channel(channel: Channel) -> dict[str, Any]:
-    messages: dict[str, Any] = {
-        name: {"$ref": f"#/components/messages/{name}"} for name in channel.schemas
-    } or {"payload": {"contentType": channel.content}}
+    messages: dict[str, Any] = {name: {"$ref": f"#/components/messages/{name}"} for name in channel.schemas}
+    if not channel.schemas or channel.content != _JSON:
+        messages["payload"] = {"contentType": channel.content}
     named = {
         name: {"description": text} for name, text in _PARAMETERS.items() if f"{{{name}}}" in channel.address
     }

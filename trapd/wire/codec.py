@@ -63,6 +63,12 @@ def tombstone(event_id: str, epoch: str, n: int, lost: str) -> bytes:
     return _json(fields)
 
 
+def lost_file(file_id: str, lost: str) -> bytes:
+    """Instead of a photograph's manifest, or of an event's thumbnail."""
+    fields: shapes.LostFile = {"v": _VERSION, "id": file_id, "lost": lost}
+    return _json(fields)
+
+
 def birth(
     *,
     unit: str,

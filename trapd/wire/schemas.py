@@ -20,6 +20,7 @@ PUBLISHED: dict[str, Any] = {
     "alert": s.Alert,
     "event": s.Event,
     "tombstone": s.Tombstone,
+    "lost": s.LostFile,
     "clock": s.ClockOffset,
     "manifest": s.Manifest,
     "reported": s.Reported,
@@ -72,7 +73,7 @@ def documents() -> dict[str, dict[str, Any]]:
 def name_of(leaf: str) -> str | None:
     """Which schema describes a payload on `leaf`; None for what is no JSON, and for `config/schema`.
 
-    On `event` come tombstones as well: they have `lost`.
+    On `event` come tombstones as well, and on `thumb/…` and `media/…/manifest` what is `lost`: they say so.
     """
     match leaf.split("/"):
         case ["alert", _]:

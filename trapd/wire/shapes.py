@@ -109,6 +109,14 @@ class Tombstone(TypedDict):
     lost: Annotated[str, "Why."]
 
 
+class LostFile(TypedDict):
+    """In place of a photograph's manifest, or of a thumbnail: it had to be given up, and will not come."""
+
+    v: V1
+    id: Id
+    lost: Annotated[str, "Why."]
+
+
 class Model(TypedDict):
     """The model that is loaded; `tells`: the classes it can tell apart."""
 

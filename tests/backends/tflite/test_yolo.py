@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trapd.backends.tflite_boxes import suppressed
-from trapd.backends.tflite_facts import ModelFacts
-from trapd.backends.tflite_interpreter import Array, Tensor
-from trapd.backends.tflite_layout_yolo import Form, YoloLayout, grid_places
-from trapd.backends.tflite_layouts import Layout, recognise
-from trapd.backends.tflite_metadata import Metadata
+from trapd.backends.tflite.boxes import suppressed
+from trapd.backends.tflite.facts import ModelFacts
+from trapd.backends.tflite.interpreter import Array, Tensor
+from trapd.backends.tflite.layout import Layout, recognise
+from trapd.backends.tflite.layouts.yolo import Form, YoloLayout, grid_places
+from trapd.backends.tflite.metadata import Metadata
 from trapd.errors import ModelUnavailable
 
 COCO = (

@@ -16,12 +16,12 @@ from typing import Final
 
 import numpy as np
 
-from trapd.backends.tflite_boxes import Categories, Floats, score_candidates
-from trapd.backends.tflite_facts import ModelFacts
-from trapd.backends.tflite_fit import LETTERBOX
-from trapd.backends.tflite_interpreter import Array, Tensor, real
-from trapd.backends.tflite_labels import Labels
-from trapd.backends.tflite_pixels import UNIT
+from trapd.backends.tflite.boxes import Categories, Floats, score_candidates
+from trapd.backends.tflite.facts import ModelFacts
+from trapd.backends.tflite.fit import LETTERBOX
+from trapd.backends.tflite.interpreter import Array, Tensor, real
+from trapd.backends.tflite.labels import Labels
+from trapd.backends.tflite.pixels import UNIT
 from trapd.errors import ModelUnavailable
 from trapd.frozen import frozen
 from trapd.records import FrameScore

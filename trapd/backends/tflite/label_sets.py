@@ -1,6 +1,6 @@
 """Label sets that many models share, and which of their labels are animals, persons and vehicles.
 
-Data and a few sums over it; tflite_labels asks. Sets are known by their labels, never by a file's name.
+Data and a few sums over it; `labels` asks. Sets are known by their labels, never by a file's name.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trapd.backends.model_files import find
-from trapd.backends.tflite_metadata import Metadata, read_metadata
+from trapd.backends.tflite.metadata import Metadata, read_metadata
 from trapd.errors import ModelUnavailable
 
 CARD: dict[str, Any] = {

@@ -10,8 +10,8 @@ import pytest
 _PROGRAM = """
 import ctypes, os, threading, sys
 from trapd.backends.model_files import find
-from trapd.backends.tflite_interpreter import Interpreter
-from trapd.backends.tflite_notice import without_notice
+from trapd.backends.tflite.interpreter import Interpreter
+from trapd.backends.tflite.notice import without_notice
 
 waiting = threading.Event()
 threading.Thread(target=waiting.wait, daemon=True).start()

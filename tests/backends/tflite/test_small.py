@@ -14,15 +14,15 @@ from PIL import Image
 
 from tests.backends.pictures_made import jpeg_of, scene
 from trapd.backends.pictures import decode_rgb, small_of
-from trapd.backends.tflite_input import PictureInput
-from trapd.backends.tflite_interpreter import Tensor
-from trapd.backends.tflite_pixels import normalisation
-from trapd.backends.tflite_sampling import SamplingPlan
-from trapd.backends.tflite_small import HalvingPlan, ResamplingPlan, geometry, plan_for
+from trapd.backends.tflite.input import PictureInput
+from trapd.backends.tflite.interpreter import Tensor
+from trapd.backends.tflite.pixels import normalisation
+from trapd.backends.tflite.sampling import SamplingPlan
+from trapd.backends.tflite.small import HalvingPlan, ResamplingPlan, geometry, plan_for
 from trapd.errors import BadPicture
 from trapd.records import Small
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "images"
+SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "images"
 
 
 def pixels_of(small: Small, size: tuple[int, int]) -> np.ndarray:

@@ -10,8 +10,8 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
-from trapd.backends.tflite_facts import ModelFacts
-from trapd.backends.tflite_interpreter import Array, Tensor
+from trapd.backends.tflite.facts import ModelFacts
+from trapd.backends.tflite.interpreter import Array, Tensor
 from trapd.errors import ModelUnavailable
 from trapd.records import FrameScore
 
@@ -37,11 +37,11 @@ class Layout(Protocol):
 
     @property
     def pixels(self) -> str:
-        """The range that an input of floats has where nobody says another: see tflite_pixels."""
+        """The range that an input of floats has where nobody says another: see `pixels`."""
 
     @property
     def fit(self) -> str:
-        """How such models are given a picture where nobody says otherwise: see tflite_fit."""
+        """How such models are given a picture where nobody says otherwise: see `fit`."""
 
     @property
     def raw(self) -> bool:
@@ -59,13 +59,13 @@ class Layout(Protocol):
 
 
 LAYOUTS: Final = ("trapd", "ssd", "efficientdet", "classifier", "end2end", "yolo")
-"""In this order; each is the module `tflite_layout_NAME`, imported when those before it do not fit."""
+"""In this order; each is the module `layouts.NAME`, imported when those before it do not fit."""
 
 
 def recognise(facts: ModelFacts) -> Layout:
     """The layout of this model. Raises ModelUnavailable for one that trapd does not know."""
     for name in LAYOUTS:
-        layout = importlib.import_module(f"trapd.backends.tflite_layout_{name}")
+        layout = importlib.import_module(f"trapd.backends.tflite.layouts.{name}")
         found = cast(Callable[[ModelFacts], Layout | None], layout.recognise)(facts)
         if found is not None:
             return found

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trapd.backends.tflite_interpreter import Tensor
+from trapd.backends.tflite.interpreter import Tensor
 from trapd.frozen import frozen
 
 UNIT: Final = "0..1"

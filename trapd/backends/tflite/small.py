@@ -5,7 +5,7 @@ arrays. Full-range BT.601 colour (JFIF), centre-sited chroma.
 
 Three plans do the same thing. `HalvingPlan` serves a frame exactly twice as wide as the input, the ordinary
 case (640 wide for an input of 320): pairs of pixels are averaged across, rows are weighed by a triangle, all
-in 16-bit integers over contiguous rows. `SamplingPlan` (tflite_sampling) serves nearly every other size the
+in 16-bit integers over contiguous rows. `SamplingPlan` (`sampling`) serves nearly every other size the
 same way. `ResamplingPlan` serves the rest, frames many times as large as the input, through Pillow's
 antialiased resize, slowly. The tests hold them to the photograph decoded by Pillow.
 
@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trapd.backends.pictures import Pixels
-from trapd.backends.tflite_sampling import SamplingPlan
-from trapd.backends.tflite_taps import taps_of, whole_rows
+from trapd.backends.tflite.sampling import SamplingPlan
+from trapd.backends.tflite.taps import taps_of, whole_rows
 from trapd.errors import BadPicture
 from trapd.records import Small
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trapd.backends.tflite_interpreter import Array, Tensor, real
-from trapd.backends.tflite_labels import Labels
-from trapd.backends.tflite_metadata import Metadata
+from trapd.backends.tflite.interpreter import Array, Tensor, real
+from trapd.backends.tflite.labels import Labels
+from trapd.backends.tflite.metadata import Metadata
 from trapd.frozen import frozen
 
 

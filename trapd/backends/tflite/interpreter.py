@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trapd.backends.tflite_notice import without_notice
+from trapd.backends.tflite.notice import without_notice
 from trapd.errors import ModelUnavailable
 from trapd.frozen import frozen
 

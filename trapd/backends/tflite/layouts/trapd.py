@@ -10,10 +10,10 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from trapd.backends.tflite_facts import ModelFacts
-from trapd.backends.tflite_fit import STRETCH
-from trapd.backends.tflite_interpreter import Array
-from trapd.backends.tflite_pixels import UNIT
+from trapd.backends.tflite.facts import ModelFacts
+from trapd.backends.tflite.fit import STRETCH
+from trapd.backends.tflite.interpreter import Array
+from trapd.backends.tflite.pixels import UNIT
 from trapd.errors import ModelUnavailable
 from trapd.frozen import frozen
 from trapd.records import Detection, FrameScore

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.backends.pictures_made import jpeg_of
 from tests.fakes.tflite_file import Made, Value, described, write
 from trapd.backends.pictures import small_of
-from trapd.backends.tflite_model import Model
+from trapd.backends.tflite.model import Model
 from trapd.errors import ModelUnavailable
 
 LABELS = {"labels.txt": "empty\nanimal\n"}

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from trapd.backends.pictures import Pixels, decode_fitted
-from trapd.backends.tflite_fit import STRETCH, Placed, place
-from trapd.backends.tflite_interpreter import Array, Tensor
-from trapd.backends.tflite_pixels import Normalisation
-from trapd.backends.tflite_small import Geometry, Plan, geometry, needed_bytes, plan_for
+from trapd.backends.tflite.fit import STRETCH, Placed, place
+from trapd.backends.tflite.interpreter import Array, Tensor
+from trapd.backends.tflite.pixels import Normalisation
+from trapd.backends.tflite.small import Geometry, Plan, geometry, needed_bytes, plan_for
 from trapd.errors import BadPicture
 from trapd.records import Small
 

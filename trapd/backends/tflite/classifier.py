@@ -12,7 +12,7 @@ from typing import Final
 
 from trapd.backends import model_files
 from trapd.backends.model_probe import probe
-from trapd.backends.tflite_model import Model
+from trapd.backends.tflite.model import Model
 from trapd.errors import ModelUnavailable
 from trapd.records import FrameScore, ModelInfo, Small
 

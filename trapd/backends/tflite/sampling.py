@@ -1,6 +1,6 @@
 """A low-resolution frame brought to any size by numpy alone, in 16-bit integers.
 
-`SamplingPlan` is for sizes that are not exactly half the frame's: see tflite_small, which chooses and which
+`SamplingPlan` is for sizes that are not exactly half the frame's: see `small`, which chooses and which
 says what a plan promises. Every row of the result is a weighed sum of whole rows, which costs nearly nothing;
 columns are made the same way, on the transposed picture.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trapd.backends.tflite_taps import Taps, lengthened, taps_of, whole_rows
+from trapd.backends.tflite.taps import Taps, lengthened, taps_of, whole_rows
 
 Geometry = tuple[str, int, int, int]
 

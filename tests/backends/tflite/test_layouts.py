@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trapd.backends.tflite_card import Card
-from trapd.backends.tflite_facts import ModelFacts
-from trapd.backends.tflite_interpreter import Array, Tensor
-from trapd.backends.tflite_labels import meaning, parse_labels, told
-from trapd.backends.tflite_layout_ssd import SsdLayout
-from trapd.backends.tflite_layout_trapd import hot_box
-from trapd.backends.tflite_layouts import Layout, recognise, require_picture_input
-from trapd.backends.tflite_metadata import Metadata
+from trapd.backends.tflite.card import Card
+from trapd.backends.tflite.facts import ModelFacts
+from trapd.backends.tflite.interpreter import Array, Tensor
+from trapd.backends.tflite.labels import meaning, parse_labels, told
+from trapd.backends.tflite.layout import Layout, recognise, require_picture_input
+from trapd.backends.tflite.layouts.ssd import SsdLayout
+from trapd.backends.tflite.layouts.trapd import hot_box
+from trapd.backends.tflite.metadata import Metadata
 from trapd.errors import ModelUnavailable
 
 COCO = ("person", "bicycle", "car", "???", "bird", "bench")

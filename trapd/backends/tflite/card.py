@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, Final
 
-from trapd.backends.tflite_fit import FITS
-from trapd.backends.tflite_labels import MEANINGS
-from trapd.backends.tflite_pixels import RANGES
+from trapd.backends.tflite.fit import FITS
+from trapd.backends.tflite.labels import MEANINGS
+from trapd.backends.tflite.pixels import RANGES
 from trapd.frozen import frozen
 
 _KEYS: Final = ("labels", "classes", "pixels", "fit", "threshold")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from trapd.backends import tflite_label_sets as sets
+from trapd.backends.tflite import label_sets as sets
 from trapd.frozen import frozen
 
 ANIMAL: Final = "animal"

@@ -18,15 +18,15 @@ from typing import Final
 import numpy as np
 
 from trapd.backends.pictures import Pixels
-from trapd.backends.tflite_facts import ModelFacts
-from trapd.backends.tflite_fit import Placed
-from trapd.backends.tflite_input import PictureInput
-from trapd.backends.tflite_interpreter import Array, Interpreter, real
-from trapd.backends.tflite_labels import Labels
-from trapd.backends.tflite_layouts import Layout, recognise, require_picture_input
-from trapd.backends.tflite_mapping import let_go
-from trapd.backends.tflite_metadata import Metadata, read_metadata
-from trapd.backends.tflite_pixels import UNIT, Normalisation, normalisation
+from trapd.backends.tflite.facts import ModelFacts
+from trapd.backends.tflite.fit import Placed
+from trapd.backends.tflite.input import PictureInput
+from trapd.backends.tflite.interpreter import Array, Interpreter, real
+from trapd.backends.tflite.labels import Labels
+from trapd.backends.tflite.layout import Layout, recognise, require_picture_input
+from trapd.backends.tflite.mapping import let_go
+from trapd.backends.tflite.metadata import Metadata, read_metadata
+from trapd.backends.tflite.pixels import UNIT, Normalisation, normalisation
 from trapd.errors import ModelUnavailable
 from trapd.frozen import frozen
 from trapd.records import FrameScore, Small

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trapd.backends.tflite_fit import clipped
-from trapd.backends.tflite_interpreter import Array
-from trapd.backends.tflite_labels import CLASSES, UNCLASSIFIED, Labels
+from trapd.backends.tflite.fit import clipped
+from trapd.backends.tflite.interpreter import Array
+from trapd.backends.tflite.labels import CLASSES, UNCLASSIFIED, Labels
 from trapd.frozen import frozen
 from trapd.records import Detection, FrameScore
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trapd.backends.tflite_mapping import let_go
+from trapd.backends.tflite.mapping import let_go
 
 PAGES = 64
 SIZE = PAGES * mmap.PAGESIZE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trapd.backends.tflite_labels import Labels, parse_label_file
+from trapd.backends.tflite.labels import Labels, parse_label_file
 
 BIRDS = [f"Corvus species{chr(97 + number)} (Crow)" for number in range(20)]
 PLANTS = ["Quercus robur", "Rosa canina (dog rose)", "Acer rubrum"] * 7

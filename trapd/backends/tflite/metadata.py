@@ -18,10 +18,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from trapd.backends.model_files import beside
-from trapd.backends.tflite_card import Card, Side, card_of, side_of
-from trapd.backends.tflite_flatbuffer import Described, described
-from trapd.backends.tflite_labels import parse_label_file
-from trapd.backends.tflite_pixels import UNIT
+from trapd.backends.tflite.card import Card, Side, card_of, side_of
+from trapd.backends.tflite.flatbuffer import Described, described
+from trapd.backends.tflite.labels import parse_label_file
+from trapd.backends.tflite.pixels import UNIT
 from trapd.errors import ModelUnavailable
 from trapd.frozen import frozen
 

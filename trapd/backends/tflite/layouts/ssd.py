@@ -15,11 +15,11 @@ from typing import Final
 
 import numpy as np
 
-from trapd.backends.tflite_boxes import Categories, frame_score, require_confidence
-from trapd.backends.tflite_facts import ModelFacts
-from trapd.backends.tflite_fit import STRETCH
-from trapd.backends.tflite_interpreter import Array
-from trapd.backends.tflite_pixels import SIGNED
+from trapd.backends.tflite.boxes import Categories, frame_score, require_confidence
+from trapd.backends.tflite.facts import ModelFacts
+from trapd.backends.tflite.fit import STRETCH
+from trapd.backends.tflite.interpreter import Array
+from trapd.backends.tflite.pixels import SIGNED
 from trapd.errors import ModelUnavailable
 from trapd.frozen import frozen
 from trapd.records import FrameScore

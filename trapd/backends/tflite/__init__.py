@@ -1,0 +1,1 @@
+"""TFLite models: trapd's own, or any of a known layout. `classifier` is what the daemon opens."""
