@@ -1,7 +1,6 @@
 """A message is acknowledged when it is noted: what a killed process had in memory comes again, and is one.
 
-A Deliver and a Control before a broker in memory that keeps a session. A kill is what it is to the broker:
-the link breaks, and what was not acknowledged comes again with the next one.
+A message that ends the process ends two and no more.
 """
 
 from __future__ import annotations
@@ -14,73 +13,13 @@ from typing import Any
 import pytest
 
 from tests.fakes.store import FULL
-from tests.fakes.uplink import FakeBroker
-from tests.stages.control_driver import OPEN, ControlDriver
-from tests.stages.driver import BASE, LIMIT, UNIT, Bench, DeliverDriver
+from tests.stages.driver import BASE, Bench
+from tests.stages.unit_and_broker import Site
 from trapd.ports import Received
-from trapd.records import Considered
 from trapd.stages import inbound, looking
 from trapd.stages.control import Control
-from trapd.stages.deliver import DeliverPlan
-from trapd.wire.authority import Authority
 
 GROUP = "trapd/v1/_group/valley"
-CLIENT = f"trapd-{UNIT}"
-
-
-class Site:
-    """A unit's two stages, one process after another, and their broker."""
-
-    def __init__(self, bench: Bench, authority: Authority = OPEN) -> None:
-        self.bench = bench
-        self.broker = FakeBroker()
-        self.authority = authority
-        self.begin()
-
-    def begin(self) -> None:
-        """A process begins."""
-        plan = DeliverPlan(LIMIT, 96.0, groups=("valley",))
-        self.link = DeliverDriver(self.bench, self.broker, plan=plan, pass_on=self._offer)
-        self.control = ControlDriver(self.bench, self.authority)
-        self.stage = self.control.stage
-        self.stage._noted = self.link.stage.noted
-        self.stage._begin(self.control.session)
-        self.link.connect()
-
-    def _offer(self, message: Received) -> bool:
-        return self.stage.offer(message)
-
-    def kill(self) -> None:
-        """And ends, wherever it was."""
-        self.broker.drop()
-        self.control.close()
-        self.link.close()
-
-    def say(self, leaf: str, document: object, *, base: str = BASE, **more: Any) -> None:
-        """An operator publishes, and Deliver passes it on."""
-        payload = document if isinstance(document, bytes) else json.dumps(document).encode()
-        self.broker.say(f"{base}/{leaf}", payload, **more)
-        self.link.turn()
-
-    def turn(self, times: int = 3, *, after_s: float = 0.0) -> None:
-        """Both stages."""
-        for _ in range(times):
-            self.link.turn(after_s=after_s)
-            self.control.turn()
-            self.link.turn()
-
-    def unacknowledged(self) -> list[str]:
-        return [message.topic.removeprefix(f"{BASE}/") for message in self.broker.unacknowledged(CLIENT)]
-
-    def records(self) -> list[tuple[str | None, int | None]]:
-        """The trail: txn and code of each."""
-        found = [json.loads(line) for line in self.bench.session.obeyed.trail(1000)]
-        return [(record.get("txn"), record.get("code")) for record in found]
-
-    def answers(self, leaf: str = "res/ping") -> list[tuple[str, int]]:
-        found = [message for message in self.broker.published if message.topic == f"{BASE}/{leaf}"]
-        said = [json.loads(message.payload) for message in found]
-        return [(each["txn"], each["code"]) for each in said]
 
 
 @pytest.fixture
@@ -373,124 +312,3 @@ def test_another_trapd_looks_at_it_again(site: Site, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(looking, "__version__", "99.0")
     with pytest.raises(Killed):
         site.turn(4)
-
-
-# --- to where it was asked ----------------------------------------------------------------------------------
-
-
-def test_the_answer_to_an_interrupted_command_goes_to_where_it_was_asked(site: Site) -> None:
-    site.say("cmd/capture", {"txn": "t1"}, response_topic="trapd/v1/_reply/desk/7", correlation=b"who")
-    site.control.turn()
-    site.kill()
-    site.begin()
-    site.turn(5)
-    reply = [message for message in site.broker.published if message.topic == "trapd/v1/_reply/desk/7"]
-    assert [(json.loads(one.payload)["code"], one.correlation) for one in reply] == [(500, b"who")]
-    assert site.answers("res/capture") == [("t1", 500)]
-    assert all(one.correlation is None for one in site.broker.published if "/res/" in one.topic)
-
-
-def test_correlation_data_that_nobody_needs_is_not_carried(site: Site) -> None:
-    site.say("cmd/ping", {"txn": "t1"}, response_topic="trapd/v1/_reply/desk", correlation=b"x" * 257)
-    site.say("cmd/ping", {"txn": "t2"}, response_topic="trapd/v1/other", correlation=b"x")
-    site.turn(4)
-    assert [one.correlation for one in site.broker.published if "_reply" in one.topic] == [None]
-    assert site.answers() == [("t1", 200), ("t2", 200)]
-
-
-# --- a configuration that has to wait -----------------------------------------------------------------------
-
-
-def test_a_document_that_waits_is_considered_when_the_trial_has_been_taken_back(site: Site) -> None:
-    """It was published without retain; the end of the trial is another process."""
-    site.control.overlays.is_busy = True
-    site.control.overlays.verdict = Considered(409, 7, "later")
-    site.say("config/desired", {"v": 1, "version": 7, "txn": "later", "doc": {}})
-    site.turn()
-    assert site.records() == [("later", 409)]
-    assert site.unacknowledged() == []
-    site.kill()
-    site.begin()
-    site.control.overlays.verdict = Considered(202, 7, "later", changed=True, restart=True)
-    site.turn(3)
-    assert [asked[1]["txn"] for asked in site.control.overlays.asked] == ["later"]
-    assert (site.records(), site.control.restarts) == ([("later", 409), ("later", 202)], 1)
-    site.kill()
-    site.begin()
-    site.turn(3)
-    assert site.control.overlays.asked == []
-
-
-def test_the_newest_document_alone_waits(site: Site) -> None:
-    site.control.overlays.is_busy = True
-    site.control.overlays.verdict = Considered(409, 7, "x")
-    for txn in ("first", "second"):
-        site.say("config/desired", {"v": 1, "version": 7, "txn": txn, "doc": {}})
-        site.turn()
-    site.kill()
-    site.begin()
-    site.turn(3)
-    assert [asked[1]["txn"] for asked in site.control.overlays.asked] == ["second"]
-
-
-def test_no_opinion_ends_the_waiting(site: Site) -> None:
-    site.control.overlays.is_busy = True
-    site.control.overlays.verdict = Considered(409, 7, "x")
-    site.say("config/desired", {"v": 1, "version": 7, "txn": "first", "doc": {}})
-    site.say("config/desired", b"", retain=True)
-    site.turn()
-    site.kill()
-    site.begin()
-    site.turn(3)
-    assert site.control.overlays.asked == []
-
-
-def test_a_document_that_waits_for_the_link_outlasts_the_process(site: Site) -> None:
-    site.control.standing = frozenset()
-    site.control.overlays.verdict = Considered(0, 7, "x")
-    site.say("config/desired", {"v": 1, "version": 7, "txn": "first", "doc": {}})
-    site.turn()
-    assert (site.records(), site.unacknowledged()) == ([], [])
-    site.kill()
-    site.begin()
-    site.turn(3)
-    assert [asked[1]["txn"] for asked in site.control.overlays.asked] == ["first"]
-
-
-# --- a reboot -----------------------------------------------------------------------------------------------
-
-
-def test_a_reboot_that_nobody_does_is_answered_again(site: Site) -> None:
-    site.say("cmd/reboot", {"txn": "t1"})
-    site.turn(3)
-    assert site.answers("res/reboot") == [("t1", 200)]
-    site.turn(3, after_s=30.0)
-    assert site.answers("res/reboot") == [("t1", 200), ("t1", 500)]
-    assert site.records() == [("t1", 200), ("t1", 500)]
-    assert site.control.forgotten == 1
-    site.say("cmd/reboot", {"txn": "t1"})
-    site.turn(3)
-    assert (site.control.reboots, site.answers("res/reboot")[-1]) == (1, ("t1", 500))
-
-
-def test_a_reboot_that_cannot_be_asked_for_says_so(site: Site) -> None:
-    site.control.reboot_fails = OSError(28, "No space left on device")
-    site.say("cmd/reboot", {"txn": "t1"})
-    site.turn(3)
-    site.turn(3, after_s=61.0)
-    assert site.answers("res/reboot") == [("t1", 500)]
-    assert site.records() == [("t1", 500)]
-
-
-def test_a_reboot_that_came_before_its_answer_is_answered_by_the_next_boot(site: Site) -> None:
-    site.bench.store.faults.make("end")
-    site.say("cmd/reboot", {"txn": "t1"})
-    site.control.turn()
-    assert site.control.reboots == 1
-    site.bench.store.faults.end()
-    site.kill()
-    site.bench.clock.boot_anew("another")
-    site.begin()
-    site.turn(3)
-    assert site.answers("res/reboot") == [("t1", 200)]
-    assert site.control.reboots == 0
