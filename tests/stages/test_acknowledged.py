@@ -181,6 +181,25 @@ def test_what_is_passed_over_is_acknowledged_once_it_is_counted(
     assert site.unacknowledged() == []
 
 
+def test_in_an_hour_that_is_full_they_are_counted_with_its_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once, and none as a part of another's count."""
+    for number in range(60):
+        site.say("cmd/ping", {"txn": f"t{number}"})
+        site.control.turn()
+    site.turn()
+    monkeypatch.setattr("trapd.stages.control._MOST_WAITING_BYTES", 10)
+    for number in range(8):
+        site.say("cmd/ping", {"txn": f"u{number}"})
+    site.turn(2, after_s=61.0)
+    monkeypatch.undo()
+    site.turn(3, after_s=3600.0)
+    lines = [json.loads(line) for line in site.bench.session.obeyed.trail(99)]
+    assert [line["more"] for line in lines if "more" in line] == [8]
+    assert len(lines) == 61
+
+
 def test_many_that_are_passed_over_are_counted_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbound, "_TOLD_WITH", 5)
     for _ in range(12):

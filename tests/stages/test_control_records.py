@@ -131,14 +131,6 @@ def test_an_answer_that_the_full_store_does_not_take_waits_for_room(
     assert [record["code"] for record in trail(control)] == [200]
 
 
-def test_what_a_full_queue_passes_over_is_counted_in_the_trail(control: ControlDriver) -> None:
-    for number in range(250):
-        control.stage.offer(Received(f"{BASE}/cmd/ping", command(f"t{number}"), retained=False))
-    control.turn(210)
-    control.turn(1, after_s=3600.0)
-    assert trail(control)[-1]["more"] == 200 - 60 + 50
-
-
 @pytest.mark.parametrize(
     ("field", "said"),
     [

@@ -120,8 +120,6 @@ class Control(Stage):
         self._inbox: queue.Queue[Received] = queue.Queue(_MOST_WAITING)
         self._held: Received | None = None
         self._waiting_bytes = 0  # put by Deliver, taken by Control: only ever a guard
-        self._passed_over = 0  # counted by Deliver
-        self._passed_over_noted = 0
         self._later: list[_Later] = []
         self._bursts: dict[Trigger, _Burst] = {}
         self._promised: list[_Promised] = []
@@ -129,12 +127,10 @@ class Control(Stage):
     def offer(self, message: Received) -> bool:
         """Take what arrived, on Deliver's thread; False where too much waits."""
         if self._waiting_bytes + len(message.payload) > _MOST_WAITING_BYTES and self._waiting_bytes:
-            self._passed_over += 1
             return False
         try:
             self._inbox.put_nowait(message)
         except queue.Full:
-            self._passed_over += 1
             return False
         self._waiting_bytes += len(message.payload)
         return True
@@ -203,7 +199,6 @@ class Control(Stage):
             lambda: self._desired.look(session),
             lambda: self._take_due(session),
             lambda: self._trail.look(session),
-            lambda: self._tell_passed_over(session),
         )
         for step in steps:
             try:
@@ -212,12 +207,6 @@ class Control(Stage):
                 full = full or error
         if full is not None:
             raise full
-
-    def _tell_passed_over(self, session: Session) -> None:
-        if (passed_over := self._passed_over) > self._passed_over_noted:
-            session.obeyed.pass_over(passed_over - self._passed_over_noted)
-            self._passed_over_noted = passed_over
-            self._trail.is_under_way()
 
     def _take_next(self, session: Session, timeout_s: float) -> None:
         """The next message; the same one again where there was no room to note what came of it."""

@@ -138,7 +138,8 @@ class Inbound:
             return
         self._told_ns = now_ns
         with suppress(StoreFull):  # the next minute has it
-            session.obeyed.tell((), codec.trail_more(self._clock.now(), len(self._passed_over)))
+            count = len(self._passed_over)
+            session.obeyed.pass_over(count, codec.trail_more(self._clock.now(), count))
             while self._passed_over:
                 self.noted(self._passed_over.pop(0))
 

@@ -136,10 +136,13 @@ class Obeyed:
         with self._database.write() as connection:
             self._queue(connection, outgoing, lines, told)
 
-    def pass_over(self, attempts: int) -> None:
-        """So many attempts nobody could look at: they are of those that the hour's last line counts."""
+    def pass_over(self, attempts: int, line: bytes) -> None:
+        """So many attempts nobody could look at. `line` counts them, or the hour's last one does."""
         with self._database.write() as connection:
-            trail_hour.pass_over(connection, self._now(), attempts)
+            if trail_hour.take_turn(connection, self._now()):
+                self._add_line(connection, line)
+            else:
+                trail_hour.pass_over(connection, self._now(), attempts - 1)
 
     def trail(self, limit: int) -> list[bytes]:
         """The newest lines, the oldest of them first."""
