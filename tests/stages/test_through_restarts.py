@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.stages.driver import Bench
+from tests.stages.remote_driver import RemoteDriver, local_file
 from tests.stages.unit_and_broker import Site
 from trapd.records import Considered
 
@@ -138,3 +141,48 @@ def test_a_reboot_that_came_before_its_answer_is_answered_by_the_next_boot(site:
     site.turn(3)
     assert site.answers("res/reboot") == [("t1", 200)]
     assert site.control.reboots == 0
+
+
+# --- with the real files of a configuration -----------------------------------------------------------------
+
+
+@pytest.fixture
+def remote(bench: Bench, tmp_path: Path) -> Iterator[RemoteDriver]:
+    driver = RemoteDriver(bench, local_file(bench, tmp_path))
+    yield driver
+    driver.close()
+
+
+def desired(version: int, doc: dict[str, Any]) -> dict[str, Any]:
+    return {"v": 1, "version": version, "txn": f"v{version}", "doc": doc}
+
+
+def codes(remote: RemoteDriver) -> list[tuple[str, int]]:
+    return [(record["txn"], record["code"]) for record in remote.records()]
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_document_that_came_during_a_trial_has_its_own_when_that_has_ended(
+    remote: RemoteDriver, fails: bool
+) -> None:
+    """Published without retain; after a roll-back, which is a restart, and after a trial that was kept."""
+    remote.say("config/desired", desired(1, {"heartbeat_s": 60}))
+    remote.pass_by()
+    assert remote.overlays.on_trial
+    for version in (2, 3):
+        remote.say("config/desired", desired(version, {"heartbeat_s": 70 + version}))
+    assert codes(remote) == [("v1", 202), ("v2", 409), ("v3", 409)]
+    if fails:
+        remote.say("cmd/config_rollback", {"txn": "back", "args": {}})
+        ended = ("back", 200)
+    else:
+        ended = ("v1", 200)
+    for _ in range(20):
+        remote.pass_by(5.0)
+        if remote.overlays.version == 3 and not remote.overlays.on_trial:
+            break
+    assert codes(remote)[3:] == [ended, ("v3", 202), ("v3", 200)]
+    for _ in range(3):
+        remote.begin()
+        remote.pass_by(5.0)
+    assert len(codes(remote)) == 6
