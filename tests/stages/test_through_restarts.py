@@ -80,6 +80,21 @@ def test_the_newest_document_alone_waits(site: Site) -> None:
     assert [asked[1]["txn"] for asked in site.control.overlays.asked] == ["second"]
 
 
+def test_what_is_larger_than_any_document_waits_in_memory(site: Site) -> None:
+    """And takes the place of what waited."""
+    site.control.overlays.is_busy = True
+    site.control.overlays.verdict = Considered(409, 7, "x")
+    site.say("config/desired", {"v": 1, "version": 7, "txn": "first", "doc": {}})
+    site.turn()
+    site.say("config/desired", b" " * 300_000)
+    site.turn()
+    assert site.control.desired._put_off.message is not None
+    site.kill()
+    site.begin()
+    site.turn(3)
+    assert site.control.overlays.asked == []
+
+
 def test_no_opinion_ends_the_waiting(site: Site) -> None:
     site.control.overlays.is_busy = True
     site.control.overlays.verdict = Considered(409, 7, "x")

@@ -27,6 +27,7 @@ log = logging.getLogger("trapd.deliver")
 
 _SHOWN = 80
 _TOLD_EVERY_NS = 60 * NS_PER_S
+_MOST_UNNOTED = 50
 _TOLD_WITH = 500  # so many are not kept waiting
 _AGAIN_NS = NS_PER_S
 _ONLINE, _OFFLINE = b"online", b"offline"
@@ -81,7 +82,7 @@ class Inbound:
                 link.acknowledge(self._noted.get_nowait())
 
     def take(self, session: Session, connection: Connection, message: Received) -> None:
-        """One message. Raises StoreError, and not for want of room: then it is looked at again."""
+        """One message. Raises StoreError, but for want of room only where much waits for it already."""
         try:
             if message.again and not self._looking.begin(session, message):
                 self._pass_over(session, message, ENDS_PROCESS)
@@ -91,6 +92,8 @@ class Inbound:
                 self._looking.end(session)
         except StoreFull as error:
             self._looking.failed(session)
+            if len(self._unnoted) >= _MOST_UNNOTED:
+                raise  # it comes again with the next link
             log.warning("%r waits for space: %s", message.topic[:_SHOWN], error)
             self._unnoted.append(message)
             self._again_ns = self._clock.boot_ns() + _AGAIN_NS
@@ -102,9 +105,8 @@ class Inbound:
         """Every turn: what there was no room for. Raises StoreError."""
         if not self._unnoted or self._clock.boot_ns() < self._again_ns:
             return
-        unnoted, self._unnoted = self._unnoted, []
-        for message in unnoted:
-            self.take(session, connection, message)
+        for _ in range(len(self._unnoted)):
+            self.take(session, connection, self._unnoted.pop(0))
 
     def _look_at(self, session: Session, connection: Connection, message: Received) -> None:
         asked = self._topics.parse(message.topic)
@@ -149,8 +151,8 @@ class Inbound:
 
     def _pass_over(self, session: Session, message: Received, why: str) -> None:
         log.warning("%r is passed over: %s", message.topic[:_SHOWN], why)
-        self._passed_over.append(replace(message, payload=b""))
         session.counters.add("commands_dropped")
+        self._passed_over.append(replace(message, payload=b""))
         if len(self._passed_over) >= _TOLD_WITH:
             self.tell(session, now=True)
 

@@ -37,10 +37,12 @@ class PutOff:
 
     def keep(self, session: Session, message: Received) -> None:
         """In the place of what waited. Raises StoreFull."""
-        self.message = message
         if len(message.payload) <= MOST_BYTES:
             session.meta.put(_KEY, base64.b64encode(message.payload).decode("ascii"))
             self._is_kept = True
+        else:
+            self.forget(session)
+        self.message = message
 
     def forget(self, session: Session) -> None:
         """Nothing waits any more. Raises StoreFull."""
