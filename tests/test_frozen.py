@@ -149,3 +149,20 @@ def test_what_is_only_slotted_changes_is_no_key_and_is_checked_when_it_is_made()
         hash(value)
     with pytest.raises(ValueError, match="below"):
         Changing(-1)
+
+
+@frozen
+class Marked:
+    """With a field that tells nothing of what it is."""
+
+    name: str
+    number: int = field(default=0, compare=False)
+
+
+def test_a_field_that_is_not_compared_makes_no_difference() -> None:
+    assert Marked("a", 1) == Marked("a", 2)
+    assert hash(Marked("a", 1)) == hash(Marked("a", 2))
+    assert Marked("a", 1) != Marked("b", 1)
+    again = pickle.loads(pickle.dumps(Marked("a", 1)))
+    assert (again.name, again.number) == ("a", 1)
+    assert replace(Marked("a", 1), name="b").number == 1
