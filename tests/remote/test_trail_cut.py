@@ -27,7 +27,7 @@ from tests.crash.recording import Recording, record
 from tests.crash.sweep import STORE, Depth, Start, Swept, sweep_here
 from tests.figures import PROVE, tell
 from tests.remote.common import Unit
-from tests.remote.trail_life import BUGS, Process
+from tests.remote.trail_life import BUGS, WAITED, Process
 from trapd.remote.files import ConfigFiles
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
@@ -74,9 +74,12 @@ def _breaches(root: Path, said: Said) -> list[str]:
             process.hear(*said.messages[number], number, again=True)
         found = Counter((record["leaf"], record["txn"], record["code"]) for record in process.records())
         notes = [(note.leaf, note.txn or None, note.code) for note in ConfigFiles(root).ledger().notes]
+        waits = WAITED in said.due and not any(which[:2] == WAITED[:2] and which != WAITED for which in found)
         begun = process.control.session.database.all("SELECT txn, command, answer FROM command")
     finally:
         process.end()
+    if waits and not _is_considered(root):
+        return ["a document that had to wait was not considered when the trial had ended"]
     breaches = [f"{number} records of {which}" for which, number in found.items() if number > 1]
     breaches += [f"no record of {which}, which was done" for which in said.due if not found[which]]
     names = {which[1] for which in found}
@@ -89,6 +92,20 @@ def _breaches(root: Path, said: Said) -> list[str]:
         if len(of_it) != 1 or row["answer"] is None:
             breaches.append(f"{row['command']} {row['txn']}: records {of_it}, answer {row['answer']}")
     return breaches
+
+
+def _is_considered(root: Path) -> bool:
+    """Whether what waits is, by one of the next processes; the trial before it ends by its starts."""
+    for _ in range(4):
+        process = Process(Unit(root.parent, root=root))
+        try:
+            process.look()
+            records = process.records()
+        finally:
+            process.end()
+        if any((record["txn"], record["code"]) == (WAITED[1], 202) for record in records):
+            return True
+    return False
 
 
 def recorded(*options: str) -> Recording:

@@ -24,11 +24,14 @@ from trapd.ports import Received
 from trapd.stages import answering
 from trapd.stages.control import Control
 from trapd.stages.desired import Desired, Untold
+from trapd.stages.put_off import PutOff
 from trapd.store import Store, reserve
 from trapd.store.durable import sync_folder
 from trapd.store.obeyed import Obeyed
 
 DESIRED = "config/desired"
+WAITS, WAITED = document(7), (DESIRED, "t7", 409)
+"""Comes during a trial, and is considered when that has ended."""
 PATCH, BACK = "cmd/config_patch", "cmd/config_rollback"
 
 
@@ -73,6 +76,11 @@ def acknowledged_before_it_is_noted() -> None:
     Control._hear = hear  # type: ignore[method-assign]  # a bug on purpose
 
 
+def what_waits_is_in_memory() -> None:
+    """A document that has to wait is forgotten with the process."""
+    PutOff.begin = lambda self, session, topic: None  # type: ignore[method-assign]  # a bug on purpose
+
+
 def what_came_before_is_not_known() -> None:
     """A message that comes again is one more attempt."""
     Obeyed.heard = lambda self, message: False  # type: ignore[method-assign]  # a bug on purpose
@@ -83,6 +91,7 @@ BUGS: dict[str, Callable[[], None]] = {
     "told-apart": told_in_a_transaction_of_its_own,
     "the-dead-not-answered": the_dead_not_answered,
     "acknowledged-before-noted": acknowledged_before_it_is_noted,
+    "waits-in-memory": what_waits_is_in_memory,
     "not-known-again": what_came_before_is_not_known,
 }
 
@@ -106,9 +115,11 @@ class Process:
         self.control.close()
         self.store.close(clean=False)
 
-    def hear(self, leaf: str, payload: bytes, number: int, *, again: bool = False) -> None:
-        """A message, on a link that has proved itself."""
-        self.control.standing = ALL
+    def hear(
+        self, leaf: str, payload: bytes, number: int, *, again: bool = False, proved: bool = True
+    ) -> None:
+        """A message, on a link that has proved itself or not yet."""
+        self.control.standing = ALL if proved else frozenset()
         message = Received(f"{BASE}/{leaf}", payload, retained=False, number=number, again=again)
         assert self.control.stage.offer(message)
         self.control.stage._turn(self.control.session, 0.0)
@@ -117,6 +128,12 @@ class Process:
     def prove(self) -> None:
         """The trial's link is seen to be good."""
         self.control.echo = self.control.desired._probe
+        self.control.standing = ALL
+        self.control.stage._turn(self.control.session, 0.0)
+        self.control.standing = frozenset()
+
+    def look(self) -> None:
+        """A turn on a link that has proved itself."""
         self.control.standing = ALL
         self.control.stage._turn(self.control.session, 0.0)
         self.control.standing = frozenset()
@@ -139,7 +156,7 @@ class Life:
         deed()
         say("did", "attempt", records=records)
 
-    def hear(self, leaf: str, what: dict[str, Any] | bytes) -> Callable[[], None]:
+    def hear(self, leaf: str, what: dict[str, Any] | bytes, *, proved: bool = True) -> Callable[[], None]:
         """A message comes."""
         payload = what if isinstance(what, bytes) else json.dumps(what).encode()
         self._messages += 1
@@ -147,7 +164,7 @@ class Life:
 
         def come() -> None:
             say("came", "message", number=number, leaf=leaf, payload=payload.decode())
-            self.process.hear(leaf, payload, number)
+            self.process.hear(leaf, payload, number, proved=proved)
 
         return come
 
@@ -165,6 +182,10 @@ class Life:
         """Three processes that never prove themselves."""
         for _ in range(3):
             self.begin_anew()
+
+    def look(self) -> None:
+        """On a link that has proved itself."""
+        self.process.look()
 
     def run_out(self) -> None:
         """A process whose link never comes, and the next."""
@@ -190,6 +211,12 @@ def run(it: Life) -> None:
     it.begin_anew()
     it.make(it.hear(BACK, {"txn": "back"}), (BACK, "back", 200))
     it.begin_anew()
+    it.make(it.hear(DESIRED, document(6)), (DESIRED, "t6", 202))
+    it.begin_anew()
+    it.make(it.hear(DESIRED, WAITS, proved=False), WAITED)
+    it.make(it.crash, (DESIRED, "t6", 500))
+    it.make(it.look, (DESIRED, "t7", 202))
+    it.make(it.prove, (DESIRED, "t7", 200))
     it.make(it.hear("cmd/disarm", {"txn": "off"}), ("cmd/disarm", "off", 200))
 
 
