@@ -1,4 +1,4 @@
-"""Values by `@frozen` and `@slotted` are what dataclasses would be, whatever Python makes of those."""
+"""Values of `Frozen` and `Slotted` classes are what dataclasses would be, whatever Python makes of those."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from dataclasses import (
     is_dataclass,
     replace,
 )
+from types import new_class
 from typing import Any
 
 import pytest
 
-from trapd.frozen import frozen, slotted
+from trapd import frozen
+from trapd.frozen import Frozen, Slotted
 
 
-@frozen
-class Ours:
+class Ours(Frozen):
     """As it is."""
 
     place: int
     name: str = "ridge"
-    seen: list[int] = field(default_factory=list)
+    seen: list[int] = frozen.field(default_factory=list)
     _: KW_ONLY
     kind: str
     near: bool = False
@@ -52,8 +53,7 @@ class Theirs:
     near: bool = False
 
 
-@slotted
-class Changing:
+class Changing(Slotted):
     """What may change."""
 
     count: int = 0
@@ -120,6 +120,52 @@ def test_a_changed_copy_leaves_the_first() -> None:
     assert value.whole == "ridge-1"
 
 
+@pytest.mark.parametrize("again", [replace, frozen.replace])
+def test_a_copy_is_refused_what_it_does_not_know(again: Callable[..., Any]) -> None:
+    assert again(Ours(1, kind="a"), kind="b", place=2) == Ours(2, kind="b")
+    with pytest.raises(TypeError):
+        again(Ours(1, kind="a"), other=1)
+
+
+class Around(Frozen):
+    """Values in values."""
+
+    one: Ours
+    more: tuple[Ours, ...]
+    named: dict[str, list[Ours | Changing]]
+
+
+def test_values_in_values_are_taken_apart_as_those_of_a_dataclass() -> None:
+    ours = Ours(1, kind="a", seen=[1, 2])
+    around = Around(ours, (ours, ours), {"x": [ours, Changing(3)]})
+    assert frozen.asdict(around) == asdict(around)
+    assert frozen.asdict(around)["named"]["x"][1] == {"count": 3}
+
+
+def test_only_the_two_bases_are_bases() -> None:
+    with pytest.raises(TypeError, match="no base but"):
+        new_class("Sub", (Ours,))
+    for base in (Frozen, Slotted):
+        assert not is_dataclass(base)
+
+
+class Beside(Frozen):
+    """With something that makes no difference."""
+
+    name: str
+    number: int = frozen.field(default=0, compare=False)
+    seen: list[int] = frozen.field(default_factory=list, compare=False)
+
+
+def test_what_is_not_compared_makes_no_two_values_differ() -> None:
+    one, other = Beside("a", 1, [1]), Beside("a", 2)
+    assert one == other
+    assert {one: 1}[other] == 1
+    assert one != Beside("b", 1)
+    assert (other.number, other.seen, frozen.replace(one, name="b").number) == (2, [], 1)
+    assert [each.compare for each in fields(Beside)] == [True, False, False]
+
+
 def test_equal_values_are_one_key_and_another_class_is_never_equal() -> None:
     key = replace(Ours(1, kind="a"), seen=())  # type: ignore[arg-type]  # a list is no key
     assert {key: 1}[replace(key)] == 1
@@ -149,20 +195,3 @@ def test_what_is_only_slotted_changes_is_no_key_and_is_checked_when_it_is_made()
         hash(value)
     with pytest.raises(ValueError, match="below"):
         Changing(-1)
-
-
-@frozen
-class Marked:
-    """With a field that tells nothing of what it is."""
-
-    name: str
-    number: int = field(default=0, compare=False)
-
-
-def test_a_field_that_is_not_compared_makes_no_difference() -> None:
-    assert Marked("a", 1) == Marked("a", 2)
-    assert hash(Marked("a", 1)) == hash(Marked("a", 2))
-    assert Marked("a", 1) != Marked("b", 1)
-    again = pickle.loads(pickle.dumps(Marked("a", 1)))
-    assert (again.name, again.number) == ("a", 1)
-    assert replace(Marked("a", 1), name="b").number == 1

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trapd import __version__, parts
 from trapd.errors import StageFailed, StoreError
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.host import memory, vitals
 from trapd.host.clock import SystemClock
 from trapd.host.notify import ServiceManager
@@ -27,7 +27,7 @@ from trapd.remote.configuration import RemoteConfiguration
 from trapd.remote.start import Start
 from trapd.settings.published import schema_text
 from trapd.stages.alerts import Alerts
-from trapd.stages.base import Supervisor
+from trapd.stages.base import Stage, Supervisor
 from trapd.stages.capture import Capture
 from trapd.stages.commands import Means
 from trapd.stages.control import Control
@@ -36,7 +36,6 @@ from trapd.stages.desired import Desired, Eyes
 from trapd.stages.facts import Facts
 from trapd.stages.heartbeat import Heartbeat, Reading
 from trapd.stages.housekeep import Housekeep
-from trapd.stages.indicator import Indicator, Sight
 from trapd.stages.missed import Missed
 from trapd.stages.orders import Orders
 from trapd.stages.rare_reboot import RareReboot
@@ -131,8 +130,7 @@ def _run_on(
     return None
 
 
-@frozen
-class _Restart:
+class _Restart(Frozen):
     """Asks for a process that begins anew: an orderly stop, and then the same command again."""
 
     wanted: threading.Event
@@ -203,7 +201,7 @@ class _Daemon:
         )
         self._deliver = Deliver(
             parts.deliver_plan(settings),
-            uplink=parts.build_uplink(settings),
+            uplink=parts.LateUplink(settings),
             topics=self._topics,
             store=store,
             alerts=self._alerts,
@@ -258,9 +256,12 @@ class _Daemon:
             supervisor.watch(stop, manager.alive)
             manager.stopping()
 
-    def _indicator(self) -> tuple[Indicator, ...]:
+    def _indicator(self) -> tuple[Stage, ...]:
         """The LED's stage, where there is one."""
         lamp = parts.build_lamp(self._settings)
+        if lamp is None:
+            return ()
+        from trapd.stages.indicator import Indicator, Sight
 
         def see() -> Sight:
             return Sight(
@@ -271,7 +272,7 @@ class _Daemon:
                 alerts=self._alerts.names(),
             )
 
-        return () if lamp is None else (Indicator(lamp=lamp, see=see, clock=self._clock),)
+        return (Indicator(lamp=lamp, see=see, clock=self._clock),)
 
     def _tell(self, manager: ServiceManager, facts: Mapping[str, Reading]) -> None:
         """Once a minute, and whenever something has changed."""

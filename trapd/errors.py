@@ -28,7 +28,7 @@ Each carries a sentence that says what is wrong and a hint that says what to do.
 
 from __future__ import annotations
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 
 class TrapdError(Exception):
@@ -43,8 +43,7 @@ class TrapdError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
-@frozen
-class Fault:
+class Fault(Frozen):
     """One fault of a configuration: where, what, and what would be right."""
 
     path: str

@@ -1,82 +1,127 @@
-"""`@frozen` and `@slotted`: dataclasses with slots, made in a twentieth of the time.
+"""`Frozen` and `Slotted`: bases of classes of values with slots, as cheap to import as plain classes.
 
-`@dataclass(frozen=True, slots=True)` writes six functions as text and compiles them, for each class and at
-each start: of importing the daemon that was a quarter. Here one set of functions serves every class; what
-makes a value is compiled with the first value, for there speed counts. `replace`, `asdict` and `fields` of
-dataclasses work. There is no inheritance, and of `field` nothing but the defaults and `compare`.
+A dataclass writes six functions as text and compiles them, for each class and at each start. Here one set of
+functions serves every class; what makes a value is compiled with the first value, for there speed counts.
+`field`, `replace` and `asdict` are here too: the daemon does not import `dataclasses`. For whoever does, such
+a class is one. There is no inheritance beyond the base.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, Final, NoReturn, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, dataclass_transform, overload
+
+__all__ = ["Frozen", "Slotted", "asdict", "field", "replace"]
 
 T = TypeVar("T")
 
-# Not public. A test holds them to what every Python makes of a dataclass.
-_FIELD: Final[Any] = dataclasses._FIELD  # type: ignore[attr-defined]  # see above
-_PARAMS: Final = dataclasses.dataclass(frozen=True)(type("_", (), {})).__dataclass_params__  # type: ignore[attr-defined]  # see above
+_NONE: Final = object()
+_FACTORY: Final = object()
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def frozen(cls: type[T]) -> type[T]:
-    """The class with slots for its annotated names; its values never change."""
-    return _made(cls, _FROZEN)
+class _Made:
+    """A default that each value gets anew."""
+
+    __slots__ = ("factory",)
+
+    def __init__(self, factory: Callable[[], Any]) -> None:
+        self.factory = factory
 
 
-@dataclass_transform(field_specifiers=(dataclasses.field,))
-def slotted(cls: type[T]) -> type[T]:
-    """The class with slots for its annotated names; its values may change, and are no keys."""
-    return _made(cls, _SHARED)
+class _Beside:
+    """A default of what is no part of what a value is."""
+
+    __slots__ = ("default",)
+
+    def __init__(self, default: Any) -> None:
+        self.default = default
 
 
-def _made(cls: type[T], shared: Mapping[str, Any]) -> type[T]:
-    fields: dict[str, Any] = {}
-    by_name = False
-    for name, kind in cls.__annotations__.items():
-        if kind == "KW_ONLY":
-            by_name = True
-        else:
-            fields[name] = _field(cls, name, kind, by_name=by_name)
-    left_out = {*fields, "__dict__", "__weakref__"}
-    body = {
-        **shared,
-        **{name: value for name, value in cls.__dict__.items() if name not in left_out},
-        "__slots__": tuple(fields),
-        "__compared__": tuple(name for name, one in fields.items() if one.compare),
-        "__match_args__": tuple(name for name, one in fields.items() if not one.kw_only),
-        "__qualname__": cls.__qualname__,
-        "__dataclass_fields__": fields,
-        "__dataclass_params__": _PARAMS,
-    }
-    made: Any = type(cls.__name__, cls.__bases__, body)
-    return made  # type: ignore[no-any-return]  # it is what `cls` was
+@overload
+def field(*, default: T, compare: bool = ...) -> T: ...
+@overload
+def field(*, default_factory: Callable[[], T], compare: bool = ...) -> T: ...
+def field(
+    *, default: Any = _NONE, default_factory: Callable[[], Any] | None = None, compare: bool = True
+) -> Any:
+    """For a name whose default is made with each value, or (`compare`) that makes no two values differ."""
+    given = default if default_factory is None else _Made(default_factory)
+    return given if compare else _Beside(given)
 
 
-def _field(cls: type, name: str, kind: Any, *, by_name: bool) -> Any:
-    default = cls.__dict__.get(name, dataclasses.MISSING)
-    made: Any = default if isinstance(default, dataclasses.Field) else dataclasses.field(default=default)
-    made.name, made.type, made.kw_only, made._field_type = name, kind, by_name, _FIELD
-    return made
+class _Values(type):
+    """Gives a class slots for its annotated names.
+
+    `__given__` has their defaults, `__by_name__` those that have no place, `__compared__` those that count.
+    """
+
+    __given__: Mapping[str, Any]
+    __by_name__: tuple[str, ...]
+    __compared__: tuple[str, ...]
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> Any:
+        given: dict[str, Any] = {}
+        beside: list[str] = []
+        placed: tuple[str, ...] | None = None
+        if bases:
+            if bases not in ((Frozen,), (Slotted,)):
+                raise TypeError(f"{name}: a class of values has no base but Frozen or Slotted")
+            for one, kind in body.get("__annotations__", given).items():
+                if kind == "KW_ONLY":
+                    placed = tuple(given)
+                else:
+                    default = body.pop(one, _NONE)
+                    if type(default) is _Beside:
+                        default = default.default
+                        beside.append(one)
+                    given[one] = default
+            names = tuple(given)
+            body["__given__"] = given
+            body["__match_args__"] = names if placed is None else placed
+            body["__by_name__"] = () if placed is None else names[len(placed) :]
+            body["__compared__"] = tuple(one for one in names if one not in beside) if beside else names
+        body["__slots__"] = tuple(given)
+        return type.__new__(mcs, name, bases, body)
+
+
+class _AsDataclass:
+    """`__dataclass_fields__`, made when somebody asks for it."""
+
+    def __get__(self, _value: object, cls: Any) -> Any:
+        import dataclasses
+
+        fields: list[Any] = []
+        for name, default in cls.__given__.items():
+            said: dict[str, Any] = {
+                "kw_only": name in cls.__by_name__,
+                "compare": name in cls.__compared__,
+            }
+            if type(default) is _Made:
+                said["default_factory"] = default.factory
+            elif default is not _NONE:
+                said["default"] = default
+            fields.append((name, cls.__annotations__[name], dataclasses.field(**said)))
+        like: Any = dataclasses.make_dataclass(cls.__name__, fields)
+        cls.__dataclass_fields__ = like.__dataclass_fields__
+        return like.__dataclass_fields__
 
 
 def _init(self: Any, *values: Any, **named: Any) -> None:
     """The first value: compile what makes the others, and leave it to that."""
     cls = type(self)
     parameters, lines, known = ["self"], [], {"_factory": _FACTORY}
-    for place, (name, one) in enumerate(cls.__dataclass_fields__.items()):
-        if one.kw_only and "*" not in parameters:
+    for place, (name, default) in enumerate(cls.__given__.items()):
+        if name in cls.__by_name__ and "*" not in parameters:
             parameters.append("*")
         known[f"_set{place}"] = cls.__dict__[name].__set__
         given = name
-        if one.default_factory is not dataclasses.MISSING:
-            known[f"_make{place}"] = one.default_factory
+        if type(default) is _Made:
+            known[f"_make{place}"] = default.factory
             parameters.append(f"{name}=_factory")
             given = f"_make{place}() if {name} is _factory else {name}"
-        elif one.default is not dataclasses.MISSING:
-            known[f"_default{place}"] = one.default
+        elif default is not _NONE:
+            known[f"_default{place}"] = default
             parameters.append(f"{name}=_default{place}")
         else:
             parameters.append(name)
@@ -90,15 +135,12 @@ def _init(self: Any, *values: Any, **named: Any) -> None:
     cls.__init__(self, *values, **named)
 
 
-_FACTORY: Final = object()
-
-
 def _values(self: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
     return attrgetter(*names)(self) if len(names) > 1 else tuple(getattr(self, name) for name in names)
 
 
 def _eq(self: Any, other: Any) -> Any:
-    if type(other) is not type(self):
+    if other.__class__ is not self.__class__:
         return NotImplemented
     names = self.__compared__
     return _values(self, names) == _values(other, names)
@@ -114,22 +156,55 @@ def _repr(self: Any) -> str:
 
 
 def _refuse(self: Any, name: str, value: Any = None) -> NoReturn:  # noqa: ARG001 - Python's signature
-    raise dataclasses.FrozenInstanceError(f"cannot change {name!r}: it is frozen")
+    from dataclasses import FrozenInstanceError
+
+    raise FrozenInstanceError(f"cannot change {name!r}: it is frozen")
 
 
 def _reduce(self: Any) -> Any:
-    return _again, (type(self), dict(zip(self.__slots__, _values(self, self.__slots__), strict=True)))
+    return _again, (type(self), {name: getattr(self, name) for name in self.__slots__})
 
 
 def _again(cls: Any, values: Mapping[str, Any]) -> Any:
     return cls(**values)
 
 
-_SHARED: Final = {
-    "__init__": _init,
-    "__eq__": _eq,
-    "__hash__": None,
-    "__repr__": _repr,
-    "__reduce__": _reduce,
-}
-_FROZEN: Final = {**_SHARED, "__hash__": _hash, "__setattr__": _refuse, "__delattr__": _refuse}
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Frozen(metaclass=_Values):
+    """The base of a class whose values never change."""
+
+    if not TYPE_CHECKING:  # it knows a dataclass
+        __dataclass_fields__ = _AsDataclass()
+        __init__, __eq__, __hash__, __repr__, __reduce__ = _init, _eq, _hash, _repr, _reduce
+        __setattr__, __delattr__ = _refuse, _refuse
+
+
+@dataclass_transform(field_specifiers=(field,))
+class Slotted(metaclass=_Values):
+    """The base of a class whose values may change, and are no keys."""
+
+    if not TYPE_CHECKING:  # see above
+        __dataclass_fields__ = _AsDataclass()
+        __init__, __eq__, __hash__, __repr__, __reduce__ = _init, _eq, None, _repr, _reduce
+
+
+if TYPE_CHECKING:  # what these take is checked as dataclasses' own
+    from dataclasses import asdict, replace
+else:
+
+    def replace(value: T, /, **changes: Any) -> T:
+        """A copy of a value with some of it changed."""
+        return type(value)(**{name: getattr(value, name) for name in value.__slots__} | changes)
+
+    def asdict(value: Frozen | Slotted) -> dict[str, Any]:
+        """Its names and values, and so on for the values in it."""
+        return {name: _plain(getattr(value, name)) for name in value.__slots__}
+
+    def _plain(value: Any) -> Any:
+        if isinstance(value, Frozen | Slotted):
+            return asdict(value)
+        if isinstance(value, dict):
+            return {key: _plain(one) for key, one in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(_plain(one) for one in value)
+        return value

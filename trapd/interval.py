@@ -22,7 +22,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 ALPHA: Final = 0.05
 _FEW: Final = 1.5  # so many hits expected, and a sample without one contradicts nothing
@@ -33,8 +33,7 @@ _TINY: Final = 1e-9
 _SMALLEST_CHANCE: Final = 1e-7  # below it a binomial is Poisson's distribution, and its sums lose digits
 
 
-@frozen
-class Stratum:
+class Stratum(Frozen):
     """`total` bursts, `judged` of them drawn at random and looked at, `hits` of these found to be so."""
 
     total: int
@@ -47,8 +46,7 @@ class Stratum:
         return Stratum(self.total, self.judged, self.judged - self.hits)
 
 
-@frozen
-class Share:
+class Share(Frozen):
     """An estimate and its interval. `estimate` None: the sample says nothing, and the interval is all."""
 
     estimate: float | None
@@ -88,8 +86,7 @@ def part(these: Sequence[Stratum], those: Sequence[Stratum], draw: float) -> Sha
     return _between(one.estimate / (one.estimate + other.estimate), least, most, tails)
 
 
-@frozen
-class _Count:
+class _Count(Frozen):
     """The hits that a sample would show: mean, variance, and how the mean grows with each hit there is."""
 
     mean: float
@@ -97,8 +94,7 @@ class _Count:
     slope: float
 
 
-@frozen
-class _Group:
+class _Group(Frozen):
     """Strata that count together. `shape`: how likely a hit is in each, up to a common factor."""
 
     strata: tuple[Stratum, ...]
@@ -206,8 +202,7 @@ def _given(one: _Group, other: _Group, value: float) -> tuple[float, float, floa
     return mine.mean, max(0.0, mine.variance - slope**2 / known), theirs.mean
 
 
-@frozen
-class _Tails:
+class _Tails(Frozen):
     """How far the sample speaks against a value: below 0 it contradicts it, by too few or too many hits."""
 
     too_few: float

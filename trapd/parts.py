@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailable
-from trapd.ports import Camera, Classifier, Clock, Lamp, Scene, Sensor, Uplink
+from trapd.ports import Camera, Classifier, Clock, Lamp, Link, Scene, Sensor, Uplink
 from trapd.remote.here import Surroundings
 from trapd.settings import Loaded, Settings, mqtt_password
 from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
@@ -177,6 +177,22 @@ def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:
         visitor=bool(visitor),
     )
     return cast(Uplink, uplink)
+
+
+class LateUplink:
+    """The uplink of `settings`; its library comes with the first connection, on Deliver's thread.
+
+    TLS and MQTT are a fifth of all imports, and the unit watches before they are there.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._uplink: Uplink | None = None
+
+    def connect(self, will: tuple[str, bytes] | None, *, fresh: bool = False) -> Link:
+        """See Uplink."""
+        self._uplink = self._uplink or build_uplink(self._settings)
+        return self._uplink.connect(will, fresh=fresh)
 
 
 def _path(value: str | Path | None) -> Path | None:

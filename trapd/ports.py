@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
 from typing import Any, Protocol
 
 from trapd.errors import Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field
 from trapd.records import (
     Activity,
     Considered,
@@ -131,8 +130,7 @@ class Scene(Protocol):
         """Four overlapping parts of a photograph, finer than the frame that was judged; none if it is not."""
 
 
-@frozen
-class Connected:
+class Connected(Frozen):
     """The broker took us. `session_present`: it remembers our session and subscriptions."""
 
     session_present: bool
@@ -140,16 +138,14 @@ class Connected:
     maximum_packet_bytes: int | None
 
 
-@frozen
-class Acknowledged:
+class Acknowledged(Frozen):
     """The broker answered publish `token`. On MQTT 3.1.1 `reason` is always 0x00."""
 
     token: int
     reason: int
 
 
-@frozen
-class Received:
+class Received(Frozen):
     """A message for us. `retained`: it lay at the broker before us, or is published as such just now.
 
     The broker keeps it until `Link.acknowledge`, and gives it `again` with the next link, under the same
@@ -166,23 +162,20 @@ class Received:
     link: int = field(default=0, compare=False)
 
 
-@frozen
-class Subscribed:
+class Subscribed(Frozen):
     """The broker answered our subscription; `refused` lists the filters it would not take."""
 
     refused: tuple[str, ...]
 
 
-@frozen
-class TooLarge:
+class TooLarge(Frozen):
     """A packet of `size_bytes` was on its way to us and is not taken. `topic` None: nobody knows on what."""
 
     size_bytes: int
     topic: str | None
 
 
-@frozen
-class Lost:
+class Lost(Frozen):
     """The link is gone (or never came to be). `code`: the broker's reason, where it gave one.
 
     `unreachable`: nobody was there to answer, and later somebody may be. `ended`: the other side ended it, by

@@ -7,12 +7,11 @@ relative to the picture, as in MegaDetector's JSON.
 
 from __future__ import annotations
 
-from dataclasses import field
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from trapd.errors import Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field
 
 
 class TsQuality(StrEnum):
@@ -71,8 +70,7 @@ class Priority(IntEnum):
     MEDIA_BULK = 5
 
 
-@frozen
-class Moment:
+class Moment(Frozen):
     """One instant on both clocks."""
 
     wall_ms: int
@@ -81,8 +79,7 @@ class Moment:
     quality: TsQuality
 
 
-@frozen
-class Trigger:
+class Trigger(Frozen):
     """Somebody or something asked for a burst. `source`: pir, timer, remote or schedule."""
 
     source: str
@@ -90,16 +87,14 @@ class Trigger:
     boot_ns: int
 
 
-@frozen
-class Activity:
+class Activity(Frozen):
     """A sensor that is active now: the trigger it amounts to, and since when, short pauses included."""
 
     trigger: Trigger
     since_ns: int
 
 
-@frozen
-class Small:
+class Small(Frozen):
     """A low-resolution frame for the filter: planar 4:2:0, full range (JPEG) colour.
 
     `data` holds `height` rows of luma, then chroma. `i420`: U plane, V plane, rows of `stride // 2`;
@@ -114,8 +109,7 @@ class Small:
     layout: str = "i420"
 
 
-@frozen
-class Frame:
+class Frame(Frozen):
     """One photograph: the JPEG as it will lie on disk but for its EXIF, and its small copy."""
 
     jpeg: bytes
@@ -126,8 +120,7 @@ class Frame:
     metadata: dict[str, Any] = field(default_factory=dict)  # exposure_s, gain, focus_m, model where known
 
 
-@frozen
-class Detection:
+class Detection(Frozen):
     """One box in one frame. `category`: animal, person, vehicle or unclassified."""
 
     frame: int
@@ -136,8 +129,7 @@ class Detection:
     bbox: tuple[float, float, float, float]
 
 
-@frozen
-class FrameScore:
+class FrameScore(Frozen):
     """What the model says of one frame: the best evidence that it is not empty, and boxes if it has any.
 
     `score` is in 0..1. `by_class` holds the best evidence for each class the model can tell; empty where it
@@ -150,8 +142,7 @@ class FrameScore:
     embedding: bytes = b""  # float32: what the model has seen, where it gives that
 
 
-@frozen
-class Look:
+class Look(Frozen):
     """What a burst shows beside its scores. None and empty: nobody can say.
 
     `change`: of the hottest place from frame to frame, in units of the frame's own contrast. `shift`: of the
@@ -164,8 +155,7 @@ class Look:
     hidden: str = ""
 
 
-@frozen
-class ModelInfo:
+class ModelInfo(Frozen):
     """What is known of a loaded model. `tells` lists the classes it can tell apart reliably.
 
     `name` is what the configuration calls it; `title` what the model calls itself, empty where it does not.
@@ -181,8 +171,7 @@ class ModelInfo:
     title: str = ""
 
 
-@frozen
-class Verdict:
+class Verdict(Frozen):
     """The judgement of a burst. `keep`: due for delivery; `audit`: an empty delivered as a sample."""
 
     verdict: str  # animal, person, vehicle, unclassified, empty, unknown
@@ -198,8 +187,7 @@ class Verdict:
     night: bool | None = None  # taken in the dark; None where nobody looked
 
 
-@frozen
-class Medium:
+class Medium(Frozen):
     """One photograph of a burst on disk. `path` is relative to storage.path; None once evicted.
 
     `sha256` is empty while an adopted photograph is not summed yet, and for one that could not be read then.
@@ -214,8 +202,7 @@ class Medium:
     path: str | None
 
 
-@frozen
-class Event:
+class Event(Frozen):
     """One burst as the store knows it and, once `n` is given, as it is published."""
 
     id: str
@@ -234,7 +221,7 @@ class Event:
     thumb: tuple[str, int] | None = None  # path relative to storage.path, and bytes; None where there is none
 
 
-class Message(NamedTuple):
+class Message(Frozen):
     """One publish of an outbox row. `payload` says with what, else `event_id`; a thumbnail lies in `file`.
 
     `leaf` is the topic below `<base>/<unit>/`. A row is one publish, but for a photograph's, which is one for
@@ -256,8 +243,7 @@ class Message(NamedTuple):
     chunk_bytes: int = 0  # of a photograph's parts; 0 for all else
 
 
-@frozen
-class Considered:
+class Considered(Frozen):
     """What became of a document that wants to change the configuration.
 
     `code` as the contract has it; 0: it is sound, and waits for a link that has proved itself. `changed`: the
@@ -272,8 +258,7 @@ class Considered:
     restart: bool = False
 
 
-@frozen
-class Note:
+class Note(Frozen):
     """An attempt on the configuration, as its own files remember it until the trail has it.
 
     `number` counts them, so that two that are alike are two. `txn`: of the document, or of the command.
@@ -293,8 +278,7 @@ class Note:
         return f"{self.number} {self.leaf} {self.code} {self.version} {self.txn}"
 
 
-@frozen
-class Alert:
+class Alert(Frozen):
     """Something the operator should know. `name` is a topic leaf: [a-z0-9_]+."""
 
     name: str

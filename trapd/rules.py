@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import field, replace
 from typing import NamedTuple
 
-from trapd.frozen import slotted
+from trapd.frozen import Slotted, field, replace
 from trapd.records import Detection, FrameScore, Kind, Look, ModelInfo, Priority, Refusal, Verdict
 
 NS_PER_S = 1_000_000_000
@@ -33,8 +32,7 @@ PRIORITY = {
 NO_LOOK = Look()
 
 
-@slotted
-class TriggerGate:
+class TriggerGate(Slotted):
     """Cool-down after a burst, and a ceiling on bursts per hour. Times are nanoseconds since boot."""
 
     cooldown_s: float
@@ -232,8 +230,7 @@ def acknowledged(kind: Kind, retain: bool, reason: int) -> bool:
     return reason == NOBODY_SUBSCRIBED and (retain or kind in (Kind.CONTROL, Kind.STATE))
 
 
-@slotted
-class Allowance:
+class Allowance(Slotted):
     """A few times at once, and then once in `every_s`. Seconds of a clock that does not go back."""
 
     most: int
@@ -257,8 +254,7 @@ _SLOTS = 86_400 // _SLOT_S
 _EVERY = 10
 
 
-@slotted
-class Turns:
+class Turns(Slotted):
     """One send in ten is the turn of the oldest row of the lower classes."""
 
     _since: int = 0
@@ -291,8 +287,7 @@ class Spent(NamedTuple):
     own: int = 0
 
 
-@slotted
-class Budget:
+class Budget(Slotted):
     """Bytes that may be sent in any 24 h of running time, a part of them for alerts alone.
 
     A small part more, `own_bytes`, is for what keeps the unit within reach: it is touched only when all else

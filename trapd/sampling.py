@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from trapd.frozen import frozen
-from trapd.interval import Share, Stratum, part, share
+from trapd.frozen import Frozen
 from trapd.records import Verdict
+
+if TYPE_CHECKING:
+    from trapd.interval import Share, Stratum
 
 KEPT_FRACTION: Final = 0.1
 TRUTHS: Final = ("animal", "person", "vehicle", "something", "empty", "unsure")
@@ -30,8 +32,7 @@ _EARLIER: Final = 20  # that there must be at least
 _SURPRISE: Final = 0.005
 
 
-@frozen
-class Heap:
+class Heap(Frozen):
     """One stratum of settled bursts: what made them alike. Its name is what the store knows it by.
 
     `filter`: model and configured threshold. `limit`: the threshold in force, which may be lower while more
@@ -94,8 +95,7 @@ def drawn(seed: str, what: str) -> float:
     return int.from_bytes(hashlib.sha256(f"audit:{seed}:{what}".encode()).digest()[:8], "big") / 2**64
 
 
-@frozen
-class Sample:
+class Sample(Frozen):
     """A burst that was drawn, in the order of settling. `lost`: no picture of it is left to look at."""
 
     id: str
@@ -103,8 +103,7 @@ class Sample:
     lost: bool = False
 
 
-@frozen
-class Figures:
+class Figures(Frozen):
     """What the judged sample says. All but the counts are shares with their intervals.
 
     `miss_rate`: of the bursts with something worth keeping, the part that was discarded. `false_keep`: of the
@@ -139,6 +138,8 @@ def figures(
     Samples nobody has judged yet, or can judge any more, count as not drawn: what is judged of a stratum is
     taken for a random part of it, which holds as long as it was judged in the order of `shuffled`.
     """
+    from trapd.interval import Stratum, part, share
+
     judged: dict[str, list[bool]] = {name: [] for name in totals}
     unsure = waiting = lost = 0
     of_these = [one for one in samples if one.heap in totals]

@@ -11,12 +11,11 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import field, replace
 from pathlib import Path
 
 from trapd import parts
 from trapd.errors import StoreLocked
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field, replace
 from trapd.host import vitals
 from trapd.host.clock import SystemClock
 from trapd.ports import Clock
@@ -38,8 +37,7 @@ _MIN_FREE_BYTES = 20_000_000
 _REFUSED = "refused."
 
 
-@frozen
-class Step:
+class Step(Frozen):
     """One trigger: the burst it became, judged; or why it became none, `times` at once."""
 
     event: Event | None = None
@@ -47,8 +45,7 @@ class Step:
     times: int = 1
 
 
-@frozen
-class Summary:
+class Summary(Frozen):
     """The whole walk. `alerts`: what stood at its end."""
 
     bursts: int = 0

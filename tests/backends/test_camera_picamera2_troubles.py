@@ -5,16 +5,21 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.picamera2 import CameraClock, StandIn
+from tests.stages.driver import bench
+from trapd.backends import camera_picamera2
 from trapd.backends.camera_picamera2 import Limits, PicameraCamera
 from trapd.errors import CameraUnavailable
 from trapd.records import Trigger
+from trapd.stages.camera_watch import CameraWatch
+from trapd.stages.rare_reboot import RareReboot
 
 NEVER = threading.Event()
 SHORT = Limits(open_s=0.05, close_s=0.05, frame_s=1.0)
@@ -170,13 +175,98 @@ def test_an_opening_that_hangs_is_given_up_and_undone_when_it_comes(
     library.hang_start = threading.Event()
     with pytest.raises(CameraUnavailable, match=r"opening the camera took longer than 0\.05 s"):
         camera.open()
-    with pytest.raises(CameraUnavailable, match="cannot be opened again in this process"):
+    with pytest.raises(CameraUnavailable, match="opening the camera has not come back yet") as told:
+        camera.open()
+    assert told.value.restart_helps
+    assert len(library.made) == 1
+    library.hang_start.set()
+    until(lambda: library.camera.is_closed)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """A thread of the backend's works at its own pace."""
+    end_s = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end_s
+        NEVER.wait(0.005)
+
+
+def opens(camera: PicameraCamera) -> bool:
+    with suppress(CameraUnavailable):
+        camera.open()
+        return True
+    return False
+
+
+def test_a_camera_that_was_only_slow_to_open_is_opened_at_a_later_try(
+    clock: CameraClock, library: StandIn
+) -> None:
+    camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=SHORT)
+    library.hang_start = threading.Event()
+    with pytest.raises(CameraUnavailable, match="took longer"):
         camera.open()
     library.hang_start.set()
-    until_s = time.monotonic() + 10
-    while not library.camera.is_closed and time.monotonic() < until_s:
-        NEVER.wait(0.005)
-    assert library.camera.is_closed
+    until(lambda: opens(camera))
+    assert shoot(camera, clock) == 3
+    assert [made.is_closed for made in library.made] == [True, False]
+    camera.close()
+
+
+def test_a_camera_that_came_too_late_and_cannot_be_let_go_is_lost_to_this_process(
+    clock: CameraClock, library: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=SHORT)
+    library.hang_start = threading.Event()
+    with pytest.raises(CameraUnavailable, match="took longer"):
+        camera.open()
+    closing = threading.Event()
+
+    def close() -> None:
+        closing.set()
+        raise RuntimeError("release failed")
+
+    monkeypatch.setattr(library.camera, "close", close)
+    library.hang_start.set()
+    assert closing.wait(10.0)
+
+    def is_lost() -> bool:
+        with pytest.raises(CameraUnavailable) as told:
+            camera.open()
+        return "cannot be opened again in this process" in str(told.value)
+
+    until(is_lost)
+
+
+def test_a_library_whose_import_hangs_is_given_up(
+    clock: CameraClock, library: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = threading.Event()
+    monkeypatch.setattr(camera_picamera2, "load", lambda: hangs.wait(20.0))
+    limits = Limits(import_s=0.05)
+    camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=limits)
+    with pytest.raises(CameraUnavailable, match=r"importing picamera2 took longer than 0\.05 s"):
+        camera.open()
+    hangs.set()
+
+
+def test_a_camera_that_hangs_at_its_very_first_opening_leaves_the_unit_up_and_leads_to_one_reboot_a_day(
+    clock: CameraClock, library: StandIn, tmp_path: Path
+) -> None:
+    library.hang_start = threading.Event()
+    camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=SHORT)
+    asked: list[int] = []
+    with bench(tmp_path / "store") as unit:
+        reboot = RareReboot(unit.clock, ask_for=lambda: asked.append(unit.clock.boot_ns()), why_not=str)
+        watch = CameraWatch(camera, clock=unit.clock, alerts=unit.alerts, probe_s=300.0, reboot=reboot)
+        began_ns = unit.clock.boot_ns()
+        for _ in range(2 * 24 * 60):
+            watch.look(unit.session)
+            assert (watch.ready, unit.alerts.names()) == (False, ("camera",))
+            unit.clock.advance(60.0)
+        watch.close()
+    assert [round((at_ns - began_ns) / 3600e9) for at_ns in asked] == [1, 25]
+    assert len(library.made) == 1
+    library.hang_start.set()
 
 
 # --- while it runs -----------------------------------------------------------------------------------------
@@ -234,7 +324,7 @@ def test_frames_that_cannot_be_used_are_an_error_and_hold_no_buffer(
     assert library.camera.free >= 2
 
 
-def test_a_closing_that_hangs_is_given_up_and_the_camera_is_lost_to_this_process(
+def test_a_closing_that_hangs_is_given_up_and_the_camera_is_opened_when_it_has_come_back(
     clock: CameraClock, library: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=SHORT)
@@ -242,9 +332,11 @@ def test_a_closing_that_hangs_is_given_up_and_the_camera_is_lost_to_this_process
     library.hang_close = threading.Event()
     camera.close()
     assert "did not close in order: closing the camera took longer than 0.05 s" in caplog.text
-    with pytest.raises(CameraUnavailable, match="closing the camera did not succeed"):
+    with pytest.raises(CameraUnavailable, match="closing the camera has not come back yet"):
         camera.open()
     library.hang_close.set()
+    until(lambda: opens(camera))
+    camera.close()
 
 
 def test_a_camera_that_is_not_open_says_so(

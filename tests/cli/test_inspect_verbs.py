@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -192,6 +193,23 @@ def test_where_there_is_no_store(tmp_path: Path, verb: str) -> None:
     with pytest.raises(Unavailable, match=f"{UNIT} has not run yet: there is no store in"):
         run(tmp_path / "store", verb)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("begun", ["nothing", "a file"])
+@pytest.mark.parametrize("verb", ["status", "events", "audit"])
+def test_at_a_very_first_start_the_store_is_being_made(tmp_path: Path, verb: str, begun: str) -> None:
+    _config(tmp_path)
+    root = tmp_path / "store"
+    root.mkdir()
+    if begun == "a file":
+        (root / "trapd.db").touch()
+    with (root / "lock").open("w") as lock:
+        lock.write("1")  # another process, as it says itself
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Unavailable, match=f"{UNIT} starts for the first time") as told:
+            run(root, verb)
+    assert told.value.hint == "ask again in a moment"
 
 
 @pytest.mark.parametrize("verb", ["status", "events"])

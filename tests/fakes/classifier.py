@@ -12,7 +12,8 @@ INFO = ModelInfo("fake", "f" * 64, 0.35, frozenset())
 
 class FakeClassifier:
     """The Classifier port. Knobs: `score`, `by_class`, `info`, `fail_open`, `fail_judge`, `judging` (called
-    before each). `judged` lists where each frame came from, `opened` counts openings.
+    before each). `judged` lists where each frame came from, `opened` counts openings,
+    `tries` attempts at one.
     """
 
     def __init__(self, score: float = 0.9) -> None:
@@ -20,6 +21,7 @@ class FakeClassifier:
         self.by_class: dict[str, float] = {}
         self.info = INFO
         self.opened = 0
+        self.tries = 0
         self.fail_open = False
         self.fail_judge = False
         self.judging: Callable[[], None] = lambda: None
@@ -27,6 +29,7 @@ class FakeClassifier:
         self.is_open = False
 
     def open(self) -> ModelInfo:
+        self.tries += 1
         if self.fail_open:
             raise ModelUnavailable("the model file is cut short", "install it again")
         self.opened += 1

@@ -53,6 +53,28 @@ def test_a_model_that_does_not_open_is_an_alert_and_tried_again(bench: Bench) ->
     assert bench.session.counters.all()["unjudged"] == 2
 
 
+def test_a_model_that_is_not_there_is_looked_for_ever_more_seldom_also_where_nothing_is_to_be_judged(
+    bench: Bench,
+) -> None:
+    classifier = FakeClassifier()
+    classifier.fail_open = True
+    with screening(bench, classifier, opened=False) as screen:
+        tries = []
+        for minute in range(60):
+            before = classifier.tries
+            screen.turn()
+            if classifier.tries > before:
+                tries.append(minute)
+            bench.clock.advance(60.0)
+        assert tries == [0, 1, 3, 8, 18, 28, 38, 48, 58]
+        assert bench.alerts.names() == ("model",)
+        classifier.fail_open = False
+        bench.clock.advance(600.0)
+        screen.turn(2)
+    assert bench.alerts.names() == ()
+    assert screen.told[-1] == INFO
+
+
 def test_a_model_that_fails_at_work_keeps_the_burst_and_is_opened_again(bench: Bench) -> None:
     classifier = FakeClassifier(EMPTY)
     with screening(bench, classifier) as screen:

@@ -15,7 +15,7 @@ from tests.store.common import ANIMAL, CONTEXT, EMPTY, capture, frame, keep, ope
 from tests.store.test_damage import cut_short, garbage_pages, zeros
 from trapd.errors import StoreCorrupt, StoreFull
 from trapd.records import Kind, State, Trigger
-from trapd.store import Store, backup
+from trapd.store import Store, backup, database
 from trapd.store.database import Database
 
 
@@ -158,7 +158,7 @@ def test_a_restore_cut_short_is_done_again(tmp_path: Path, monkeypatch: pytest.M
     real = Path.rename
 
     def cut(file: Path, target: Path) -> Path:
-        if file.name == backup.BACKUP:
+        if file.name == database.BACKUP:
             raise Cut
         return real(file, target)
 

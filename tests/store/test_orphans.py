@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.store.common import EMPTY, capture, files_below, jpeg, keep, open_store, rows, running
 from trapd.parts import TOMBSTONES
-from trapd.store import Session, Store, backup
+from trapd.store import Session, Store, backup, database
 
 PHOTOGRAPH = jpeg(640, 480, quality=95)
 
@@ -53,7 +53,7 @@ def test_they_count_and_go_after_what_is_delivered_and_before_what_is_not(tmp_pa
             there = session.events.get(waiting.id)
             assert there is not None
             photographs = sum(medium.path is not None for medium in there.media)
-            left.append(((tmp_path / backup.BACKUP).exists(), len(orphans(tmp_path)), photographs))
+            left.append(((tmp_path / database.BACKUP).exists(), len(orphans(tmp_path)), photographs))
             used_bytes.append(store.space.disk().used_bytes)
         assert left[:4] == [(False, 2, 3), (False, 1, 3), (False, 0, 3), (False, 0, 0)]
         assert 80_000 < used_bytes[1] - used_bytes[2] <= 100_000  # the note takes a little room

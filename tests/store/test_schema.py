@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,32 @@ def test_an_older_database_is_not_looked_at_before_it_was_brought_forward(
     with pytest.raises(StoreError, match="older trapd") as caught:
         Store.peek(tmp_path)
     assert not isinstance(caught.value, UsageError)
+
+
+def test_who_looks_while_a_store_is_made_sees_nothing_or_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database.open(tmp_path / "trapd.db")
+    seen: list[str] = []
+    write = Database.write
+
+    def looking(self: Database) -> Any:
+        seen.append(_peeked(tmp_path))
+        return write(self)
+
+    monkeypatch.setattr(Database, "write", looking)
+    schema.migrate(database)
+    seen.append(_peeked(tmp_path))
+    database.close()
+    assert seen == ["empty", "whole"]
+
+
+def _peeked(root: Path) -> str:
+    try:
+        with Store.peek(root):
+            return "whole"
+    except UsageError:
+        return "empty"
 
 
 def test_durability_is_set_on_every_connection(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from trapd.backends import gpio_chip
 from trapd.errors import Fault, SensorUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 _PULLED_UP = (2, 3)
 """Pins with a resistor of their own on every Raspberry Pi: of no use to a sensor that is active high."""
@@ -28,15 +28,13 @@ _BUSES = (
 """Devices that are there only where the kernel has given them these pins; it does not call them in use."""
 
 
-@frozen
-class Lens:
+class Lens(Frozen):
     """`nearest` in dioptres; None for one that cannot be moved."""
 
     nearest: float | None
 
 
-@frozen
-class CameraAbilities:
+class CameraAbilities(Frozen):
     """Of the camera that was opened last in this process. None where it did not say."""
 
     model: str

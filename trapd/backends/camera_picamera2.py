@@ -1,9 +1,8 @@
 """A Raspberry Pi's camera through picamera2: one configuration for life, two pictures of each frame.
 
 Capture's thread owns it; picamera2 brings two threads of its own, which may die or hang. They are asked for
-nothing: they call `Ring.took`, and the only waits are for that, each bounded. Opening and closing run on a
-thread of their own and are given up when they do not come back. picamera2 is imported when the camera is
-opened.
+nothing: they call `Ring.took`, and the only waits are for that, each bounded. Importing it, opening and
+closing run on a thread of their own and are left behind when they do not come back in time.
 
 Two streams of 4:2:0: `main` for the photograph, `lores` for the filter. Colours are full range, as JPEG and
 the filter have them. Four buffers: one is encoded, one is the burst's next frame, and two keep the camera
@@ -20,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from trapd.backends import abilities
-from trapd.backends.picamera2_library import LOOK_AT_CABLE, Calls, Library, load, named
+from trapd.backends.picamera2_library import LOOK_AT_CABLE, Calls, Hangs, Library, load, named
 from trapd.backends.picamera2_ring import Held, Ring
 from trapd.backends.picamera2_streams import Stream, agreed, jpeg_of, small_of
 from trapd.errors import CameraUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock
 from trapd.records import Frame, Trigger
 from trapd.rules import NS_PER_S
@@ -44,17 +43,16 @@ _STOPPED = (
 )
 
 
-@frozen
-class Limits:
+class Limits(Frozen):
     """How long anything may take."""
 
+    import_s: float = 45.0  # a Zero 2 W reads and imports picamera2 in some 15 s
     open_s: float = 30.0
     close_s: float = 10.0
     frame_s: float = 5.0
 
 
-@frozen
-class _Open:
+class _Open(Frozen):
     """A camera that runs."""
 
     library: Library
@@ -107,7 +105,7 @@ class PicameraCamera:
     def open(self) -> None:
         """Open, configure, start, and let exposure settle. Raises CameraUnavailable."""
         self.close()
-        library = load()
+        library: Library = self._calls.within(self._limits.import_s, "importing picamera2", load)
         try:
             opened: _Open = self._calls.within(
                 self._limits.open_s, "opening the camera", lambda: self._start(library), undo=_stop
@@ -167,6 +165,8 @@ class PicameraCamera:
             return
         try:
             self._calls.within(self._limits.close_s, "closing the camera", lambda: _stop(opened))
+        except Hangs as error:
+            log.warning("the camera did not close in order: %s", error)
         except Exception as error:  # nothing can be done about it here; opening again says what follows
             self._calls.give_up("closing the camera")
             log.warning("the camera did not close in order: %s", error)

@@ -5,8 +5,7 @@ Times are nanoseconds since boot, of the edges themselves: how late somebody hea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from trapd.frozen import Slotted
 from trapd.rules import NS_PER_S
 
 QUIET_NS = 2 * NS_PER_S
@@ -16,8 +15,7 @@ _ONE_PULSE_NS = NS_PER_S // 4
 """Edges to the level that the line has already, so soon after another, tell nothing new."""
 
 
-@dataclass(slots=True)
-class Line:
+class Line(Slotted):
     """One pin. `min_pulse_ns`: how long a pulse must last to count; 0: any pulse. `edges` counts changes."""
 
     pin: int

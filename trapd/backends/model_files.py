@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
 """What a model may be called."""
 
 _PIECE_BYTES: Final = 1 << 20
@@ -35,8 +35,7 @@ SHIPPED: Final = {
 """Models in the package: name to file and sha256."""
 
 
-@frozen
-class Note:
+class Note(Frozen):
     """What is known of where a model came from."""
 
     sha256: str
@@ -44,8 +43,7 @@ class Note:
     installed: str
 
 
-@frozen
-class Installed:
+class Installed(Frozen):
     """One model that can be named. `note` None: put there by hand, nobody vouches for it."""
 
     name: str
@@ -65,7 +63,7 @@ def find(name: str, models: Path | None) -> Path:
         return _shipped(name)
     if os.sep in name or name.endswith(".tflite"):
         return Path(name)
-    if models is None or not NAME.fullmatch(name):
+    if models is None or not re.fullmatch(NAME, name):
         raise ModelUnavailable(f"there is no model {name!r}", "trapd model list shows what is installed")
     return models / f"{name}.tflite"
 
@@ -77,7 +75,7 @@ def listing(models: Path | None) -> list[Installed]:
         found += [
             described(path.stem, path)
             for path in sorted(models.glob("*.tflite"))
-            if NAME.fullmatch(path.stem) and path.stem not in SHIPPED
+            if re.fullmatch(NAME, path.stem) and path.stem not in SHIPPED
         ]
     return found
 

@@ -11,13 +11,13 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
@@ -25,6 +25,7 @@ from typing import IO, Final
 from trapd.backends import model_files
 from trapd.backends.model_probe import Probe, probe
 from trapd.errors import ModelUnavailable, UsageError
+from trapd.frozen import asdict, replace
 
 LARGEST_BYTES: Final = 500_000_000
 """Of a model; none that a Raspberry Pi can run is near it."""
@@ -98,8 +99,8 @@ def _loose(source: str) -> Path | None:
 
 
 def _check_name(name: str, models: Path, replace: bool) -> None:
-    if not model_files.NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a model", f"allowed is {model_files.NAME.pattern}")
+    if not re.fullmatch(model_files.NAME, name):
+        raise UsageError(f"{name!r} is no name for a model", f"allowed is {model_files.NAME}")
     if name in model_files.SHIPPED:
         raise UsageError(f"the model {name} comes with trapd", "choose another name")
     if (models / f"{name}.tflite").exists() and not replace:

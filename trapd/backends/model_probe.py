@@ -12,12 +12,11 @@ import math
 import os
 import signal
 import sys
-from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field
 
 PROCESSES: Final = 3
 TIMEOUT_S: Final = 120.0  # for one child: a large model on a Raspberry Pi Zero takes tens of seconds
@@ -27,8 +26,7 @@ _TRIALS: Final = 5
 _MOST_OUTPUT: Final = 1_000_000
 
 
-@frozen
-class Probe:
+class Probe(Frozen):
     """What trying a model showed. `reason` and `hint` are empty when it is sound.
 
     `labels` None: the model has none, and cannot judge until it is given some. `means`: how many

@@ -1,7 +1,7 @@
 """picamera2 as a library: imported when the camera opens, each failure one sentence, each call bounded.
 
-Called by the camera backend on Capture's thread. A call that could wait for ever runs on a thread of its own;
-one that does not come back is left behind, and nothing is asked of the library again in this process.
+Called by the camera backend on Capture's thread. A call that could wait for ever runs on a thread of its own.
+One that does not come back is left behind, and until it does the library is asked for nothing more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trapd.errors import CameraUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 log = logging.getLogger("trapd.camera")
 
@@ -26,8 +26,7 @@ _NUMPY_MARKS = (
 )  # in what an extension says of a numpy it does not fit
 
 
-@frozen
-class Library:
+class Library(Frozen):
     """The modules that the backend works with."""
 
     picamera2: Any
@@ -105,11 +104,16 @@ def _chain(error: BaseException) -> list[str]:
     return said
 
 
+class Hangs(CameraUnavailable):
+    """A call has not come back in time."""
+
+
 class Calls:
-    """Calls into the library that come back in time or are given up."""
+    """Calls into the library that come back in time or are left behind."""
 
     def __init__(self) -> None:
         self._lost: str | None = None
+        self._behind: _Late | None = None
 
     def give_up(self, what: str) -> None:
         """The library holds on to the camera after `what`: it cannot be opened again in this process."""
@@ -118,33 +122,49 @@ class Calls:
     def within(
         self, timeout_s: float, what: str, call: Callable[[], Any], undo: Callable[[Any], None] | None = None
     ) -> Any:
-        """The call's result. Raises what it raised, or CameraUnavailable after `timeout_s`.
+        """The call's result. Raises what it raised, or Hangs after `timeout_s`, and as long as it goes on.
 
         `what` names it ("opening the camera"). `undo` is given a result that came after nobody waited for it.
         """
+        if self._behind is not None and self._behind.over:
+            log.info("%s has come back after all", self._behind.what)
+            self._behind = None
         if self._lost is not None:
             raise CameraUnavailable(
                 f"{self._lost} did not succeed: the camera cannot be opened again in this process",
                 LOOK_AT_CABLE,
                 restart_helps=True,
             )
-        late = _Late(call, undo)
+        if self._behind is not None:
+            raise Hangs(
+                f"{self._behind.what} has not come back yet: the camera cannot be opened before",
+                LOOK_AT_CABLE,
+                restart_helps=True,
+            )
+        late = _Late(call, undo, what, self.give_up)
         thread = threading.Thread(target=late.run, name="camera-call", daemon=True)
         thread.start()
         if not late.wait(timeout_s):
-            self._lost = what
-            raise CameraUnavailable(
-                f"{what} took longer than {timeout_s:g} s", LOOK_AT_CABLE, restart_helps=True
-            )
+            self._behind = late
+            raise Hangs(f"{what} took longer than {timeout_s:g} s", LOOK_AT_CABLE, restart_helps=True)
         return late.result()
 
 
 class _Late:
-    """One call on a thread of its own."""
+    """One call on a thread of its own. `over`: it has come back, and what it gave too late is undone."""
 
-    def __init__(self, call: Callable[[], Any], undo: Callable[[Any], None] | None) -> None:
+    def __init__(
+        self,
+        call: Callable[[], Any],
+        undo: Callable[[Any], None] | None,
+        what: str,
+        lost: Callable[[str], None],
+    ) -> None:
         self._call = call
         self._undo = undo
+        self.what = what
+        self._tell_lost = lost
+        self.over = False
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._given_up = False
@@ -158,6 +178,7 @@ class _Late:
         except BaseException as error:  # handed to the one who waits
             self._error = error
             self._done.set()
+            self.over = True
             return
         with self._lock:
             self._value = value
@@ -168,6 +189,8 @@ class _Late:
                 self._undo(value)
             except Exception:  # nobody is left who could do anything about it
                 log.warning("what came too late could not be undone", exc_info=True)
+                self._tell_lost(self.what)
+        self.over = True
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it came back in time; after False its result is undone as soon as it comes."""

@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock
 from trapd.rules import NS_PER_S
 
@@ -24,8 +24,7 @@ _SETTLING_TURN_S = 0.05
 _PRE_TRIGGER_NS = NS_PER_S  # a frame older than that shows nothing of what triggered
 
 
-@frozen
-class Held:
+class Held(Frozen):
     """A frame that the camera will not write over until `release`; `start_ns`: when its exposure began."""
 
     request: Any

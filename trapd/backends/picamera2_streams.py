@@ -8,22 +8,23 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.errors import CameraUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Small
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _LAYOUTS = {"YUV420": "i420", "NV12": "nv12"}
 
-Plane = npt.NDArray[np.uint8]
+Plane: TypeAlias = "npt.NDArray[np.uint8]"
 
 
-@frozen
-class Stream:
+class Stream(Frozen):
     """One stream as libcamera agreed to it. `layout` as in records.Small; `stride` is bytes per luma row."""
 
     name: str

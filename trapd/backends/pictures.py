@@ -13,18 +13,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.errors import BadPicture
 from trapd.records import Small
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from PIL import Image, ImageFile
 
-Pixels = npt.NDArray[np.uint8]
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 
 MOST_PIXELS: Final = 200_000_000
 """Of any picture: beyond this even counting its bits takes too long."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.pictures import decode_rgb, small_of
 from trapd.errors import BadPicture
 from trapd.records import FrameScore, Look, Small
 
-Grey = npt.NDArray[np.float32]
-Frames = npt.NDArray[np.float32]  # [frames, rows, columns]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Grey: TypeAlias = "npt.NDArray[np.float32]"
+Frames: TypeAlias = "npt.NDArray[np.float32]"  # [frames, rows, columns]
 
 _SIZE: Final = (96, 72)
 _BLOCK: Final = 8

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 
 from trapd.backends import uplink_socket, uplink_tls
 from trapd.backends.uplink_account import Account
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import TooLarge
 
 LARGEST_INBOUND_BYTES = 2_000_000
@@ -53,8 +53,7 @@ class BoundedClient(Client):
         raise ConnectionAbortedError(f"a packet of {bufsize} bytes")
 
 
-@frozen
-class Made:
+class Made(Frozen):
     """A connection on which CONNECT waits to be written, and a second handle on its socket."""
 
     client: BoundedClient

@@ -6,11 +6,10 @@ import ssl
 from pathlib import Path
 
 from trapd.errors import LinkUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 
-@frozen
-class Tls:
+class Tls(Frozen):
     """How the broker is known, and how it knows us. `ca_file` None: the system's authorities.
 
     The files are read anew for each connection, so that renewed ones count without a restart.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import click
 
 from trapd.cli.options import always_json_option, config_option, json_option
 from trapd.errors import ConfigurationError, Fault, TrapdError
+from trapd.frozen import asdict
 
 if TYPE_CHECKING:
     from trapd.config import Settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trapd.cli.options import ANY_PATH, FiniteRange
+from trapd.frozen import asdict
 
 if TYPE_CHECKING:
     from trapd.demo.tally import Summary

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import click
 
 from trapd.cli.options import config_option, json_option
+from trapd.frozen import asdict
 
 
 @click.command()

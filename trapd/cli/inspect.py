@@ -74,14 +74,18 @@ def events(
 
 def store_of(loaded: Loaded) -> Session:
     """Raises Unavailable where the unit has not run yet: nothing is wrong, there is only nothing to show."""
-    from trapd.store import Store
+    from trapd.store import Store, in_use
 
-    root = Path(loaded.settings.storage.path)
+    root, unit = Path(loaded.settings.storage.path), loaded.settings.unit.id
     try:
         return Store.peek(root)
     except UsageError as error:
+        if in_use(root):
+            raise Unavailable(
+                f"unit {unit} starts for the first time: its store is being made", "ask again in a moment"
+            ) from error
         raise Unavailable(
-            f"unit {loaded.settings.unit.id} has not run yet: there is no store in {root}",
+            f"unit {unit} has not run yet: there is no store in {root}",
             "trapd run makes it; if it did run, storage.path is another",
         ) from error
 

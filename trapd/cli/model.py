@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import click
 
 from trapd.cli.options import ANY_PATH, config_option, json_option
 from trapd.errors import ConfigurationError, UsageError
+from trapd.frozen import asdict
 
 if TYPE_CHECKING:
     from trapd.backends.model_probe import Probe

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from trapd.errors import ConfigurationError, Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.settings.text import joined, key_shown, printable
 
 MAX_DEPTH = 20
@@ -28,16 +28,14 @@ _SCALARS = frozenset(_TAG + kind for kind in ("null", "bool", "int", "float", "s
 _COLLECTIONS = frozenset({None, "!", _TAG + "map", _TAG + "seq"})
 
 
-@frozen
-class Place:
+class Place(Frozen):
     """Where a value stands: its line, counted from 1, and for a plain scalar its text as written."""
 
     line: int
     text: str | None = None
 
 
-@frozen
-class Document:
+class Document(Frozen):
     """What the text says. `places` is keyed by fault path; `faults` are the keys written twice."""
 
     data: object

@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterator
 from trapd.config.nearest import suggested_path
 from trapd.config.schema import keys, sections
 from trapd.errors import Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.settings.values import Settings
 
 _MOST_SUGGESTIONS = 20  # each takes a while to find
 SAME_ASPECT = 0.01  # sizes are even whole numbers: 4056 x 3040 and 640 x 480 mean the same
 
 
-@frozen
-class Rule:
+class Rule(Frozen):
     """A check over sound values of the keys it reads."""
 
     reads: frozenset[str]

@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 
-@frozen
-class Says:
+class Says(Frozen):
     """Stands in an annotation: what is allowed, so that "must be {text}" is a sentence."""
 
     text: str

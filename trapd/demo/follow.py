@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
 
 from trapd.demo.narrator import Narrator
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field
 from trapd.records import Event, State, Verdict
 from trapd.store import Store
 from trapd.wire import codec
@@ -16,8 +15,7 @@ _MOST_EVENTS = 100_000  # more than a demo of any length takes
 _REFUSED = "refused."
 
 
-@frozen
-class Look:
+class Look(Frozen):
     """The store at one moment: every burst by id in order, refusals by reason, waiting messages by kind."""
 
     events: Mapping[str, Event] = field(default_factory=dict)

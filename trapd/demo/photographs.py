@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageEnhance, JpegImagePlugin
 
 from trapd.errors import Unavailable, UsageError
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 CREDIT = (
     "Photographs: a cat, an astronaut, a motorcycle, grass, gravel and brick from scikit-image "
@@ -27,8 +27,7 @@ MARGIN = 1.03  # how much larger than the frame the photograph is made, so that 
 NAMED_AS_JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 
-@frozen
-class Scene:
+class Scene(Frozen):
     """One photograph of the script; `height_share` says where its middle lies, from the top, when cropped."""
 
     name: str

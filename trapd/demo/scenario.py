@@ -24,7 +24,7 @@ from trapd.demo.subscriber import Subscriber
 from trapd.demo.tally import Summary, add_up, why_failed
 from trapd.demo.unit import TOPIC, Unit
 from trapd.errors import Unavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 EVERY_S = 1.5
 _NEVER_S = 86_400.0
@@ -37,8 +37,7 @@ _SUBSCRIBED_WITHIN_S = 10.0
 _SETTLED_WITHIN_S = 2.0
 
 
-@frozen
-class Plan:
+class Plan(Frozen):
     """What the caller chose. `images` None: the photographs of the extra; `port` 0: a free one."""
 
     seconds: float
@@ -52,8 +51,7 @@ class Plan:
         return min(max(self.seconds / 4, 3.0), 7.0)
 
 
-@frozen
-class Outcome:
+class Outcome(Frozen):
     """The count, and a sentence that says why the demo did not succeed; None when it did."""
 
     summary: Summary

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trapd.demo.subscriber import Arrivals
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Event, State
 
 
-@frozen
-class Summary:
+class Summary(Frozen):
     """The last line of `trapd demo --json`; times in seconds."""
 
     triggers: int

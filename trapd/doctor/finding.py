@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 
-@frozen
-class Finding:
+class Finding(Frozen):
     """One thing looked at. `ok` False: the unit would not work. `warning`: it would; it is worth a look."""
 
     name: str

@@ -17,7 +17,7 @@ _DATE = "%Y-%m-%dT%H:%M:%S%z"
 _REPEATS = 5
 _REPEATS_WITHIN_S = 3600.0
 _KEPT = 200
-_NUMBER = re.compile(r"[0-9]+")
+_NUMBER = r"[0-9]+"
 
 
 class _JournalFormatter(logging.Formatter):
@@ -48,7 +48,7 @@ class Repeats(logging.Filter):
         """Whether the record is written; the first one of a new hour tells of those that were not."""
         if record.levelno < logging.WARNING:
             return True
-        wording = (record.name, record.levelno, _NUMBER.sub("#", record.getMessage()))
+        wording = (record.name, record.levelno, re.sub(_NUMBER, "#", record.getMessage()))
         now_s = self._now_s()
         with self._lock:
             began_s, count = self._seen.pop(wording, (now_s, 0))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trapd.errors import BadPicture, UsageError
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.offline import statistics
 from trapd.offline.gather import PHOTOGRAPHS, Trouble, gather, kind_of
 from trapd.offline.replay import Judged, judge_file, look_at
@@ -24,8 +24,7 @@ EMPTY = "empty"
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 
-@frozen
-class Labelled:
+class Labelled(Frozen):
     """One photograph: what it shows, when it was taken, and what the model says."""
 
     path: Path
@@ -35,8 +34,7 @@ class Labelled:
     burst: int = 0
 
 
-@frozen
-class Whole:
+class Whole(Frozen):
     """One burst, judged as on the unit: its best frame and what changes between its frames."""
 
     label: str

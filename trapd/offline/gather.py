@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png"})
 UNREAD = frozenset(
@@ -35,16 +35,14 @@ VIDEOS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".h264"})
 NO_FILE = "neither a file nor a folder: reading it could wait for ever"
 
 
-@frozen
-class Trouble:
+class Trouble(Frozen):
     """A path that could not be looked at, and why."""
 
     path: Path
     why: str
 
 
-@frozen
-class Found:
+class Found(Frozen):
     """What lies below the given paths, by name."""
 
     photographs: tuple[Path, ...]
@@ -52,8 +50,7 @@ class Found:
     troubles: tuple[Trouble, ...]
 
 
-@frozen
-class Burst:
+class Burst(Frozen):
     """Photographs that are judged together."""
 
     name: str

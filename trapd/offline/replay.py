@@ -6,12 +6,11 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trapd.errors import BadPicture, ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.offline.gather import NO_FILE, Burst
 from trapd.offline.video import frames
 from trapd.ports import Classifier, Scene
@@ -23,8 +22,7 @@ _LOOKED_AT = 8  # photographs of a burst that are held against each other
 _LARGEST_FILE_BYTES = 300_000_000  # more is no photograph
 
 
-@frozen
-class Judged:
+class Judged(Frozen):
     """One photograph: its score, or why it has none."""
 
     path: Path
@@ -34,8 +32,7 @@ class Judged:
     frame_rate: float | None = None
 
 
-@frozen
-class Result:
+class Result(Frozen):
     """One burst, judged."""
 
     burst: Burst

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trapd.errors import BadPicture, Unavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 EVERY_S = 1.0
 _QUALITY = 92
 _MOST_FRAMES = 3600
 
 
-@frozen
-class VideoFrame:
+class VideoFrame(Frozen):
     """One frame: its number in the video, and the video's frames per second."""
 
     number: int

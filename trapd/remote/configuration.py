@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from trapd.errors import BadDocument, Fault, SourceUnavailable, StoreError
+from trapd.frozen import replace
 from trapd.ports import Clock
 from trapd.records import Considered, Note
 from trapd.remote import proposal

@@ -20,11 +20,11 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from trapd.errors import Fault, StoreError, TrapdError
+from trapd.frozen import asdict, replace
 from trapd.remote import stored
 from trapd.remote.ledger import Ledger, Overlay, Trial, keys_named
 from trapd.store import durable

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trapd.errors import ConfigurationError, Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock
 from trapd.remote.ledger import Ledger, Overlay
 from trapd.remote.proposal import Present
@@ -14,8 +14,7 @@ from trapd.settings import Settings, Source
 from trapd.wire.authority import INVALID, Refused
 
 
-@frozen
-class Surroundings:
+class Surroundings(Frozen):
     """What a proposal is judged by. `cannot`: what this hardware cannot do; `used_bytes`: what is stored;
     `free_bytes`: what is free on its disk.
     """

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
 from typing import Any
 
 from trapd.errors import Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field, replace
 from trapd.records import Note
 from trapd.wire.topics import CONFIG_DESIRED
 
@@ -20,8 +19,7 @@ _NOTES = 16
 _NOTED_FAULTS = 3
 
 
-@frozen
-class Overlay:
+class Overlay(Frozen):
     """What lies over the local file. Version 0 with an empty document: nothing does.
 
     `hash` is of the whole document that brought it, signature included.
@@ -32,8 +30,7 @@ class Overlay:
     hash: str = ""
 
 
-@frozen
-class By:
+class By(Frozen):
     """What asked for it: its leaf and the key that signed it. None of anybody's: the unit's own doing."""
 
     leaf: str = CONFIG_DESIRED
@@ -43,8 +40,7 @@ class By:
 ITSELF = By()
 
 
-@frozen
-class Trial:
+class Trial(Frozen):
     """A configuration that has to prove itself.
 
     `starts`: processes that have begun with it. `ran_s`: how long they ran, of `deadline_s` (the old
@@ -77,8 +73,7 @@ class Trial:
         return Attempt(self.overlay.version, self.txn, code, phase, document, errors)
 
 
-@frozen
-class Attempt:
+class Attempt(Frozen):
     """The latest document that was considered, and what became of it."""
 
     version: int
@@ -89,8 +84,7 @@ class Attempt:
     errors: tuple[Fault, ...] = ()
 
 
-@frozen
-class Ledger:
+class Ledger(Frozen):
     """What is remembered of attempts: the highest version that reached trial, the latest attempt, the
     versions that failed, by their hashes the documents that were considered last, and what the trail is to
     say of them.

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
 from typing import Any, NoReturn
 
 from trapd.errors import BadDocument, ConfigurationError, Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field
 from trapd.records import Moment
 from trapd.remote.ledger import VERSION_STEP, Attempt, Ledger, Overlay, few
 from trapd.remote.stored import DEEPEST
@@ -50,8 +49,7 @@ _LARGEST = 2**53
 _LONGEST_TXN = 128
 
 
-@frozen
-class Desired:
+class Desired(Frozen):
     """A sound document of `config/desired`. `kid`: the key that signed it, None for none."""
 
     overlay: Overlay
@@ -61,8 +59,7 @@ class Desired:
     kid: str | None = None
 
 
-@frozen
-class Present:
+class Present(Frozen):
     """What a proposal is judged against. `settings`: those in effect, with the local file as it is now.
 
     `effective`: the settings with a document over that file, every word of it; raises ConfigurationError.

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from trapd.errors import ConfigurationError, Fault, StoreError, StoreLocked
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.remote.files import ConfigFiles, Damaged
 from trapd.remote.ledger import Ledger, Overlay, Trial, few
 from trapd.settings import Loaded, Source
@@ -27,8 +26,7 @@ _MOST_STARTS = 2
 _NO_KEYS = "nobody knows any more which keys were trusted, and none is: see to the unit's file, on the unit"
 
 
-@frozen
-class Start:
+class Start(Frozen):
     """What this process runs on. `overlay` lies over the local file; `trial` is set while it is on trial.
 
     `set_aside`: why an overlay that should be in force is not; empty where all is well. `unsettled`: there

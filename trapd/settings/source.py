@@ -8,14 +8,13 @@ from types import TracebackType
 from typing import Protocol
 
 from trapd.errors import ConfigurationError, Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.settings.values import Settings
 
 PLACES = (Path("/etc/trapd/config.yaml"), Path("config.yaml"))
 
 
-@frozen
-class Loaded:
+class Loaded(Frozen):
     """A sound configuration. `hash`: `sha256:<hex>` of the settings in effect; `warnings`: worth a word."""
 
     settings: Settings

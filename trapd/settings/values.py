@@ -11,13 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 Class = Literal["animal", "person", "vehicle"]
 
 
-@frozen
-class UnitSettings:
+class UnitSettings(Frozen):
     """Which unit this is and where it hangs."""
 
     id: str
@@ -30,8 +29,7 @@ class UnitSettings:
     groups: tuple[str, ...]
 
 
-@frozen
-class SensorSettings:
+class SensorSettings(Frozen):
     """What notices an animal."""
 
     backend: Literal["gpiozero", "timer"]
@@ -43,8 +41,7 @@ class SensorSettings:
     every_s: float
 
 
-@frozen
-class TriggerSettings:
+class TriggerSettings(Frozen):
     """Which triggers become bursts."""
 
     while_active: bool
@@ -52,8 +49,7 @@ class TriggerSettings:
     max_per_hour: int
 
 
-@frozen
-class CameraSettings:
+class CameraSettings(Frozen):
     """What takes the photographs."""
 
     backend: Literal["picamera2", "replay"]
@@ -66,8 +62,7 @@ class CameraSettings:
     tuning_file: Path | None
 
 
-@frozen
-class BurstSettings:
+class BurstSettings(Frozen):
     """What one trigger takes."""
 
     frames: int
@@ -75,8 +70,7 @@ class BurstSettings:
     pre_trigger: bool
 
 
-@frozen
-class FilterSettings:
+class FilterSettings(Frozen):
     """What tells an animal from waving grass."""
 
     backend: Literal["tflite", "none"]
@@ -91,8 +85,7 @@ class FilterSettings:
     discard: Literal["when_needed", "at_once"]
 
 
-@frozen
-class StorageSettings:
+class StorageSettings(Frozen):
     """Where everything lies, and how much of it."""
 
     path: Path
@@ -100,8 +93,7 @@ class StorageSettings:
     min_free_bytes: int
 
 
-@frozen
-class TlsSettings:
+class TlsSettings(Frozen):
     """How the link is encrypted and the broker recognised."""
 
     enabled: bool
@@ -110,8 +102,7 @@ class TlsSettings:
     key_file: Path | None
 
 
-@frozen
-class MqttSettings:
+class MqttSettings(Frozen):
     """The broker and how it is spoken to."""
 
     host: str
@@ -125,8 +116,7 @@ class MqttSettings:
     delivery: Literal["puback", "receipt"]
 
 
-@frozen
-class PublishSettings:
+class PublishSettings(Frozen):
     """What is sent, and how much."""
 
     thumbnail_bytes: int
@@ -137,8 +127,7 @@ class PublishSettings:
     alert_classes: tuple[Class, ...]
 
 
-@frozen
-class RemoteSettings:
+class RemoteSettings(Frozen):
     """Who may change this unit from afar, and what."""
 
     enabled: bool
@@ -149,15 +138,13 @@ class RemoteSettings:
     confirm_s: float
 
 
-@frozen
-class IndicatorSettings:
+class IndicatorSettings(Frozen):
     """What a person standing in front of the unit sees."""
 
     led_pin: int | None
 
 
-@frozen
-class Settings:
+class Settings(Frozen):
     """Everything an operator can set. Times in seconds, sizes in bytes or pixels, as the names say."""
 
     unit: UnitSettings

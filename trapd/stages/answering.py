@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 
 from trapd.errors import StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.ports import Clock
 from trapd.records import Considered, Kind
 from trapd.stages.desired import Desired
@@ -31,8 +30,7 @@ REBOOT = "reboot"
 _INTERRUPTED = "the unit began with it and was interrupted"
 
 
-@frozen
-class Caller:
+class Caller(Frozen):
     """Whom to answer: the command's leaf for the trail, and the leaves that the answer goes to.
 
     `answer` is the one below `res/`, `reply` the one that who asked has named, and `correlation`
@@ -57,8 +55,7 @@ class Caller:
         return name_of(self.leaf)
 
 
-@frozen
-class _Owed:
+class _Owed(Frozen):
     """A command that was obeyed, and whose answer the store has not taken."""
 
     caller: Caller

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from trapd.errors import BadPicture, CameraUnavailable, SensorUnavailable, StoreCorrupt, StoreError, StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Camera, Clock, Sensor
 from trapd.records import Event, Refusal, Small, Trigger
 from trapd.rules import NS_PER_S, TriggerGate
@@ -37,8 +37,7 @@ _NO_ROOM = "no room for a burst: triggers are refused"
 _MAKE_ROOM = "let the queue drain, raise storage.max_bytes, or free space on the card"
 
 
-@frozen
-class CapturePlan:
+class CapturePlan(Frozen):
     """What the configuration says of a burst."""
 
     frames: int

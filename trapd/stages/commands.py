@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock, Overlays
 from trapd.records import Considered, Trigger
 from trapd.stages import fetch
@@ -24,8 +24,7 @@ _REBOOT_WITHIN_S = 60.0  # a machine that goes down ends its services within sec
 Facts = Mapping[str, int | float | str | bool]
 
 
-@frozen
-class Means:
+class Means(Frozen):
     """What commands work with. `facts` are a heartbeat's. `no_reboot` says why this unit cannot; `reboot`
     raises OSError; `forget_reboot` takes back what nobody has done.
     """
@@ -41,8 +40,7 @@ class Means:
     chunk_bytes: Callable[[], int]
 
 
-@frozen
-class Outcome:
+class Outcome(Frozen):
     """What became of a command. `answer` None: it comes later (`waits_for`: the burst it asked for).
 
     `considered`: what it did to the configuration. `ends_within_s`: so soon this process ends, or the answer
@@ -55,8 +53,7 @@ class Outcome:
     ends_within_s: float | None = None
 
 
-@frozen
-class Asked:
+class Asked(Frozen):
     """A command that is to be obeyed."""
 
     request: Request

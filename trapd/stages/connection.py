@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field
 from typing import Any
 
-from trapd.frozen import frozen, slotted
+from trapd.frozen import Frozen, Slotted, field
 from trapd.ports import Connected, Link
 from trapd.records import Kind, Message, Priority
 from trapd.rules import NS_PER_S, PRIORITY, Turns, again_below, probe_delay_s
@@ -31,8 +30,7 @@ TOO_LARGE, UNSENDABLE, ENDS_LINK = "too large", "damaged", "ends the link"
 """Why rows do not go although there is a link."""
 
 
-@slotted
-class _Rest:
+class _Rest(Slotted):
     """A kind of row that does not go: it rests, and probes with one row now and then."""
 
     why: str
@@ -40,8 +38,7 @@ class _Rest:
     until_ns: int
 
 
-@frozen
-class HeldBack:
+class HeldBack(Frozen):
     """What does not go now: whole kinds, each with the reason, and rows of other kinds held one by one."""
 
     kinds: Mapping[Kind, str] = field(default_factory=dict)
@@ -50,8 +47,7 @@ class HeldBack:
     why: frozenset[str] = frozenset()
 
 
-@slotted
-class Connection:
+class Connection(Slotted):
     """One link from its first packet to its last. Times are nanoseconds since boot."""
 
     link: Link

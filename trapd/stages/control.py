@@ -13,10 +13,9 @@ import queue
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from trapd.errors import StoreError, StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.ports import Clock, Received
 from trapd.records import Kind, Trigger
 from trapd.rules import NS_PER_S
@@ -57,24 +56,21 @@ _TOO_MANY = "too many commands of groups wait already"
 _NOT_BEGUN_ANEW = "it was asked for, and nobody did it: is trapd-reboot.path enabled?"
 
 
-@frozen
-class _Burst:
+class _Burst(Frozen):
     """A command that waits for the burst it asked for."""
 
     caller: Caller
     until_ns: int
 
 
-@frozen
-class _Promised:
+class _Promised(Frozen):
     """A command that was answered: the machine begins anew. If it has not by then, that was not so."""
 
     caller: Caller
     by_ns: int
 
 
-@frozen
-class _Later:
+class _Later(Frozen):
     """A group's command, which waits so that the units do not all answer at once. It is judged and noted."""
 
     due_ns: int

@@ -360,7 +360,12 @@ class Deliver(Stage):
                 session.counters.add("links_refused")
         if refused or now_ns - self._down_since_ns > _OUTAGE_ALERT_S * NS_PER_S:
             # The broker spoke, and will not have us; or nobody has answered for long. Told once it has.
-            self._alerts.raise_("broker", event.reason, "the broker's log says more; the unit goes on trying")
+            hint = (
+                "the broker's log says more; the unit goes on trying"
+                if refused
+                else "the unit goes on trying"
+            )
+            self._alerts.raise_("broker", event.reason, hint)
 
     def _drop_link(self) -> None:
         if self._connection is not None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.wire.window import Limit
 
 
-@frozen
-class DeliverPlan:
+class DeliverPlan(Frozen):
     """What the configuration says of delivery.
 
     A publish that is unanswered for `dead_after_s` tells a dead link, long before TCP would. `receipts`: an

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from trapd.errors import StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock, Overlays, Received
 from trapd.records import Considered, Kind, Note
 from trapd.rules import NS_PER_S
@@ -31,8 +31,7 @@ _FOUND_OUT_S = 60.0  # by then a camera and a filter that work have shown it
 _PROVED = frozenset({"link", "puback"})
 
 
-@frozen
-class Eyes:
+class Eyes(Frozen):
     """What this process has seen: of the link (Deliver.standing), its own probe, the camera, the filter."""
 
     standing: Callable[[], frozenset[str]]
@@ -41,8 +40,7 @@ class Eyes:
     model_ready: Callable[[], bool]
 
 
-@frozen
-class Untold:
+class Untold(Frozen):
     """`notes` that the trail does not have yet; `keys` of all that it has once it has these."""
 
     notes: tuple[Note, ...]
@@ -74,7 +72,7 @@ class Desired:
         self._began_ns = clock.boot_ns()
         self._put_off = PutOff()
         self._is_put_off = False  # what was looked at last
-        self._probe = secrets.token_hex(16).encode()
+        self._probe = os.urandom(16).hex().encode()
         self._probe_due_ns = 0
         self._report_due = False
         self._report_again_ns = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock, Sensor
 from trapd.records import Activity, Refusal, Trigger
 from trapd.rules import NS_PER_S
@@ -19,8 +19,7 @@ _HOUR_NS = 3600 * NS_PER_S
 _CALM_NS = 60 * NS_PER_S  # a loose contact that flickers is one alert, not many
 
 
-@frozen
-class Judged:
+class Judged(Frozen):
     """How far the filter has come: when it last had nothing left to judge, and the last burst it kept.
 
     Nanoseconds since boot; 0: never in this boot. Audit samples and bursts that it could not judge are not

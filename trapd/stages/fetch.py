@@ -9,15 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from trapd.errors import BadDocument, StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.store import Session
 from trapd.wire import inbound
 
 OK, INVALID, UNAUTHORISED, NOT_FOUND, TOO_LARGE, STORAGE = 200, 400, 401, 404, 413, 507
 
 
-@frozen
-class Answer:
+class Answer(Frozen):
     """What to tell who asked. `error` is empty where all is well."""
 
     code: int

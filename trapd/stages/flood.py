@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from trapd.errors import StoreFull
-from trapd.frozen import slotted
+from trapd.frozen import Slotted
 from trapd.ports import Clock, TooLarge
 from trapd.rules import NS_PER_S
 from trapd.stages.alerts import Alerts
@@ -32,8 +32,7 @@ _SHOWN = 200
 _MOST_TOPICS = 100
 
 
-@slotted
-class _Avoided:
+class _Avoided(Slotted):
     """A topic that is not listened to until `due_ns`; `since_ns`: it is again, since then."""
 
     again_s: float

@@ -11,9 +11,9 @@ import logging
 import queue
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 
 from trapd.errors import BadDocument, StoreError, StoreFull
+from trapd.frozen import replace
 from trapd.ports import Clock, Link, Received
 from trapd.records import Kind
 from trapd.rules import NS_PER_S

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from trapd.errors import Unavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.ports import Clock, Lamp
 from trapd.rules import NS_PER_S
 from trapd.stages.base import Stage
@@ -27,8 +27,7 @@ FAULTS = frozenset({"camera", "disk", "model", "sensor", "sensor_stuck", "store"
 """Alerts of what somebody in front of the unit may be able to mend."""
 
 
-@frozen
-class Sight:
+class Sight(Frozen):
     """What the unit is doing. `bursts`: how many it has begun, for one may be over between two looks."""
 
     taking: bool

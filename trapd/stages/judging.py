@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from trapd.errors import BadDocument
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.ports import Clock, Received
 from trapd.records import Moment
 from trapd.stages.answering import Caller
@@ -31,8 +30,7 @@ from trapd.wire.unreadable import Unreadable
 _LONGEST_CORRELATION = 256
 
 
-@frozen
-class Order:
+class Order(Frozen):
     """A command that may be obeyed."""
 
     obey: Callable[[Means, Session, Asked], Outcome]
@@ -40,8 +38,7 @@ class Order:
     source: str
 
 
-@frozen
-class Judged:
+class Judged(Frozen):
     """What is to become of a command: `order` is noted and obeyed; `refused`; else it was here before."""
 
     caller: Caller

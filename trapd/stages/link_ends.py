@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import replace
 
+from trapd.frozen import replace
 from trapd.ports import Clock, Connected, Lost
 from trapd.rules import NS_PER_S
 from trapd.stages.connection import Connection

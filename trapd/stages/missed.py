@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from trapd.errors import StoreCorrupt, StoreError
-from trapd.interval import Share
-from trapd.sampling import Figures, Heap, figures, newest_filter, rising
 from trapd.stages.alerts import Alerts
 from trapd.store import Session
+
+if TYPE_CHECKING:
+    from trapd.interval import Share
+    from trapd.sampling import Figures
 
 log = logging.getLogger("trapd.missed")
 
@@ -47,6 +50,8 @@ class Missed:
         seed, totals = session.audits.known_seed(), session.audits.totals()
         if seed is None or not totals:
             return {}
+        from trapd.sampling import Heap, figures, newest_filter, rising
+
         truths = session.audits.truths()
         known = self._known
         if known is None or known[0] is not truths or known[1] != totals:

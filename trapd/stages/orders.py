@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 from contextlib import suppress
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Refusal, Trigger
 from trapd.store import Session
 
@@ -20,8 +20,7 @@ REMOTE = "remote"
 """The source of a trigger that the operator gave."""
 
 
-@frozen
-class Taken:
+class Taken(Frozen):
     """What became of a burst that was asked for: its event, or the reason why there is none."""
 
     trigger: Trigger

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 from trapd.errors import BadPicture
+from trapd.frozen import replace
 from trapd.records import Event, Kind, Medium, Message
 from trapd.store import Session, Store, transfer
 from trapd.wire import codec, topics

@@ -10,10 +10,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from trapd.errors import BadInput, ModelUnavailable, StoreError, StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.ports import Classifier, Clock, Scene
 from trapd.records import Event, FrameScore, Look, ModelInfo, Small, State, Verdict
 from trapd.rules import NS_PER_S, is_uncertain, judge_burst, limit_of, unjudged
@@ -27,7 +26,7 @@ from trapd.store import Session, Store
 log = logging.getLogger("trapd.screen")
 
 _TURN_S = 1.0
-_RETRY_MODEL_S = 60.0
+_RETRY_MODEL_S = (60.0, 120.0, 300.0, 600.0)  # a model that nobody vouches for costs a process each time
 _RETRY_STORE_S = 5.0
 _SECOND_LOOK_S = 2.0  # for the tiles of one burst
 _BACKLOG = 10  # with more bursts waiting nobody looks twice
@@ -40,8 +39,7 @@ class _ToldToStop(Exception):
     """In the middle of a burst."""
 
 
-@frozen
-class ScreenPlan:
+class ScreenPlan(Frozen):
     """What the configuration says of the filter. `threshold` None: the model's own;
     `threshold_night` None: as by day.
 
@@ -98,6 +96,7 @@ class Screen(Stage):
         self._info: ModelInfo | None = None
         self._announced: tuple[ModelInfo | None] | None = None
         self._retry_ns = 0
+        self._model_failures = 0
         self._judged = Judged()
 
     @property
@@ -133,6 +132,8 @@ class Screen(Stage):
             self._tell_model()
             if event is not None:
                 self._screen(session, event)
+            elif self._info is None:
+                self._open_model()  # it may be there by now, and then the alert is over
         except _ToldToStop:
             log.info("%s is left for the next start", event.id if event is not None else "")
         except StoreFull as error:
@@ -174,6 +175,7 @@ class Screen(Stage):
         except ModelUnavailable as error:
             self._model_failed(error)
         else:
+            self._model_failures = 0
             self._alerts.clear("model")
             log.info("model %s, threshold %.2f", self._info.name, self._info.threshold)
 
@@ -181,7 +183,9 @@ class Screen(Stage):
         if self._classifier is not None:
             self._classifier.close()
         self._info = None
-        self._retry_ns = self._clock.boot_ns() + int(_RETRY_MODEL_S * NS_PER_S)
+        wait_s = _RETRY_MODEL_S[min(self._model_failures, len(_RETRY_MODEL_S) - 1)]
+        self._model_failures += 1
+        self._retry_ns = self._clock.boot_ns() + int(wait_s * NS_PER_S)
         self._alerts.raise_("model", error.message, error.hint or "every burst is kept unjudged meanwhile")
 
     def _judge(self, event: Event) -> tuple[Verdict, int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections import deque
 from enum import Enum, auto
-from typing import NamedTuple
 
 from trapd.errors import BadInput, LinkUnavailable, StoreCorrupt, StoreError
+from trapd.frozen import Frozen
 from trapd.ports import Clock
 from trapd.records import Message, Priority
 from trapd.rules import NS_PER_S
@@ -34,7 +34,7 @@ class _Went(Enum):
     FULL = auto()  # nothing may go
 
 
-class _Packet(NamedTuple):
+class _Packet(Frozen):
     topic: str
     payload: bytes
     size_bytes: int

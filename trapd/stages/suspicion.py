@@ -25,12 +25,10 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from enum import Enum, auto
-from typing import NamedTuple
 
 from trapd.errors import StoreCorrupt, StoreError
-from trapd.frozen import slotted
+from trapd.frozen import Frozen, Slotted, asdict
 from trapd.ports import Lost
 from trapd.records import Kind, Message
 from trapd.rules import NS_PER_S
@@ -56,7 +54,7 @@ _NOT_OVER_A_ROW = frozenset({0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x93, 0x96, 0x98, 0x9
 """Reasons that a broker gives for ending a link, which speak of itself or of the link."""
 
 
-class UnderWay(NamedTuple):
+class UnderWay(Frozen):
     """A publish that was not answered when its link ended."""
 
     message: Message
@@ -72,8 +70,7 @@ class Stand(Enum):
     HELD = auto()
 
 
-@slotted
-class Suspect:
+class Suspect(Slotted):
     """`name` is for people. `ended`: links that it has ended, sent alone. `part`: of a photograph."""
 
     name: str
@@ -83,8 +80,7 @@ class Suspect:
     ended: int = 0
 
 
-@slotted
-class _Held:
+class _Held(Slotted):
     suspect: Suspect
     since_ns: int
     due_ns: int

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +38,7 @@ class Audits:
         found = self.known_seed()
         if found is not None:
             return found
-        made = secrets.token_hex(16)
+        made = os.urandom(16).hex()
         with self._database.write() as connection:
             put_meta(connection, _SEED, made)
         return made

@@ -12,13 +12,11 @@ from pathlib import Path
 
 from trapd.errors import StoreCorrupt, StoreError
 from trapd.store import contents, names, rebuild, schema
-from trapd.store.database import FILE, Database, is_damage
+from trapd.store.database import BACKUP, FILE, Database, is_damage
 from trapd.store.durable import disk_errors, file_bytes, sync_file, sync_folder
 from trapd.store.rows import CLEAN, Meta
 
 log = logging.getLogger("trapd.store")
-
-BACKUP = f"{FILE}.backup"
 
 
 def age_s(root: Path, wall_ms: int) -> float | None:

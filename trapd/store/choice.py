@@ -6,15 +6,17 @@ import heapq
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, field
 from itertools import chain, islice
 from operator import itemgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field, replace
 from trapd.records import Kind, Message, Priority
 from trapd.rules import PRIORITY
 from trapd.store import transfer
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 _COLUMNS = (
     "SELECT outbox.row, bytes, kind, priority, outbox.leaf, retain,"
@@ -40,8 +42,7 @@ _PRIORITIES = tuple(Priority)
 _ELSEWHERE = {Kind.EVENT: Priority.ALERT, Kind.THUMB: Priority.ALERT}  # those of urgent events
 
 
-@frozen
-class Choice:
+class Choice(Frozen):
     """Which rows may go now.
 
     At most `max_bytes` of payload along with them, but always one row. Not the rows `exclude` (in flight,
@@ -182,4 +183,4 @@ def _parts(connection: sqlite3.Connection, row: _Row, most: int, choice: Choice)
         connection, whole.row, whole.bytes, choice.chunk_bytes, out=out, most=max(1, most)
     )
     part_bytes = min(whole.bytes, chunk_bytes)
-    return [whole._replace(bytes=part_bytes, part=part, chunk_bytes=chunk_bytes) for part in parts]
+    return [replace(whole, bytes=part_bytes, part=part, chunk_bytes=chunk_bytes) for part in parts]

@@ -19,7 +19,7 @@ from trapd.store.event_rows import SELECT, to_event
 from trapd.store.obeyed import HEARD, TOLD
 from trapd.store.rows import EPOCH, LAST_N, LAST_SEQ, REBUILT, meta_number
 
-_EPOCH = re.compile("[0-9a-f]{4}")
+_EPOCH = "[0-9a-f]{4}"
 _NUMBERS = frozenset(
     {LAST_N, LAST_SEQ, "backed_up_seq", "last_delivery_ms", "told_losses", "commands_forgotten_ms"}
 )
@@ -82,7 +82,7 @@ def _meta(connection: sqlite3.Connection) -> None:
         int(found[key])
     for key in found.keys() & _JSON:
         json.loads(found[key])
-    if EPOCH in found and not _EPOCH.fullmatch(found[EPOCH]):
+    if EPOCH in found and not re.fullmatch(_EPOCH, found[EPOCH]):
         raise ValueError(f"{found[EPOCH]!r} is no epoch")
     for key, column in ((LAST_SEQ, "seq"), (LAST_N, "n")):
         query = f"SELECT max({column}) FROM event WHERE epoch = ?"

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trapd.errors import StoreCorrupt, StoreError
-from trapd.frozen import frozen
-from trapd.store import backup, contents, schema
-from trapd.store.database import FILE, Database, is_damage
+from trapd.frozen import Frozen
+from trapd.store import schema
+from trapd.store.database import BACKUP, FILE, Database, is_damage
 from trapd.store.durable import disk_errors, file_bytes, sync_folder, write_again
 from trapd.store.rows import CLEAN, EPOCH, Meta
 
@@ -25,8 +25,7 @@ _SUSPECT = f"{FILE}.suspect"
 _PARTS = ("", "-wal", "-journal")
 
 
-@frozen
-class Opened:
+class Opened(Frozen):
     """The database, sound and of the newest version. `set_aside`: the damaged one's name, if any.
 
     `restored`: it is the backup.
@@ -47,14 +46,23 @@ def open_sound(
     """
     aside = _finish_setting_aside(root, wall_ms)
     _write_log_again(root, each)
-    restored = file_bytes(root / FILE) == 0 and backup.restore(root, taken, drawn, each)
+    restored = file_bytes(root / FILE) == 0 and _restore(root, taken, drawn, each)
     try:
         return Opened(_open(root, each), aside, restored)
     except StoreCorrupt as error:
         log.error("%s", error)
         aside = _set_aside(root, wall_ms)
-        restored = backup.restore(root, taken, drawn, each)
+        restored = _restore(root, taken, drawn, each)
         return Opened(_open(root, each), aside, restored)
+
+
+def _restore(root: Path, taken: frozenset[str], drawn: Iterator[str], each: Callable[[], None]) -> bool:
+    """See backup.restore; without one it is not imported."""
+    if not (root / BACKUP).exists():
+        return False
+    from trapd.store import backup
+
+    return backup.restore(root, taken, drawn, each)
 
 
 def suspect(root: Path) -> None:
@@ -94,6 +102,8 @@ def _check(database: Database, file: Path, *, closely: bool) -> None:
         if whole:
             database.check_whole(closely=closely)
         if closely and database.number("PRAGMA user_version") == schema.VERSION:
+            from trapd.store import contents
+
             contents.check(database)
     except StoreError as error:
         if isinstance(error, StoreCorrupt) or not is_damage(error):

@@ -18,6 +18,7 @@ from trapd.store.durable import file_bytes
 from trapd.store.log import BUSY_S, Log, busy
 
 FILE = "trapd.db"
+BACKUP = f"{FILE}.backup"
 # Housekeep brings the log back into the database every few seconds, so that no burst and no verdict pays for
 # it; this many pages (16 MB) are the net under that.
 _CHECKPOINT_PAGES = 4000

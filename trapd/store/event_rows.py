@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any
 
 from trapd.errors import StoreCorrupt
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Detection, Event, Medium, Moment, State, Trigger, TsQuality, Verdict
 from trapd.store import names
 from trapd.store.rows import LAST_SEQ, boot_row, meta_number, put_meta
@@ -15,8 +15,7 @@ from trapd.store.rows import LAST_SEQ, boot_row, meta_number, put_meta
 SELECT = "SELECT event.*, boot.boot_id FROM event JOIN boot ON boot.row = event.boot"
 
 
-@frozen
-class Burst:
+class Burst(Frozen):
     """A burst as Capture knows it, before anything judged it."""
 
     id: str

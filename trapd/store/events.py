@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from trapd.errors import StoreError
+from trapd.frozen import replace
 from trapd.records import Event, Kind, Medium, Moment, Priority, State, Trigger, Verdict
 from trapd.rules import PRIORITY
 from trapd.store import audits, names, transfer

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Kind, Moment
 from trapd.rules import PRIORITY
 from trapd.store import names, transfer
@@ -33,8 +33,7 @@ _TOMBSTONE_REASON = "space"
 _ROWS_AT_ONCE = 200
 
 
-@frozen
-class Tombstones:
+class Tombstones(Frozen):
     """Make the payloads that take the place of an event (its id, epoch, n and the reason) and of a photograph
     or thumbnail (its id and the reason).
     """
@@ -43,8 +42,7 @@ class Tombstones:
     file: Callable[[str, str], bytes]
 
 
-@frozen
-class Step:
+class Step(Frozen):
     """Which events lose files, and which files: `media`, `thumb` or both."""
 
     name: str
@@ -76,8 +74,7 @@ _ROWS = (
 )
 
 
-@frozen
-class Victim:
+class Victim(Frozen):
     """An event, and its files that go."""
 
     row: int

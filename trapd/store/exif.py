@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from trapd.errors import BadPicture
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Frame, Moment, Trigger, TsQuality
 from trapd.rules import round_location
 from trapd.store import jpeg, names
@@ -39,8 +39,7 @@ _GPS_VERSION, _GPS_LAT_REF, _GPS_LAT, _GPS_LON_REF, _GPS_LON, _GPS_ERROR = 0, 1,
 _ASCII = "ASCII\x00\x00\x00"  # the character code that UserComment begins with
 
 
-@frozen
-class ExifContext:
+class ExifContext(Frozen):
     """What is the same for every photograph of this process. `timezone` None: the system's.
 
     Coordinates are the true ones: what is written is the centre of a fixed grid cell `precision_km` wide
@@ -55,8 +54,7 @@ class ExifContext:
     timezone: str | None = None
 
 
-@frozen
-class Origin:
+class Origin(Frozen):
     """Where a photograph comes from. `moment` is the burst's; the frame's own time is DateTimeOriginal."""
 
     medium_id: str

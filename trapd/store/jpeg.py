@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trapd.errors import BadPicture
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 EXIF = b"Exif\x00\x00"
 _SOI = b"\xff\xd8"
@@ -21,8 +21,7 @@ _SIZE = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 _MOST_SEGMENT = 0xFFFF - 2
 
 
-@frozen
-class Segment:
+class Segment(Frozen):
     """One segment: `data[begin:end]` with its marker, `data[payload:end]` without."""
 
     marker: int

@@ -8,21 +8,20 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 MEDIA = "media"
 THUMBS = "thumbs"
 TEMP = "tmp"
 ORPHANS = "orphans"
 
-_FILE = re.compile(
+_FILE = (
     r"(?P<unit>[a-z0-9][a-z0-9_-]{2,31})__\d{4}-\d\d-\d\d__\d\d-\d\d-\d\d"
     r"__(?P<epoch>[0-9a-f]{4})-(?P<seq>\d{6,15})_(?P<frame>\d{1,4})\.jpg"
 )
 
 
-@frozen
-class PhotographName:
+class PhotographName(Frozen):
     """What the name of a photograph's file says."""
 
     unit: str
@@ -73,7 +72,7 @@ def photograph_file(name: PhotographName, local: datetime) -> str:
 
 def parse_photograph(file: str) -> PhotographName | None:
     """What a file's name (without folder) says; None if it is not a photograph of ours."""
-    match = _FILE.fullmatch(file)
+    match = re.fullmatch(_FILE, file)
     if match is None:
         return None
     return PhotographName(match["unit"], match["epoch"], int(match["seq"]), int(match["frame"]))

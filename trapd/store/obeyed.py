@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Kind, Moment
 from trapd.rules import PRIORITY
 from trapd.store import trail_hour
@@ -29,8 +29,7 @@ HEARD = "heard"
 _HEARD_KEPT = 64  # more than a broker gives before it has our acknowledgement
 
 
-@frozen
-class Outgoing:
+class Outgoing(Frozen):
     """A payload for a leaf, queued in the same transaction as what it tells of."""
 
     kind: Kind
@@ -40,8 +39,7 @@ class Outgoing:
     correlation: bytes | None = None
 
 
-@frozen
-class Begun:
+class Begun(Frozen):
     """A command that is obeyed: its leaf, and whom to answer beside `res/`. `kid`: the key that signed it.
 
     `boot_id`: of the boot in which it was begun.
@@ -56,8 +54,7 @@ class Begun:
     boot_id: str | None = None
 
 
-@frozen
-class Known:
+class Known(Frozen):
     """A command that was here before, as its leaf has it. `answer` None: it is under way."""
 
     command: str

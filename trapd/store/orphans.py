@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.store import names
 from trapd.store.database import Database
 from trapd.store.durable import disk_errors, tree_bytes
@@ -19,8 +19,7 @@ from trapd.store.rows import LAST_SEQ, count, meta_number, put_meta
 log = logging.getLogger("trapd.store")
 
 
-@frozen
-class Orphan:
+class Orphan(Frozen):
     """A file, or a folder that lay where no folder belongs."""
 
     path: Path

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, asdict
 from trapd.store import names
 from trapd.store.database import Database
 from trapd.store.event_rows import Burst
@@ -20,8 +19,7 @@ from trapd.store.rows import BACKED_UP_SEQ, EPOCH, LAST_N, LAST_SEQ, REBUILT, Me
 _UNDER_WAY = 1  # events: settled one after another
 
 
-@frozen
-class Rebuilt:
+class Rebuilt(Frozen):
     """What came back when the database was damaged or gone, and what did not."""
 
     set_aside: str | None = None  # the damaged one

@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from trapd.errors import BadPicture
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Medium
 from trapd.store import exif, names, rebuild
 from trapd.store.database import Database
@@ -44,8 +44,7 @@ _NAMED = 20  # files in the log, one by one
 _HEADS_BYTES = (8192, 128_000)
 
 
-@frozen
-class Recovery:
+class Recovery(Frozen):
     """What start-up found. Counts are of files, but for `adopted` and `waiting`: of bursts."""
 
     clean: bool  # the last process ended in good order
@@ -113,8 +112,7 @@ def given_up(database: Database) -> tuple[str, ...]:
     return tuple(row["id"] for row in rows)
 
 
-@frozen
-class Found:
+class Found(Frozen):
     """The names of the files under media/ (relative to storage.path) and in orphans/."""
 
     files: frozenset[str]

@@ -19,12 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from trapd.errors import StoreFull
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Event
 from trapd.store import days, eviction, orphans, reserve, thumbs
-from trapd.store.backup import BACKUP
 from trapd.store.damage import DAMAGED
-from trapd.store.database import FILE, database_bytes, log_bytes
+from trapd.store.database import BACKUP, FILE, database_bytes, log_bytes
 from trapd.store.durable import disk_errors, file_bytes
 from trapd.store.eviction import Step, Tombstones, Victim
 from trapd.store.session import Session
@@ -43,8 +42,7 @@ _SMALL_DATABASE_BYTES = 1_500_000
 _DROPPED = Step("dropped", "", media=True, thumb=True)
 
 
-@frozen
-class Evicted:
+class Evicted(Frozen):
     """What one `tidy` removed. `events`: how many bursts lost their files, copies and orphans counted in."""
 
     events: int = 0
@@ -52,8 +50,7 @@ class Evicted:
     bytes: int = 0
 
 
-@frozen
-class Disk:
+class Disk(Frozen):
     """How much room there is. `used_bytes`: everything below storage.path."""
 
     used_bytes: int

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,6 @@ from trapd.errors import StoreError, StoreFull, StoreLocked, UsageError
 from trapd.ports import Clock
 from trapd.records import Event, Medium, Moment, Trigger
 from trapd.store import (
-    backup,
     damage,
     days,
     durable,
@@ -31,7 +29,7 @@ from trapd.store import (
     thumbs,
 )
 from trapd.store.burst import BurstFiles
-from trapd.store.database import FILE, Database, database_bytes, is_damage
+from trapd.store.database import BACKUP, FILE, Database, database_bytes, is_damage
 from trapd.store.durable import disk_errors
 from trapd.store.exif import ExifContext
 from trapd.store.recovery import Found, MediaFiles, Recovery
@@ -211,6 +209,8 @@ class Store:
         `each` is called at every step; what it raises ends the copy, and the one before stays. Without room
         it is left out. Raises StoreCorrupt where the copy shows damage, StoreFull, StoreError.
         """
+        from trapd.store import backup
+
         age_s = backup.age_s(self.root, self._clock.now().wall_ms)
         if age_s is not None and age_s < _BACKUP_EVERY_S:
             return False
@@ -305,7 +305,8 @@ def _refuse_other_version(root: Path, database: Database) -> None:
     if version == 0:
         raise UsageError(f"the store in {root} is empty", "start trapd run once")
     if version < schema.VERSION:
-        raise StoreError("the store is of an older trapd", "trapd run brings it forward as it starts")
+        hint = "ask again in a moment" if in_use(root) else "trapd run brings it forward as it starts"
+        raise StoreError("the store is of an older trapd", hint)
 
 
 def _recover_on_full_disk(
@@ -323,7 +324,7 @@ def _recover_on_full_disk(
 
 def _remove_backup(root: Path) -> None:
     with disk_errors("remove the backup"):
-        (root / backup.BACKUP).unlink(missing_ok=True)
+        (root / BACKUP).unlink(missing_ok=True)
 
 
 def _remove_thumbs(root: Path) -> None:
@@ -391,4 +392,4 @@ def _reconcile(
 
 def _random_epochs() -> Iterator[str]:
     while True:
-        yield secrets.token_hex(2)
+        yield os.urandom(2).hex()

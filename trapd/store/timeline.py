@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Kind, Moment, TsQuality
 from trapd.rules import PRIORITY
 from trapd.store.database import Database
@@ -33,8 +33,7 @@ EncodeClock = Callable[[str, int, TsQuality], bytes]
 """Makes the payload of `clock`: boot id, offset in ms (wall clock minus mono_ms), quality."""
 
 
-@frozen
-class Correction:
+class Correction(Frozen):
     """How many waiting events were re-dated, and whether the receiver is told of those that may be sent."""
 
     redated: int = 0

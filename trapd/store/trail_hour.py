@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
-from dataclasses import asdict, replace
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, asdict, replace
 from trapd.records import Moment
 from trapd.rules import NS_PER_S
 from trapd.store.rows import put_meta
@@ -23,8 +22,7 @@ MOST_PER_HOUR = 60
 _HOUR_NS = 3600 * NS_PER_S
 
 
-@frozen
-class Hour:
+class Hour(Frozen):
     """Since `began_ns` of boot `boot_id`, last noted at `seen_ns`. `more`: attempts without a record."""
 
     boot_id: str

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from trapd.errors import BadPicture
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Kind, Medium, Moment
 from trapd.rules import PRIORITY
 from trapd.store import names
@@ -26,8 +26,7 @@ Ranges = Sequence[tuple[int, int]]
 """First and last chunk, both included."""
 
 
-@frozen
-class Requested:
+class Requested(Frozen):
     """What became of a request, by media id. `missing`: known, and its file is gone."""
 
     queued: tuple[str, ...]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.wire.schemas import COMMANDS, documents
 from trapd.wire.topics import GROUP_COMMANDS
 
@@ -23,8 +23,7 @@ _PARAMETERS = {
 }
 
 
-@frozen
-class Channel:
+class Channel(Frozen):
     """A topic below the base. `schemas`: of its messages that are JSON; `content`: what the others are."""
 
     address: str

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trapd.errors import BadDocument, Fault, TrapdError
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Moment, TsQuality
 from trapd.wire.signing import SIGNATURE, BadSignature, Keyring
 
@@ -32,8 +32,7 @@ class Refused(TrapdError):
             self.faults = (*faults[:_MOST_FAULTS], more)
 
 
-@frozen
-class Period:
+class Period(Frozen):
     """From when and until when a document is meant; milliseconds of Unix time, None where it does not say."""
 
     issued_ms: int | None = None

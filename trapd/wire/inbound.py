@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import field
 from typing import Any, NoReturn
 
 from trapd.errors import BadDocument
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field
 from trapd.wire import unreadable
 from trapd.wire.authority import Period, period_of
 from trapd.wire.nearest import nearest
@@ -37,8 +36,7 @@ _MOST_RANGES = 1000
 _SHOWN = 80
 
 
-@frozen
-class Receipt:
+class Receipt(Frozen):
     """What the receiver has: events by id, or every event of `epoch` up to number `upto`."""
 
     ids: tuple[str, ...] = ()
@@ -46,8 +44,7 @@ class Receipt:
     upto: int | None = None
 
 
-@frozen
-class Request:
+class Request(Frozen):
     """A command: `txn` is the operator's name for it, `args` what it asks for, `period` when it is meant."""
 
     txn: str
@@ -55,8 +52,7 @@ class Request:
     period: Period = field(default_factory=Period)
 
 
-@frozen
-class MediaRequest:
+class MediaRequest(Frozen):
     """Photographs by id, each with None for all of it or with the chunks wanted (first, last)."""
 
     wanted: Mapping[str, tuple[tuple[int, int], ...] | None]

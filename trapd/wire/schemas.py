@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.wire import shapes as s
 from trapd.wire import shapes_operator as o
 from trapd.wire.shape import DIALECT, closed, schema_of
@@ -33,8 +33,7 @@ WRITTEN: dict[str, Any] = {"desired": o.Desired, "receipt": o.ReceiptOfIds | o.R
 """What the operator writes, but for commands."""
 
 
-@frozen
-class Command:
+class Command(Frozen):
     """The types of a command's `args` and of its answer's `data`."""
 
     args: Any

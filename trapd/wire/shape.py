@@ -22,15 +22,14 @@ from typing import (
     is_typeddict,
 )
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
-@frozen
-class Only:
+class Only(Frozen):
     """What a value is limited to; fields as in JSON Schema. `items` of a list: least and most."""
 
     minimum: float | None = None

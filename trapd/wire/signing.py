@@ -21,7 +21,7 @@ SIGNATURE = "sig"
 
 _KEY_BYTES = 32
 _SIGNATURE_BYTES = 64
-_KID = re.compile(r"[0-9a-f]{16}")
+_KID = r"[0-9a-f]{16}"
 
 
 class BadSignature(TrapdError):
@@ -120,7 +120,7 @@ def _parts(sig: object) -> tuple[str, bytes]:
     if not isinstance(sig, dict) or set(sig) != {"kid", "b64"}:
         raise BadSignature('a signature is {"kid","b64"}')
     kid, text = sig["kid"], sig["b64"]
-    if not isinstance(kid, str) or not _KID.fullmatch(kid):
+    if not isinstance(kid, str) or not re.fullmatch(_KID, kid):
         raise BadSignature("kid is not 16 hex digits")
     signature = _decoded(text) if isinstance(text, str) else None
     if signature is None or len(signature) != _SIGNATURE_BYTES:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 from trapd.errors import BadInput
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 AVAILABILITY = "availability"
 BIRTH = "birth"
@@ -39,10 +39,10 @@ CONFIGURED = frozenset({CONFIG_REPORTED}) | {
 OWN = PROOF | CONFIGURED
 """What keeps the unit within reach: it goes also when `publish.bytes_per_day` is spent."""
 
-_UNIT = re.compile(r"[a-z0-9][a-z0-9_-]{2,31}")
-_GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_NAME = re.compile(r"[a-z0-9_]{1,64}")  # of an alert or a command
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # of an event or a photograph
+_UNIT = r"[a-z0-9][a-z0-9_-]{2,31}"
+_GROUP_NAME = r"[a-z0-9][a-z0-9_-]{0,31}"
+_NAME = r"[a-z0-9_]{1,64}"  # of an alert or a command
+_ID = r"[A-Za-z0-9_-]{1,128}"  # of an event or a photograph
 _LONGEST_BASE_BYTES = 256
 _MOST_LEVELS_BELOW = 16  # the base, where an answer may go
 _TAKEN = frozenset(
@@ -53,7 +53,7 @@ _TAKEN = frozenset(
 )  # fmt: skip
 """What has its place below a unit: an answer that somebody wants elsewhere never goes there."""
 _ELSEWHERE = "@"  # begins a leaf that is a whole topic
-_FORBIDDEN = re.compile(r"[#+\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_FORBIDDEN = r"[#+\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 
 
 class Asks(StrEnum):
@@ -74,8 +74,7 @@ _OWN = {
 }
 
 
-@frozen
-class Operator:
+class Operator(Frozen):
     """A topic that an operator writes. `command` and `group` are set for commands only."""
 
     asks: Asks
@@ -113,8 +112,7 @@ def command(name: str) -> str:
     return f"cmd/{_allowed(_NAME, name, 'command')}"
 
 
-@frozen
-class Topics:
+class Topics(Frozen):
     """All topics of one unit. Raises BadInput for a base or a unit that cannot stand in a topic."""
 
     base: str
@@ -166,10 +164,10 @@ class Topics:
         match topic.removeprefix(prefix).split("/"):
             case [self.unit, *leaf] if "/".join(leaf) in _OWN:
                 return Operator(_OWN["/".join(leaf)])
-            case [self.unit, "cmd", command] if _NAME.fullmatch(command):
+            case [self.unit, "cmd", command] if re.fullmatch(_NAME, command):
                 return Operator(Asks.COMMAND, command)
-            case ["_group", group, "cmd", command] if _GROUP_NAME.fullmatch(group) and _NAME.fullmatch(
-                command
+            case ["_group", group, "cmd", command] if re.fullmatch(_GROUP_NAME, group) and re.fullmatch(
+                _NAME, command
             ):
                 return Operator(Asks.COMMAND, command, group)
         return None
@@ -190,7 +188,7 @@ class Topics:
             return False
         return (
             response_topic.startswith((own, f"{self.base}/_reply/"))
-            and not _FORBIDDEN.search(response_topic)
+            and not re.search(_FORBIDDEN, response_topic)
             and len(response_topic.encode()) <= 2 * _LONGEST_BASE_BYTES
             and response_topic.count("/") <= self.base.count("/") + _MOST_LEVELS_BELOW
         )
@@ -206,14 +204,14 @@ def is_elsewhere(leaf: str) -> bool:
     return leaf.startswith(_ELSEWHERE)
 
 
-def _allowed(pattern: re.Pattern[str], value: str, what: str) -> str:
-    if not pattern.fullmatch(value):
-        raise BadInput(f"{value!r} cannot be part of a topic as {what}", f"allowed is {pattern.pattern}")
+def _allowed(pattern: str, value: str, what: str) -> str:
+    if not re.fullmatch(pattern, value):
+        raise BadInput(f"{value!r} cannot be part of a topic as {what}", f"allowed is {pattern}")
     return value
 
 
 def _check_base(base: str) -> None:
-    if not base or base.startswith("$") or _FORBIDDEN.search(base) or "" in base.split("/"):
+    if not base or base.startswith("$") or re.search(_FORBIDDEN, base) or "" in base.split("/"):
         raise BadInput(
             f"{base!r} cannot be a base topic",
             "levels between single slashes, none empty, no #, + or control character, no $ at the start",

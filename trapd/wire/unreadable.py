@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from trapd.errors import BadDocument, Fault
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 LARGEST = 2**53
 """Beyond it, JSON numbers differ between programs."""
@@ -21,9 +21,9 @@ _NAMED = ("version", "txn")
 _MOST_FAULTS = 50
 _DEEPEST = 32
 _MOST_VALUES = 12_000
-_SPACE = re.compile(r"[ \t\n\r]*")
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-_HALF = re.compile(r"[\ud800-\udfff]")
+_SPACE = " \t\n\r"
+_PLAIN_KEY = r"[A-Za-z0-9_.-]{1,60}"
+_HALF = r"[\ud800-\udfff]"
 _SHOWN = 60
 _OVERLAY = "doc."  # what lies in it is named as in the configuration file
 
@@ -44,8 +44,7 @@ class Unreadable(BadDocument):
         self.faults = faults or (Fault("", message, hint),)
 
 
-@frozen
-class _Wrong:
+class _Wrong(Frozen):
     """In place of a value that is not taken."""
 
     message: str
@@ -107,8 +106,9 @@ def begun(text: str) -> dict[str, Any]:
 
 
 def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return at if found is None else found.end()
+    while text[at : at + 1] and text[at] in _SPACE:
+        at += 1
+    return at
 
 
 def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -197,9 +197,9 @@ def _is_wrong(value: object) -> bool:
 
 
 def _joined(path: str, key: str) -> str:
-    shown = key if _PLAIN_KEY.fullmatch(key) else json.dumps(key[:_SHOWN])
+    shown = key if re.fullmatch(_PLAIN_KEY, key) else json.dumps(key[:_SHOWN])
     return (f"{path}.{shown}" if path else shown).removeprefix(_OVERLAY)
 
 
 def _is_half(text: str) -> bool:
-    return _HALF.search(text) is not None
+    return re.search(_HALF, text) is not None

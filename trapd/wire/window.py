@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
-from typing import NamedTuple
 
-from trapd.frozen import frozen, slotted
+from trapd.frozen import Frozen, Slotted, field, replace
 
 _FIXED_HEADER_BYTES = 1
 _TOPIC_LENGTH_BYTES = 2
@@ -47,8 +45,7 @@ def _length_bytes(length: int) -> int:
     return 1 if length < 1 << 7 else 2 if length < 1 << 14 else 3 if length < 1 << 21 else 4
 
 
-@frozen
-class Limit:
+class Limit(Frozen):
     """How much may be in flight at once. Whatever the limit, one message may."""
 
     messages: int
@@ -59,7 +56,7 @@ class Limit:
         return replace(self, messages=max(1, min(self.messages, receive_maximum)))
 
 
-class Sent(NamedTuple):
+class Sent(Frozen):
     """A message in flight. `behind_bytes`: what was in flight when it was sent, itself included."""
 
     size_bytes: int
@@ -67,8 +64,7 @@ class Sent(NamedTuple):
     behind_bytes: int
 
 
-@slotted
-class Pace:
+class Pace(Slotted):
     """How many bytes may be in flight so that answers come soon, learnt from how long they took.
 
     Grows while the window is used and answers come within `quick_s`, or did not wait behind others for long:
@@ -131,8 +127,7 @@ class Pace:
         return max(at_least, more_bytes / more_s) if more_s > _TELLING_S else at_least
 
 
-@slotted
-class Window:
+class Window(Slotted):
     """The publishes of one connection that are not answered yet. `limit` may be changed at any time.
 
     A message larger than the byte limit goes alone: held back it would hold back everything.
@@ -206,8 +201,7 @@ class Window:
         self.pace = Pace()
 
 
-@slotted
-class Backoff:
+class Backoff(Slotted):
     """How long to wait before the next attempt to connect: full jitter under a ceiling that grows.
 
     The ceiling doubles from `first_s` to `soon_s`; once the outage has lasted `soon_for_s` it goes on to

@@ -8,16 +8,18 @@ know counts as `unclassified`: it is something, and what it is nobody can say.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.tflite.fit import clipped
 from trapd.backends.tflite.interpreter import Array
 from trapd.backends.tflite.labels import CLASSES, UNCLASSIFIED, Labels
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Detection, FrameScore
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 BOX_FLOOR: Final = 0.05
 """Boxes below this confidence are not given."""
@@ -27,11 +29,10 @@ _MOST_BOXES: Final = 50
 _OVERLAP: Final = 0.5  # intersection over union, from which two boxes are one animal's
 _TOLERANCE: Final = 0.02
 
-Floats = npt.NDArray[Any]
+Floats: TypeAlias = "npt.NDArray[Any]"
 
 
-@frozen
-class Categories:
+class Categories(Frozen):
     """The category of each class by its number; None for one that counts for nothing.
 
     `beyond`: of a number that has no label. Without labels every class is `unclassified`.

@@ -13,19 +13,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any, Final
 
 from trapd.backends.tflite.fit import FITS
 from trapd.backends.tflite.labels import MEANINGS
 from trapd.backends.tflite.pixels import RANGES
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field
 
 _KEYS: Final = ("labels", "classes", "pixels", "fit", "threshold")
 
 
-@frozen
-class Card:
+class Card(Frozen):
     """trapd.json: how trapd's own models are to be read. Keep a frame when 1 - p(empty) >= threshold."""
 
     name: str
@@ -33,8 +31,7 @@ class Card:
     threshold: float
 
 
-@frozen
-class Side:
+class Side(Frozen):
     """What the user says of a model."""
 
     labels: tuple[str, ...] = ()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from trapd.backends import model_files
-from trapd.backends.model_probe import probe
 from trapd.backends.tflite.model import Model
 from trapd.errors import ModelUnavailable
 from trapd.records import FrameScore, ModelInfo, Small
@@ -71,6 +70,8 @@ class TfliteClassifier:
     def _require_trust(self, sha256: str, labels: Path | None) -> None:
         vouched = model_files.vouched_sha256(self._path)
         if vouched is None:
+            from trapd.backends.model_probe import probe
+
             shown = probe(
                 self._path,
                 labels=labels,

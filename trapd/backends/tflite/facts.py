@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from trapd.backends.tflite.interpreter import Array, Tensor, real
 from trapd.backends.tflite.labels import Labels
 from trapd.backends.tflite.metadata import Metadata
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 
-@frozen
-class ModelFacts:
+class ModelFacts(Frozen):
     """`samples` holds the outputs for each picture of the self-test, as the model gave them: where shapes are
     alike, ranges tell. `size` is the input's width and height, `file` the model's file name.
     """

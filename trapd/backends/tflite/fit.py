@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 STRETCH: Final = "stretch"
 LETTERBOX: Final = "letterbox"
@@ -20,8 +20,7 @@ _MOST_CROPPED: Final = 8.0  # a strip that is longer would be enlarged beyond al
 Box = tuple[float, float, float, float]
 
 
-@frozen
-class Placed:
+class Placed(Frozen):
     """Where the whole picture lies, in pixels of the input; beyond its edges where it is cropped."""
 
     left: int

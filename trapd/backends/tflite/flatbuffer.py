@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 _IDENTIFIER: Final = b"TFL3"
 _ENTRY: Final = b"TFLITE_METADATA"
@@ -34,8 +34,7 @@ _MEAN, _STD = 0, 1
 _LABEL_FILE_TYPES: Final = (0, 2, 3)  # unknown, labels of an axis, labels of a value
 
 
-@frozen
-class Described:
+class Described(Frozen):
     """What the metadata says. `mean` and `std`: of bytes, one or three values; empty: not said."""
 
     label_files: tuple[str, ...] = ()

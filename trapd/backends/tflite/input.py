@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.pictures import Pixels, decode_fitted
 from trapd.backends.tflite.fit import STRETCH, Placed, place
@@ -18,7 +17,11 @@ from trapd.backends.tflite.interpreter import Array, Tensor
 from trapd.backends.tflite.pixels import Normalisation
 from trapd.backends.tflite.small import Geometry, Plan, geometry, needed_bytes, plan_for
 from trapd.errors import BadPicture
+from trapd.frozen import Frozen
 from trapd.records import Small
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Writer = Callable[[Array], None]
 
@@ -28,7 +31,7 @@ PAD: Final = 114
 _MOST_PLANS = 4  # a camera gives one geometry; a hostile caller may give many
 
 
-class Reading(NamedTuple):
+class Reading(Frozen):
     """One picture, looked at: `write` fills a tensor with it, `placed` is where it lies there.
 
     `whole`: it fills the tensor, no more and no less.

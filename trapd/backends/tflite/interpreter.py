@@ -10,16 +10,18 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.tflite.notice import without_notice
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Array: TypeAlias = "npt.NDArray[Any]"
 
 RUNTIMES: Final = {"litert": "ai_edge_litert.interpreter", "tflite_runtime": "tflite_runtime.interpreter"}
 """Name and module, in order of preference. Both have the same Interpreter."""
@@ -27,8 +29,7 @@ RUNTIMES: Final = {"litert": "ai_edge_litert.interpreter", "tflite_runtime": "tf
 _RUNTIME_ERRORS: Final = (ValueError, RuntimeError, TypeError, OSError, MemoryError, OverflowError)
 
 
-@frozen
-class Tensor:
+class Tensor(Frozen):
     """One input or output. A real value is `(raw - zero_point) * scale`; a scale of 0 means not quantised."""
 
     index: int

@@ -96,7 +96,7 @@ _IMAGENET_VEHICLES: Final = frozenset(
     )
 )
 
-_BINOMIAL: Final = re.compile(r"[A-Z][a-z-]+ (?:[x\u00d7] )?[a-z-]{2,}(?: [a-z-]+)?(?: \(.+\))?")
+_BINOMIAL: Final = r"[A-Z][a-z-]+ (?:[x\u00d7] )?[a-z-]{2,}(?: [a-z-]+)?(?: \(.+\))?"
 _FEWEST_SPECIES: Final = 10
 _MOSTLY: Final = 0.8
 
@@ -141,7 +141,7 @@ _OTHER_TAXA: Final = frozenset(
     """
     )
 )
-_LINEAGE: Final = re.compile(r"[;/_|,\s]+")
+_LINEAGE: Final = r"[;/_|,\s]+"
 
 
 def imagenet_base(labels: Sequence[str]) -> int | None:
@@ -164,14 +164,14 @@ def imagenet_class(number: int) -> str:
 def are_species(labels: Sequence[str]) -> bool:
     """Whether nearly all are scientific names, as iNaturalist's models have them."""
     named = [label for label in labels if label.strip()]
-    fitting = sum(1 for label in named if _BINOMIAL.fullmatch(label.strip()))
+    fitting = sum(1 for label in named if re.fullmatch(_BINOMIAL, label.strip()))
     return len(named) >= _FEWEST_SPECIES and fitting >= _MOSTLY * len(named)
 
 
 def species_class(label: str) -> str | None:
     """`animal` or `nothing` for a scientific name; None for anything else."""
     name = label.strip()
-    if not _BINOMIAL.fullmatch(name):
+    if not re.fullmatch(_BINOMIAL, name):
         return None
     if name.startswith("Homo sapiens"):
         return "person"
@@ -180,7 +180,7 @@ def species_class(label: str) -> str | None:
 
 def lineage_class(label: str) -> str | None:
     """Of a label that spells a lineage (`...;mammalia;carnivora;...`, `00012_Animalia_...`); else None."""
-    parts = [part for part in _LINEAGE.split(label.strip().lower()) if part]
+    parts = [part for part in re.split(_LINEAGE, label.strip().lower()) if part]
     if len(parts) < 3:
         return None
     words = frozenset(parts)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from trapd.backends.tflite import label_sets as sets
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 
 ANIMAL: Final = "animal"
 PERSON: Final = "person"
@@ -41,8 +41,7 @@ _MEANING: Final = {
 _MOST_LABELS: Final = 100_000
 
 
-@frozen
-class Labels:
+class Labels(Frozen):
     """A model's labels by class number, and what each means (one of MEANINGS)."""
 
     names: tuple[str, ...]

@@ -13,7 +13,6 @@ import ast
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from trapd.backends.tflite.flatbuffer import Described, described
 from trapd.backends.tflite.labels import parse_label_file
 from trapd.backends.tflite.pixels import UNIT
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, field, replace
 
 _CARD: Final = "trapd.json"
 _LABEL_FILES: Final = ("labelmap.txt", "labels.txt")
@@ -32,8 +31,7 @@ _MOST_BYTES: Final = 1_000_000
 _MOST_ENTRIES: Final = 1000
 
 
-@frozen
-class Metadata:
+class Metadata(Frozen):
     """`labels` None: it has none. `classes`: what the user says of labels, `*` for every other.
 
     `pixels`, `mean` and `std`: how its input is normalised, `fit`: how a picture is laid into it,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -28,15 +27,14 @@ from trapd.backends.tflite.mapping import let_go
 from trapd.backends.tflite.metadata import Metadata, read_metadata
 from trapd.backends.tflite.pixels import UNIT, Normalisation, normalisation
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen, replace
 from trapd.records import FrameScore, Small
 
 _SEED: Final = 20261122
 _INSTALL_ANOTHER: Final = "install another model"
 
 
-@frozen
-class SelfTest:
+class SelfTest(Frozen):
     """What the self-test saw: the score of each test picture, and the spread of each of its outputs."""
 
     scores: tuple[float, ...]
@@ -76,10 +74,10 @@ class Model:
 
     def judge(self, picture: Small | bytes) -> FrameScore:
         """One frame's score. Raises BadPicture; ModelUnavailable for what is no score."""
-        write, placed, whole = self._pictures.read(picture)
-        write(self._interpreter.input())
+        reading = self._pictures.read(picture)
+        reading.write(self._interpreter.input())
         judged = self._decode(self._interpreter.run())
-        return judged if whole else self._of_picture(judged, placed)
+        return judged if reading.whole else self._of_picture(judged, reading.placed)
 
     def _normalisation(self, metadata: Metadata, usual: str) -> Normalisation:
         tensor = self._interpreter.inputs[0]

@@ -10,13 +10,15 @@ holds, else what the user says, else what models of its layout are trained on.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.tflite.interpreter import Tensor
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 UNIT: Final = "0..1"
 SIGNED: Final = "-1..1"
@@ -37,8 +39,7 @@ RANGES: Final = tuple(_OF_BYTES)
 _NEAR: Final = 1.5  # of a byte: converters calibrate on what they saw, a little less than everything
 
 
-@frozen
-class Normalisation:
+class Normalisation(Frozen):
     """What goes in is (byte - mean) / std, one value or one for each colour.
 
     `table` is for a quantised input that needs one: [3, 256], what each byte becomes. `exact`: bytes go in

@@ -7,12 +7,14 @@ columns are made the same way, on the transposed picture.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.tflite.taps import Taps, lengthened, taps_of, whole_rows
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Geometry = tuple[str, int, int, int]
 
@@ -25,7 +27,7 @@ _TINT_BITS: Final = 6
 _SPREAD: Final = 8
 _NEAREST: Final = (0.4, 1.5)  # chroma's size, over the result's, between which the nearest value does
 
-Int16 = npt.NDArray[np.int16]
+Int16: TypeAlias = "npt.NDArray[np.int16]"
 
 _TINTS: Final = ((0, 90), (-22, -46), (113, 0))
 """What Cb and Cr, less 128, add to luma for red, green and blue, in 1/64 (ITU-T T.871)."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from trapd.backends.pictures import Pixels
 from trapd.backends.tflite.sampling import SamplingPlan
@@ -27,6 +26,7 @@ from trapd.errors import BadPicture
 from trapd.records import Small
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from PIL import Image
 
 _PAIR: Final = np.dtype("<u2")  # two neighbouring bytes, the left one low

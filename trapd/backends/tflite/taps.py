@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Taps = list[tuple[npt.NDArray[np.intp], npt.NDArray[np.int16]]]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Taps: TypeAlias = "list[tuple[npt.NDArray[np.intp], npt.NDArray[np.int16]]]"
 """Per tap: which row of the source, and its weight, for every row of the target."""
 
 

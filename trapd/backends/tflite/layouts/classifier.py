@@ -23,7 +23,7 @@ from trapd.backends.tflite.interpreter import Array
 from trapd.backends.tflite.labels import CLASSES, EMPTY, NOTHING
 from trapd.backends.tflite.pixels import UNIT
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import FrameScore
 
 THRESHOLD: Final = 0.5
@@ -37,8 +37,7 @@ SIGMOID: Final = "sigmoid"
 LOGITS: Final = "logits"
 
 
-@frozen
-class ClassifierLayout:
+class ClassifierLayout(Frozen):
     """Layout of a plain classifier. `means` holds, for each meaning, the classes that have it."""
 
     labels: tuple[str, ...] | None

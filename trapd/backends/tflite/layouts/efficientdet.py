@@ -20,7 +20,7 @@ from trapd.backends.tflite.fit import STRETCH
 from trapd.backends.tflite.interpreter import Array
 from trapd.backends.tflite.pixels import SIGNED
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import FrameScore
 
 THRESHOLD: Final = 0.35
@@ -34,8 +34,7 @@ _MARGIN: Final = 0.02
 _MOST_LOG: Final = 10.0
 
 
-@frozen
-class EfficientDetLayout:
+class EfficientDetLayout(Frozen):
     """Layout of EfficientDet without post-processing. `anchors`: [N, 4], centre y, x, height, width."""
 
     labels: tuple[str, ...] | None

@@ -20,7 +20,7 @@ from trapd.backends.tflite.labels import Labels
 from trapd.backends.tflite.layouts.yolo import MEGADETECTOR, THRESHOLD, grid_places
 from trapd.backends.tflite.pixels import UNIT
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import FrameScore
 
 _MEGADETECTOR_FILES: Final = ("megadetector", "mdv5", "mdv6", "md_v5", "md_v6", "md-v5", "md-v6")
@@ -32,8 +32,7 @@ _MOST_ROWS: Final = 2000
 _MOST_CLASSES: Final = 100_000
 
 
-@frozen
-class End2EndLayout:
+class End2EndLayout(Frozen):
     """Layout of end-to-end detectors. `first`: the columns are the first axis."""
 
     labels: tuple[str, ...] | None

@@ -21,7 +21,7 @@ from trapd.backends.tflite.fit import STRETCH
 from trapd.backends.tflite.interpreter import Array
 from trapd.backends.tflite.pixels import SIGNED
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import FrameScore
 
 THRESHOLD: Final = 0.35
@@ -32,8 +32,7 @@ _NAMED_SCORES: Final = re.compile(r"score|PostProcess:2$|Call:1$|output_1$", re.
 _NAMED_CLASSES: Final = re.compile(r"class|categor|PostProcess:1$|Call:2$|output_2$", re.IGNORECASE)
 
 
-@frozen
-class SsdLayout:
+class SsdLayout(Frozen):
     """Layout of SSD with post-processing. `*_at` are places among the outputs."""
 
     labels: tuple[str, ...] | None

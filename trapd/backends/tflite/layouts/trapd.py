@@ -15,7 +15,7 @@ from trapd.backends.tflite.fit import STRETCH
 from trapd.backends.tflite.interpreter import Array
 from trapd.backends.tflite.pixels import UNIT
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import Detection, FrameScore
 
 BOX_FLOOR: Final = 0.05
@@ -24,8 +24,7 @@ BOX_FLOOR: Final = 0.05
 _SUM_TOLERANCE: Final = 0.02
 
 
-@frozen
-class TrapdLayout:
+class TrapdLayout(Frozen):
     """Layout of trapd's own models."""
 
     threshold: float

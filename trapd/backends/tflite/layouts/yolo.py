@@ -23,7 +23,7 @@ from trapd.backends.tflite.interpreter import Array, Tensor, real
 from trapd.backends.tflite.labels import Labels
 from trapd.backends.tflite.pixels import UNIT
 from trapd.errors import ModelUnavailable
-from trapd.frozen import frozen
+from trapd.frozen import Frozen
 from trapd.records import FrameScore
 
 THRESHOLD: Final = 0.2
@@ -42,8 +42,7 @@ _STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 _ANCHORS: Final = 3
 
 
-@frozen
-class Form:
+class Form(Frozen):
     """One way to read the output: `channels_first` is [channels, places]; `objectness` is yolov5's."""
 
     channels_first: bool
@@ -60,8 +59,7 @@ class Form:
         return raw if self.channels_first else raw.T
 
 
-@frozen
-class YoloLayout:
+class YoloLayout(Frozen):
     """Layout of YOLO without suppression. `pixels_of`: the input's size for boxes in pixels, else 1, 1."""
 
     labels: tuple[str, ...] | None
