@@ -17,7 +17,6 @@ from trapd.stages.payloads import Payloads
 from trapd.stages.spending import Spending
 from trapd.stages.suspicion import Stand, Suspicion
 from trapd.store import Session
-from trapd.wire.short import shortened
 from trapd.wire.topics import CONFIGURED, Topics
 from trapd.wire.window import PROPERTY_BYTES, publish_bytes
 
@@ -247,6 +246,8 @@ class Sending:
         size_bytes = publish_bytes(topic, len(payload) + beside_bytes)
         most_bytes = min((most for most in (largest_bytes, self._spending.most_bytes) if most), default=None)
         if most_bytes is not None and size_bytes > most_bytes and message.leaf in CONFIGURED:
+            from trapd.wire.short import shortened  # with the first that is too large
+
             payload = shortened(payload, most_bytes - size_bytes + len(payload))
             size_bytes = publish_bytes(topic, len(payload) + beside_bytes)
         if largest_bytes is not None and size_bytes > largest_bytes:
