@@ -27,7 +27,7 @@ COMMANDS = (
     "training/train",
     ".ci/run",
 )
-MODELS = {"trapd/data/trapd_lite0_256_i8.tflite", "trapd/data/trapd_lite0_320_i8.tflite"}
+MODELS = {"trapd/data/trapd_lite0_256_i8.tflite", "trapd/data/trapd_lite1_320_i8.tflite"}
 # Written in pieces, so that this file does not hold what it forbids.
 MACHINE_PATHS = re.compile("/" + r"(?:work/(?:main|shared)|root/|home/\w|Users/\w)")
 REGISTRY_HOSTS = re.compile("(?:" + "py" + "pi|python" + "hosted|pi" + r"wheels)\.(?:org|io|com)")

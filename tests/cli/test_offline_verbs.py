@@ -203,7 +203,7 @@ def test_all_that_could_not_be_read_is_counted(photograph: Path, tmp_path: Path)
 
 def test_the_batch_names_the_model_by_its_own_name(photograph: Path) -> None:
     info = json.loads(run(photograph, "--format", "megadetector").stdout)["info"]
-    assert info["detector"] == "trapd-lite0"
+    assert info["detector"] == "trapd-lite1"
 
 
 def test_evaluate_names_and_counts_what_it_leaves_out(photograph: Path, tmp_path: Path) -> None:

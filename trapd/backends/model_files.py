@@ -24,8 +24,8 @@ _PIECE_BYTES: Final = 1 << 20
 
 SHIPPED: Final = {
     "default": (
-        "trapd_lite0_320_i8.tflite",
-        "227573c6344fbcd0465b71992078e8527120e3d3c50523670027fbdf5a03355c",
+        "trapd_lite1_320_i8.tflite",
+        "1be7a60957709f98626a2225514f07711599df68f9e7be079bf8ed2681c032f6",
     ),
     "trapd-lite0-256": (
         "trapd_lite0_256_i8.tflite",
