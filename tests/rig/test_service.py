@@ -123,7 +123,7 @@ def test_a_captured_photograph_goes_from_a_trigger_to_the_receiver_over_tls(runn
 def test_every_stack_is_in_the_journal_when_asked_for(running: Unit) -> None:
     running.systemctl("kill", "--signal=SIGUSR1", "trapd")
     running.machine.until(lambda: _said(running, "in watch"), "the main thread's stack")
-    assert _said(running, "stages/capture.py")
+    assert _said(running, "stages/capture/stage.py")
     assert running.restarts() == 0
 
 
