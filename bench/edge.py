@@ -10,8 +10,8 @@ beside the same busy filter, in turns. trapd's own share is what comes on top of
 absolute, on whatever machine this runs: the report names it. `python -m bench.edge [--short]`.
 
 A unit has no other work; a machine that tests has. So both run before everything else, where the system lets
-them: filter, store and the floor are as urgent as the edge, and nothing foreign comes in between. Where it does
-not, `undisturbed` is 0, and the figure is the machine's.
+them: filter, store and the floor are as urgent as the edge, and nothing foreign comes in between. Where it
+does not, `undisturbed` is 0, and the figure is the machine's.
 """
 
 from __future__ import annotations
