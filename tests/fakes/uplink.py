@@ -90,6 +90,11 @@ class FakeBroker:
         with self._lock:
             self._break_links(Lost("the connection broke off", ended=True), wills=True)
 
+    def fall_silent(self) -> None:
+        """Every link takes the broker for dead; nobody has ended it."""
+        with self._lock:
+            self._break_links(Lost("the broker has gone silent"), wills=True)
+
     def release(self) -> None:
         """Answer what was withheld, and withhold no more."""
         with self._lock:

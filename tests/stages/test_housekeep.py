@@ -82,6 +82,32 @@ def test_a_long_list_goes_batch_by_batch_with_a_beat_between(bench: Bench, sessi
     assert stage._turn(session) == 5.0  # nothing left that may go: it waits and does not spin
 
 
+def test_bursts_that_find_little_room_do_not_wait_for_the_next_look(bench: Bench) -> None:
+    """A trigger a second on a full card: what a look makes room for is used up before the next would come."""
+    stage = housekeep(bench)
+    begin_ns = bench.clock.boot_ns()
+    bench.store.space.tight.set()
+    stage._rest(5.0)
+    assert bench.clock.boot_ns() - begin_ns < NS_PER_S
+    bench.store.space.tight.clear()
+    stage._rest(5.0)
+    assert 5 * NS_PER_S <= bench.clock.boot_ns() - begin_ns < 6 * NS_PER_S
+
+
+def test_a_stop_does_not_wait_for_the_next_look(bench: Bench) -> None:
+    stage = housekeep(bench)
+    stage.stop.set()
+    begin_ns = bench.clock.boot_ns()
+    stage._rest(60.0)
+    assert bench.clock.boot_ns() == begin_ns
+
+
+def test_a_database_that_is_taken_away_ends_the_stage(bench: Bench, session: Session) -> None:
+    (bench.store.root / "trapd.db").unlink()
+    with pytest.raises(StoreCorrupt, match="removed or replaced"):
+        housekeep(bench)._turn(session)
+
+
 def test_a_full_disk_ends_nothing(bench: Bench, session: Session) -> None:
     bench.store.faults.guard(bench.store.space, "tidy", "tidy")
     bench.store.faults.make("tidy", FULL)

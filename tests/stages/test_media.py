@@ -12,7 +12,6 @@ import pytest
 
 from tests.stages.control_driver import OPEN, ControlDriver
 from tests.stages.driver import BASE, DEAD_AFTER_S, LIMIT, UNIT, Bench, DeliverDriver
-from trapd.parts import TOMBSTONES
 from trapd.records import Event, State
 from trapd.stages.deliver import DeliverPlan
 from trapd.wire.authority import Authority
@@ -395,17 +394,3 @@ def test_a_delivered_burst_keeps_its_files_while_they_are_asked_for(
     unit.broker.release()
     unit.turn(40)
     assert_whole(unit, event)
-
-
-def test_what_had_to_go_before_it_was_sent_is_told_in_its_place(bench: Bench, unit: DeliverDriver) -> None:
-    event = bench.kept()
-    bench.store.space._max_bytes = 1
-    while bench.store.space.tidy(bench.session, 10, TOMBSTONES).events:
-        pass
-    unit.connect()
-    unit.turn(10)
-    manifest, chunks = received(unit, event.media[0].id)
-    assert manifest == {"v": 1, "id": event.media[0].id, "lost": "space"}
-    assert chunks == {}
-    assert unit.leaves()[-1].startswith("media/")  # after all else
-    assert unit.waiting() == []

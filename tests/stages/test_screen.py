@@ -234,6 +234,24 @@ def test_without_a_filter_what_is_no_photograph_is_counted_too(bench: Bench, thu
     assert (judged.thumb is not None) is (thumbnail_bytes > 0)  # of one that can be decoded
 
 
+@pytest.mark.parametrize("thumbnail_bytes", [0, 12_000])
+def test_without_a_filter_one_that_only_looks_whole_is_counted_too(
+    bench: Bench, thumbnail_bytes: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It begins and ends like any other, and its tables are nonsense."""
+    event = bench.burst()
+    photograph = bench.store.root / str(event.media[1].path)
+    whole = bytearray(photograph.read_bytes())
+    tables = whole.index(b"\xff\xc4") + 5
+    whole[tables : tables + 16] = bytes([0xFF] * 16)
+    photograph.write_bytes(whole)
+    with screening(bench, None, thumbnail_bytes=thumbnail_bytes) as screen:
+        judged = screen.judge(event)
+    assert judged.state is State.KEPT
+    assert bench.session.counters.all() == {"photographs_bad": 1}
+    assert event.media[1].id in caplog.text
+
+
 def test_a_thumbnail_that_cannot_be_made_counts_its_photograph(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -72,3 +72,21 @@ def test_a_link_that_dies_behind_chunks_that_arrived_keeps_their_size(
     unit.turn(2)
     unit.turn(2, after_s=DEAD_AFTER_S)
     assert unit.stage._link_ends.chunk_bytes == CHUNK_BYTES
+
+
+def test_a_link_that_ends_by_its_silence_behind_a_chunk_gets_smaller_ones_too(bench: Bench) -> None:
+    """While a chunk is on its way a broker has nothing to say, and the link takes it for dead first."""
+    plan = DeliverPlan(LIMIT, DEAD_AFTER_S, chunk_bytes=CHUNK_BYTES, keepalive_s=DEAD_AFTER_S / 1.6)
+    unit = DeliverDriver(bench, plan=plan)
+    asked_for(bench, 1)
+    unit.broker.slow = "/c/"
+    sizes = []
+    for _ in range(3):
+        unit.connect()
+        sizes.append(unit.stage._link_ends.chunk_bytes)
+        unit.turn(2, after_s=1.0)
+        unit.turn(1, after_s=DEAD_AFTER_S * 1.5 / 1.6)
+        unit.broker.fall_silent()
+        unit.turn(2)
+    unit.close()
+    assert sizes == [4096, 2048, 1024]

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,9 @@ def test_abandoning_leaves_nothing_behind_before_or_after_the_commit(tmp_path: P
 
 
 @pytest.mark.parametrize("call", ["os.write", "os.fsync", "os.link"])
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EUCLEAN, errno.EBADMSG, errno.ENODEV]
+)
 def test_a_disk_that_refuses_leaves_nothing_half_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
 ) -> None:
@@ -200,3 +203,21 @@ def test_the_names_of_a_burst_that_failed_are_removed_durably(
             disk.setattr("trapd.store.durable.os.fsync", fails_once)
             files.commit()
         assert synced == [3, 0]
+
+
+@pytest.mark.parametrize("gone", ["tmp", "media", "media/2023-11-15"])
+@pytest.mark.parametrize("in_its_place", [False, True])
+def test_a_folder_that_somebody_takes_away_is_made_again(
+    tmp_path: Path, gone: str, in_its_place: bool
+) -> None:
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        capture(store, session, clock)
+        day = next((tmp_path / "media").iterdir()).name
+        folder = tmp_path / gone.replace("2023-11-15", day)
+        shutil.rmtree(folder)
+        if in_its_place:
+            folder.write_text("somebody's")
+        event = capture(store, session, clock)
+        assert all((tmp_path / str(medium.path)).is_file() for medium in event.media)
+        assert files_below(tmp_path / "tmp") == []

@@ -98,12 +98,13 @@ def test_the_order_in_which_things_go(tmp_path: Path, monkeypatch: pytest.Monkey
             "evicted.orphans": 0,
         }
         assert (counts["evicted.discarded"], counts["evicted.delivered"], counts["evicted.rows"]) == (1, 1, 3)
-        stones = [json.loads(m.payload or b"") for m in session.outbox.next(99, max_bytes=10**9)]
-        assert stones == [
+        waiting = session.outbox.next(99, max_bytes=10**9)
+        assert [json.loads(m.payload or b"") for m in waiting if m.kind is Kind.EVENT] == [
             {"v": 1, "id": made[name].id, "epoch": store.epoch, "n": made[name].n, "lost": "space"}
             for name in ("audit", "kept")
         ]
-        assert session.outbox.depth() == {"event": 2}
+        # Of the one whose event has arrived its thumbnail and its photographs have each their own.
+        assert session.outbox.depth() == {"event": 2, "thumb": 1, "media_bulk": 3}
 
 
 def test_of_what_was_delivered_samples_for_audit_go_last(tmp_path: Path) -> None:
@@ -148,6 +149,7 @@ def test_what_nobody_has_seen_goes_for_the_next_bursts_only_and_not_for_comfort(
         store.space._max_bytes = store.space.disk().used_bytes + burst_bytes
         assert store.space.tidy(session, 100, TOMBSTONES).events in (3, 4)
         assert store.space.admit(burst_bytes)
+        assert store.space.tidy(session, 100, TOMBSTONES).events <= 1  # for what the notes have taken
         assert store.space.tidy(session, 100, TOMBSTONES).events == 0
 
 
@@ -324,3 +326,60 @@ def test_a_tombstone_keeps_the_numbers_without_a_gap(tmp_path: Path, monkeypatch
             told.append(json.loads(codec.event(event) if event else message.payload or b""))
         assert sorted(each["n"] for each in told) == [1, 2, 3, 4]
         assert sorted(each["n"] for each in told if "lost" in each) == [1, 2]
+
+
+def test_a_discarded_burst_that_somebody_asked_for_goes_before_anything_else_that_waits(
+    tmp_path: Path,
+) -> None:
+    """Else what was asked for before a long outage would outlive every event, and then stop the camera."""
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        kept = keep(store, session, capture(store, session, clock, frames=1, data=PHOTOGRAPH))
+        asked = capture(store, session, clock, frames=1, data=PHOTOGRAPH)
+        session.events.settle(asked.id, EMPTY)
+        session.outbox.request_media({asked.media[0].id: None}, chunk_bytes=1000)
+        squeeze(store)
+        assert store.space.tidy(session, 1).events == 0  # not for comfort
+        store.space.tidy(session, 1, TOMBSTONES)
+        assert (photographs(tmp_path, asked), photographs(tmp_path, kept)) == (0, 1)
+        assert session.counters.all() == {"evicted.undelivered": 1}
+        (told,) = [m for m in session.outbox.next(99, max_bytes=10**9) if m.payload is not None]
+        assert (told.kind, told.leaf) == (Kind.MEDIA_REQUESTED, f"media/{asked.media[0].id}")
+
+
+def test_a_tombstone_that_waits_does_not_make_what_was_delivered_undelivered(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        event = keep(store, session, capture(store, session, clock, frames=1, data=PHOTOGRAPH))
+        squeeze(store)
+        store.space.tidy(session, 1, TOMBSTONES)
+        session.outbox.acknowledge(
+            [m.row for m in session.outbox.next(99, max_bytes=10**9) if m.payload is None]
+        )
+        assert session.outbox.depth() == {"media_bulk": 1}
+        assert store.space.tidy(session, 1, TOMBSTONES).events == 1  # the thumbnail, which arrived
+        assert not thumbnail(tmp_path, event)
+        assert session.counters.all() == {"evicted.undelivered": 1, "evicted.delivered": 1}
+        assert session.outbox.depth() == {"media_bulk": 1}
+
+
+def test_what_stands_for_the_photographs_of_a_delivered_event_outlives_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event's own arrival has promised them, and no other tombstone speaks of them."""
+    monkeypatch.setattr("trapd.store.space._SMALL_DATABASE_BYTES", 0)
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        event = keep(store, session, capture(store, session, clock, frames=1, data=PHOTOGRAPH))
+        squeeze(store)
+        store.space.tidy(session, 1, TOMBSTONES)
+        session.outbox.acknowledge(
+            [m.row for m in session.outbox.next(99, max_bytes=10**9) if m.payload is None]
+        )
+        while store.space.tidy(session, 1, TOMBSTONES).events:
+            pass
+        assert session.events.get(event.id) is None
+        (told,) = session.outbox.next(99, max_bytes=10**9)
+        assert json.loads(told.payload or b"")["id"] == event.media[0].id
+        session.outbox.acknowledge([told.row])
+        assert session.outbox.depth() == {}

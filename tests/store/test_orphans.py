@@ -140,3 +140,29 @@ def test_one_that_cannot_be_removed_ends_nothing(tmp_path: Path, monkeypatch: py
             disk.setattr(Path, "unlink", refuse)
             assert store.space.tidy(session, 100, TOMBSTONES).files == 0
         assert len(orphans(tmp_path)) == 1
+
+
+def test_one_that_cannot_be_removed_is_counted_once_and_holds_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.unlink
+
+    def refuse(self: Path, *given: bool, **named: bool) -> None:
+        if self.name == "0.txt":
+            raise PermissionError(1, "Operation not permitted")
+        real(self, *given, **named)
+
+    clock = FakeClock()
+    with running(tmp_path, clock) as (store, session):
+        waiting = keep(store, session, capture(store, session, clock, data=PHOTOGRAPH))
+    strays(tmp_path, 2)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with running(tmp_path, clock) as (store, session):
+        squeeze(store, session)
+        while store.space.tidy(session, 1, TOMBSTONES).events:
+            pass
+        assert orphans(tmp_path) == ["0.txt"]
+        assert session.counters.all()["evicted.orphans"] == 2
+        there = session.events.get(waiting.id)
+        assert there is not None
+        assert [medium.path for medium in there.media] == [None] * 3

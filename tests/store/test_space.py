@@ -29,6 +29,14 @@ def space_of(
     )
 
 
+def test_a_burst_that_leaves_room_for_few_more_says_so(tmp_path: Path) -> None:
+    space = space_of(tmp_path, max_bytes=1000, used=400)
+    assert space.admit(200)
+    assert not space.tight.is_set()
+    assert space.admit(201)
+    assert space.tight.is_set()
+
+
 def test_quota_and_floor_decide_what_is_admitted(tmp_path: Path) -> None:
     assert space_of(tmp_path, max_bytes=1000, used=400).admit(600)
     assert not space_of(tmp_path, max_bytes=1000, used=400).admit(601)

@@ -19,6 +19,7 @@ from trapd.store import Session, Store, Tombstones
 log = logging.getLogger("trapd.housekeep")
 
 _TURN_S = 5.0
+_LOOK_S, _PAUSE_S = 1.0, 0.2
 _RETRY_S = 60.0
 _BATCH = 50
 _SUMS = 20
@@ -53,7 +54,17 @@ class Housekeep(Stage):
         with self._store.session() as session:
             while not self.stop.is_set():
                 self.beat()
-                self._clock.wait(self.stop, self._turn(session))
+                self._rest(self._turn(session))
+
+    def _rest(self, rest_s: float) -> None:
+        """Until the next look is due, or bursts need room before that."""
+        end_ns = self._clock.boot_ns() + int(rest_s * NS_PER_S)
+        while not self.stop.is_set() and (left_ns := end_ns - self._clock.boot_ns()) > 0:
+            self.beat()
+            if self._clock.wait(self._store.space.tight, min(_LOOK_S, left_ns / NS_PER_S)):
+                # Not at once: where nothing can go, every burst would ask for it in vain.
+                self._clock.wait(self.stop, _PAUSE_S)
+                return
 
     def _turn(self, session: Session) -> float:
         """Evict one batch if space is short; seconds until the next look."""
@@ -65,6 +76,7 @@ class Housekeep(Stage):
             return 0.0 if self._store.space.release_reserve() else _RETRY_S
 
     def _work(self, session: Session) -> float:
+        self._store.check_in_place(session)
         evicted = self._store.space.tidy(session, _BATCH, self._tombstones)
         self._scarcity.look(session)
         if self._clock.boot_ns() >= self._claimed_ns:

@@ -29,6 +29,7 @@ class LinkEnds:
         self.chunk_bytes = plan.chunk_bytes
         self.packet_limit = PacketLimit(is_told=plan.limit_is_told)
         self._most_chunk_bytes = plan.chunk_bytes
+        self._plan = plan
         self._suspicion = suspicion
         self._clock = clock
 
@@ -41,10 +42,14 @@ class LinkEnds:
 
     def ended(self, connection: Connection, lost: Lost) -> None:
         """A link ended of its own accord."""
+        now_ns = self._clock.boot_ns()
+        if not lost.ended and connection.window.oldest_age_s(now_ns / NS_PER_S) >= self._plan.keepalive_s:
+            # Nobody has ended it: with a publish unanswered for so long, what was too slow ended it.
+            self.dead(connection)
+            return
         self._grow_chunks(connection)
         if not connection.up:
             return
-        now_ns = self._clock.boot_ns()
         if self.packet_limit.link_ended(connection.window, lost.code, now_ns):
             self._suspicion.explained()
             return

@@ -155,12 +155,23 @@ class Screen(Stage):
             self._tell_model()
         verdict, damaged = self._judge(event)
         if verdict.score is None and not damaged:
-            # Nobody has looked at them. Decoding is for the filter; that they lie there whole shows without.
-            damaged = sum(not self._store.has_whole(medium) for medium in event.media)
+            damaged = self._damaged(event)  # nobody has looked at them
         damaged = max(damaged, self._settle(session, event, verdict))
         if damaged:
             # Counted once the burst is settled: one that waits for space is judged again.
             session.counters.add("photographs_bad", damaged)
+
+    def _damaged(self, event: Event) -> int:
+        """How many of its photographs are missing, empty or cannot be decoded; each is named in the log."""
+        damaged = 0
+        for medium in event.media:
+            self.beat()
+            try:
+                self._store.check(medium)
+            except BadInput as error:
+                damaged += 1
+                log.warning("%s: %s", medium.id, error)
+        return damaged
 
     def _tell_model(self) -> None:
         if self._announced != (self._info,):

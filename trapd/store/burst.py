@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trapd.errors import StoreError
 from trapd.records import Frame, Medium, Moment, Trigger
-from trapd.store import durable, exif, jpeg, names
+from trapd.store import durable, exif, jpeg, names, strange
 from trapd.store.durable import Folders, disk_errors
 from trapd.store.exif import ExifContext
 
@@ -67,7 +67,7 @@ class BurstFiles:
         self._temps.append(temp)
         try:
             with disk_errors(f"write photograph {name.medium_id}"):
-                durable.write_new(temp, data)
+                self._write(temp, data)
         except StoreError:
             self.abandon()
             raise
@@ -115,17 +115,32 @@ class BurstFiles:
         self._counted_bytes = 0
         self._media.clear()
 
+    def _write(self, temp: Path, data: bytes) -> None:
+        try:
+            durable.write_new(temp, data)
+        except (FileNotFoundError, NotADirectoryError):
+            self._make_again(temp.parent)
+            durable.write_new(temp, data)
+
     def _link(self) -> None:
         folder = self._root / names.day_folder(self._local)
         try:
             self._link_into(folder)
-        except FileNotFoundError:
-            if self._finals:
+        except (FileNotFoundError, FileExistsError, NotADirectoryError):
+            if self._finals or folder.is_dir():
                 raise
             # Empty as it was, Housekeep has removed it in between, the clock having jumped to another day.
+            # Or a hand has been here.
+            self._make_again(folder.parent)
+            strange.make_folder_free(self._root, folder)
             self._link_into(folder)
         # Before the temporary names go: a cut in between must not find a photograph under neither name.
         durable.sync_folder(folder)
+
+    def _make_again(self, folder: Path) -> None:
+        """One of the store's own folders, which somebody has taken away under our hands."""
+        strange.make_folder_free(self._root, folder)
+        self._folders.make(folder)
 
     def _link_into(self, folder: Path) -> None:
         self._folders.make(folder)

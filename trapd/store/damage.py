@@ -21,7 +21,7 @@ log = logging.getLogger("trapd.store")
 
 _SMALL_BYTES = 16_000_000  # checked at every start; a larger one only after an unclean end
 DAMAGED = f"{FILE}.damaged-"
-_SUSPECT = f"{FILE}.suspect"
+SUSPECT = f"{FILE}.suspect"
 _PARTS = ("", "-wal", "-journal")
 
 
@@ -70,7 +70,7 @@ def suspect(root: Path) -> None:
     not only at the pages.
     """
     with disk_errors("leave a mark for the next start"):
-        (root / _SUSPECT).touch()
+        (root / SUSPECT).touch()
         sync_folder(root)
 
 
@@ -80,10 +80,10 @@ def _open(root: Path, each: Callable[[], None]) -> Database:
     try:
         with database.telling(each):
             if schema.refuse_strange(database) > 0:
-                _check(database, file, closely=(root / _SUSPECT).exists())
+                _check(database, file, closely=(root / SUSPECT).exists())
             schema.migrate(database)
         with disk_errors("make the database durable"):
-            (root / _SUSPECT).unlink(missing_ok=True)
+            (root / SUSPECT).unlink(missing_ok=True)
             # SQLite syncs the folder when it begins a log, and does not say if that failed. A log whose name
             # is lost takes every transaction with it, or brings an older log back over a newer database.
             sync_folder(root)

@@ -16,7 +16,20 @@ from trapd.errors import StoreError, StoreFull, StoreUnwritable
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _AGAIN_BYTES = 1_000_000
-_UNWRITABLE = frozenset({errno.EROFS, errno.EIO})
+# What a card says that is read-only, failing or gone, and a file system that has found itself damaged.
+_UNWRITABLE = frozenset(
+    {
+        errno.EROFS,
+        errno.EIO,
+        errno.EUCLEAN,
+        errno.EBADMSG,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ENOMEDIUM,
+        errno.EREMOTEIO,
+        errno.ESTALE,
+    }
+)
 
 
 @contextmanager
@@ -127,7 +140,9 @@ def file_bytes(file: Path) -> int:
 
 
 def tree_bytes(folder: Path, each: Callable[[], None] = lambda: None) -> int:
-    """Bytes of all files below `folder`; what vanishes meanwhile counts nothing. `each`: for each file."""
+    """Bytes of all files below `folder`; what vanishes meanwhile counts nothing, nor does what is shut to us,
+    as a disk's own lost+found is. `each`: for each file.
+    """
     total = 0
     folders = [folder]
     while folders:
@@ -139,7 +154,7 @@ def tree_bytes(folder: Path, each: Callable[[], None] = lambda: None) -> int:
                         folders.append(Path(entry.path))
                     else:
                         total += _bytes_of(entry)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             continue
     return total
 

@@ -24,7 +24,9 @@ from trapd.store.rows import count, queue_row
 
 _COLUMNS = "SELECT row, id, thumb FROM event"
 _WAITS = "EXISTS (SELECT 1 FROM outbox WHERE outbox.event = event.row)"
-_DELIVERED = f"has_files = 1 AND state = 'delivered' AND NOT {_WAITS}"
+# What takes a file's place has a payload of its own, and needs no file.
+_WAITS_WITH_FILES = "EXISTS (SELECT 1 FROM outbox WHERE outbox.event = event.row AND payload IS NULL)"
+_DELIVERED = f"has_files = 1 AND state = 'delivered' AND NOT {_WAITS_WITH_FILES}"
 _DRAWN = "EXISTS (SELECT 1 FROM sample WHERE sample.event = event.id)"
 _HAS_MEDIA = "EXISTS (SELECT 1 FROM medium WHERE medium.event = event.row AND medium.evicted = 0)"
 _STILL_HAS_FILES = f"UPDATE event SET has_files = (thumb IS NOT NULL OR {_HAS_MEDIA}) WHERE row = ?"
@@ -52,11 +54,17 @@ class Step(Frozen):
 
 
 DUE_TO_NOBODY = (
-    Step("discarded", f"has_files = 1 AND state = 'discarded' AND NOT {_WAITS}", media=True, thumb=True),
+    Step(
+        "discarded",
+        f"has_files = 1 AND state = 'discarded' AND NOT {_WAITS_WITH_FILES}",
+        media=True,
+        thumb=True,
+    ),
     Step("delivered", f"{_DELIVERED} AND NOT {_DRAWN}", media=True, thumb=True),
     Step("delivered", _DELIVERED, media=True, thumb=True),
 )
 UNDELIVERED = (
+    Step("undelivered", "has_files = 1 AND state = 'discarded'", True, True),  # somebody has asked for them
     Step("undelivered", f"has_files = 1 AND state = 'delivered' AND audit = 0 AND {_HAS_MEDIA}", True, False),
     Step("undelivered", f"has_files = 1 AND state = 'kept' AND audit = 0 AND {_HAS_MEDIA}", True, False),
     Step("thumbs", "has_files = 1 AND state = 'delivered' AND audit = 0", True, True),
@@ -68,9 +76,9 @@ LOSSES = ("evicted.undelivered", "evicted.thumbs", "evicted.audit", "evicted.eve
 """The counters of what the receiver will never see: in orphans/ may lie photographs that nobody sent."""
 
 _ROWS = (
-    "has_files = 0 AND state = 'discarded'",
+    f"has_files = 0 AND state = 'discarded' AND NOT {_WAITS}",
     f"has_files = 0 AND state = 'delivered' AND NOT {_WAITS}",
-    "has_files = 0 AND state IN ('kept', 'delivered')",
+    "has_files = 0 AND state <> 'captured'",
 )
 
 
@@ -194,7 +202,12 @@ def give_up_rows(database: Database, now: Moment, tombstones: Tombstones) -> int
 
 
 def _give_up(connection: sqlite3.Connection, row: sqlite3.Row, now: Moment, tombstones: Tombstones) -> None:
-    connection.execute("DELETE FROM outbox WHERE event = ?", (row["row"],))
+    if row["state"] == "kept":
+        # Its own tombstone speaks for its photographs too.
+        connection.execute("DELETE FROM outbox WHERE event = ?", (row["row"],))
+    else:
+        connection.execute("DELETE FROM outbox WHERE event = ? AND payload IS NULL", (row["row"],))
+        connection.execute("UPDATE outbox SET event = NULL WHERE event = ?", (row["row"],))
     connection.execute("DELETE FROM event WHERE row = ?", (row["row"],))  # and its photographs' rows
     if row["state"] != "kept":
         count(connection, "evicted.rows", 1)

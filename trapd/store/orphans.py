@@ -7,7 +7,7 @@ before photographs that were not delivered. Called by Space, on Housekeep's thre
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from trapd.frozen import Frozen
@@ -26,16 +26,27 @@ class Orphan(Frozen):
     bytes: int
 
 
-def oldest(root: Path, excess_bytes: int, limit: int) -> list[Orphan]:
-    """At most `limit` of them, oldest first and no more than come to `excess_bytes`. Raises StoreError."""
+def oldest(root: Path, excess_bytes: int, limit: int, *, but: Collection[Path] = ()) -> list[Orphan]:
+    """At most `limit` of them, `but` those, oldest first and no more than come to `excess_bytes`.
+
+    Raises StoreError.
+    """
     with disk_errors(f"list {names.ORPHANS}"):
-        found = sorted((root / names.ORPHANS).iterdir(), key=lambda path: (path.lstat().st_mtime, path.name))
+        there = (path for path in _list(root / names.ORPHANS) if path not in but)
+        found = sorted(there, key=lambda path: (path.lstat().st_mtime, path.name))
         chosen: list[Orphan] = []
         for path in found[:limit]:
             if sum(orphan.bytes for orphan in chosen) >= excess_bytes:
                 break
             chosen.append(Orphan(path, _bytes(path)))
     return chosen
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:  # somebody has removed it, and start-up makes it again
+        return []
 
 
 def mark(database: Database, chosen: Sequence[Orphan]) -> None:
@@ -50,7 +61,7 @@ def mark(database: Database, chosen: Sequence[Orphan]) -> None:
 
 
 def remove(chosen: Sequence[Orphan]) -> list[Orphan]:
-    """Those that are gone now; one that cannot be removed is named in the log, and tried again later."""
+    """Those that are gone now; one that cannot be removed is named in the log, and left."""
     import shutil
 
     gone = []

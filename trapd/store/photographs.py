@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from pathlib import Path
 
 from trapd.errors import BadPicture
 from trapd.records import Medium
-from trapd.store import jpeg
+from trapd.store import thumbnail
 
-log = logging.getLogger("trapd.store")
-
-_HEAD_BYTES = 262_144  # EXIF, a profile and tables: four of a JPEG's longest segments
 _TAIL_BYTES = 4096  # some cameras write more behind the end
 _END = b"\xff\xd9"
 
 
-def has_whole(root: Path, medium: Medium) -> bool:
-    """Whether it lies there with all its bytes, from a JPEG's begin to its end. Names one in the log that
-    does not; what was missing at start was named then. Nothing is decoded.
+def check(root: Path, medium: Medium) -> None:
+    """Raises BadPicture for one that does not lie there with all its bytes, or cannot be decoded.
+
+    Decodes it at its smallest scale: half of what a thumbnail costs.
     """
-    if medium.path is None:
-        return False
-    try:
-        with (root / medium.path).open("rb") as file:
-            size_bytes = os.fstat(file.fileno()).st_size
-            head = file.read(_HEAD_BYTES)
-            file.seek(max(size_bytes - _TAIL_BYTES, 0))
-            tail = file.read(_TAIL_BYTES)
-    except OSError as error:
-        log.warning("photograph %s cannot be read: %s", medium.id, error.strerror)
-        return False
-    if size_bytes != medium.bytes:
-        log.warning("photograph %s has %d bytes, and had %d", medium.id, size_bytes, medium.bytes)
-        return False
-    try:
-        jpeg.size(head)
-    except BadPicture as error:
-        log.warning("photograph %s: %s", medium.id, error)
-        return False
-    if _END not in tail:
-        log.warning("photograph %s: damaged JPEG: it does not end", medium.id)
-    return _END in tail
+    data = read(root, medium)
+    if len(data) != medium.bytes:
+        raise BadPicture(f"photograph {medium.id} has {len(data)} bytes, and had {medium.bytes}")
+    if _END not in data[-_TAIL_BYTES:]:
+        raise BadPicture("damaged JPEG: it does not end")
+    thumbnail.check(data)
 
 
 def read(root: Path, medium: Medium) -> bytes:

@@ -8,6 +8,7 @@ a temporary file                          removed: its burst was never promised
 photographs without a row, sound          adopted as a captured burst with their own id; summed later
 thumbnails of events that have no verdict a new epoch: the database has lost its newest part (rebuild.py)
 a file under media/ that is not one       moved to orphans/
+a folder or a file in the other's place   moved to orphans/ (strange.py)
 a file that its row has given up          removed: its eviction is finished
 a row whose photograph is gone            the photograph is marked evicted, the event stays
 an empty folder of a day that is over     removed (days.py)
@@ -20,14 +21,15 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from trapd.errors import BadPicture
+from trapd.errors import BadPicture, StoreError, StoreFull, StoreUnwritable
 from trapd.frozen import Frozen
 from trapd.records import Medium
-from trapd.store import exif, names, rebuild
+from trapd.store import exif, names, rebuild, strange
 from trapd.store.database import Database
 from trapd.store.durable import disk_errors, sync_folder
 from trapd.store.event_rows import Burst, insert_burst
@@ -82,8 +84,7 @@ def remove_temp(root: Path) -> int:
     removed = 0
     with disk_errors("remove temporary files"):
         for file in (root / names.TEMP).iterdir():
-            file.unlink()
-            removed += 1
+            removed += _remove(root, file)
     return removed
 
 
@@ -288,8 +289,14 @@ class MediaFiles:
         while name in self._orphans:
             number += 1
             name = f"{file.name}.{number}"
-        with disk_errors(f"move {path} aside"):
-            file.rename(self._root / names.ORPHANS / name)
+        try:
+            with disk_errors(f"move {path} aside"):
+                file.rename(self._root / names.ORPHANS / name)
+        except (StoreFull, StoreUnwritable):
+            raise
+        except StoreError as error:
+            log.error("%s stays where it is, %s: %s", path, why, error)
+            return
         self._orphans.add(name)
         self.orphaned += 1
         log.error("%s moved to %s/%s: %s", path, names.ORPHANS, name, why)
@@ -304,19 +311,38 @@ def remove_lost_thumbs(root: Path, database: Database, each: Callable[[], None])
     with disk_errors("remove thumbnails"):
         for file in (root / names.THUMBS).iterdir():
             each()
-            row = database.one("SELECT thumb FROM event WHERE id = ?", (file.stem,))
-            if row is None or row["thumb"] != f"{names.THUMBS}/{file.name}":
-                file.unlink()
-                removed += 1
+            row = None
+            if file.name.isascii():  # as every id is; other names may be none that SQLite takes
+                row = database.one("SELECT thumb FROM event WHERE id = ?", (file.stem,))
+            if row is None or row["thumb"] != f"{names.THUMBS}/{file.name}" or not file.is_file():
+                removed += _remove(root, file)
     return removed
+
+
+def _remove(root: Path, file: Path) -> bool:
+    """A file goes; a folder, which is none of ours, is moved aside. False where another user's does not."""
+    try:
+        if file.is_dir() and not file.is_symlink():
+            strange.move_aside(root, file)
+        else:
+            file.unlink()
+    except PermissionError as error:
+        log.error("%s stays where it is: %s", file, error.strerror)
+        return False
+    return True
 
 
 def _files(root: Path) -> Iterator[str]:
     """Every file below media/, and whatever else lies there, relative to root."""
     for entry in (root / names.MEDIA).iterdir():
         if entry.is_dir() and not entry.is_symlink():
-            for file in entry.iterdir():
-                yield f"{names.MEDIA}/{entry.name}/{file.name}"
+            try:
+                found = [file.name for file in entry.iterdir()]
+            except PermissionError:  # another user's, or the disk's own lost+found
+                yield f"{names.MEDIA}/{entry.name}"
+                continue
+            for name in found:
+                yield f"{names.MEDIA}/{entry.name}/{name}"
         else:
             yield f"{names.MEDIA}/{entry.name}"
 
@@ -342,6 +368,8 @@ def _read_one(root: Path, path: str, name: names.PhotographName) -> tuple[Medium
 
 def _read_origin(file: Path) -> tuple[exif.Origin, int]:
     """What the photograph says of itself, and its size. Its pixels are not read: there may be thousands."""
+    if not stat.S_ISREG(file.lstat().st_mode):
+        raise BadPicture("it is no file of its own")  # to open a pipe would wait for ever
     with file.open("rb", buffering=0) as photograph:
         size_bytes = os.fstat(photograph.fileno()).st_size
         head = b""

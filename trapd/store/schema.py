@@ -205,9 +205,15 @@ def refuse_strange(database: Database, *, newest: int = VERSION) -> int:
 
     Raises StoreCorrupt if the header is not one of ours, StoreError if a newer trapd has made it.
     """
-    version = database.number("PRAGMA user_version")
-    application = database.number("PRAGMA application_id")
-    tables = database.number("SELECT count(*) FROM sqlite_master")
+    with database.read() as connection:  # one state: somebody may be making it just now
+        version, application, tables = (
+            int(connection.execute(query).fetchone()[0])
+            for query in (
+                "PRAGMA user_version",
+                "PRAGMA application_id",
+                "SELECT count(*) FROM sqlite_master",
+            )
+        )
     if version == 0 and tables == 0:
         return 0
     if version <= 0 or version > _MOST_PLAUSIBLE_VERSION or application != APPLICATION_ID:

@@ -36,6 +36,7 @@ _CHECKPOINT_BYTES = 1_000_000
 _PAGE_BYTES = 4096
 _MANY_PAGES = 256
 _FEW_BURSTS = 4
+_TIGHT_BURSTS = 3  # a trigger a second must not find the room gone that the last look has made
 _LAST_BYTES = 200_000
 _PAGES_AT_ONCE = 250  # a megabyte: a burst that waits for it waits for milliseconds
 _SMALL_DATABASE_BYTES = 1_500_000
@@ -60,7 +61,10 @@ class Disk(Frozen):
 
 
 class Space:
-    """Quota and free-space floor of one storage.path. Thread-safe."""
+    """Quota and free-space floor of one storage.path. Thread-safe.
+
+    `tight` is set by a burst behind which there is room for few more, and cleared by `tidy`.
+    """
 
     def __init__(
         self,
@@ -78,20 +82,21 @@ class Space:
         self._lock = threading.Lock()
         self._files_bytes = files_bytes  # all but the database
         self._wanted_bytes = 0
+        self.tight = threading.Event()
+        self._stuck: set[Path] = set()  # orphans that do not let themselves be removed
 
     def admit(self, bytes_wanted: int) -> bool:
         """Whether so much may be written without crossing quota or floor."""
         with self._lock:
             self._wanted_bytes = bytes_wanted
-        return self.has_room(bytes_wanted)
+        disk = self.disk()
+        if not _has_room(disk, _TIGHT_BURSTS * bytes_wanted):
+            self.tight.set()
+        return _has_room(disk, bytes_wanted)
 
     def has_room(self, bytes_wanted: int) -> bool:
         """As `admit`, for something that is not a burst: what bursts need is made for bursts alone."""
-        disk = self.disk()
-        return (
-            disk.used_bytes + bytes_wanted <= disk.max_bytes
-            and disk.free_bytes - bytes_wanted >= disk.min_free_bytes
-        )
+        return _has_room(self.disk(), bytes_wanted)
 
     def disk(self) -> Disk:
         """The state now. Raises StoreError where the disk does not answer."""
@@ -111,6 +116,7 @@ class Space:
         Without `tombstones` only what is due to nobody any more. Also brings a long write-ahead log back into
         the database, gives its free pages back to the disk, and looks after the reserve. Raises StoreError.
         """
+        self.tight.clear()  # before the look: a burst that comes meanwhile sets it again
         if log_bytes(self._root / FILE) > _CHECKPOINT_BYTES:
             session.database.checkpoint()
         if self._free_bytes() < _LAST_BYTES:
@@ -147,10 +153,12 @@ class Space:
             return Evicted()
         if copies := self._remove_copies():
             return copies
-        if chosen := orphans.oldest(self._root, excess, limit):
-            return self._note_then_remove(
+        if chosen := orphans.oldest(self._root, excess, limit, but=self._stuck):
+            removed = self._note_then_remove(
                 lambda: orphans.mark(database, chosen), lambda: self._remove_orphans(chosen)
             )
+            if removed.events:
+                return removed
         if victims := eviction.victims(database, eviction.UNDELIVERED, limit):
             victims = _enough(self._root, victims, excess)
             self._secure_thumbs(session, victims)
@@ -177,6 +185,7 @@ class Space:
 
     def _remove_orphans(self, chosen: Sequence[orphans.Orphan]) -> Evicted:
         gone = orphans.remove(chosen)
+        self._stuck |= {orphan.path for orphan in chosen} - {orphan.path for orphan in gone}
         removed_bytes = sum(orphan.bytes for orphan in gone)
         self.changed(-removed_bytes)
         return Evicted(len(gone), len(gone), removed_bytes)
@@ -256,6 +265,13 @@ class Space:
             log.warning("cannot remove %s: %s", file, error.strerror)
             return None
         return size_bytes
+
+
+def _has_room(disk: Disk, bytes_wanted: int) -> bool:
+    return (
+        disk.used_bytes + bytes_wanted <= disk.max_bytes
+        and disk.free_bytes - bytes_wanted >= disk.min_free_bytes
+    )
 
 
 def free_bytes_at(folder: Path) -> int:

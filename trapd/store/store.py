@@ -6,26 +6,27 @@ burst files. Layout below storage.path: trapd.db, lock, media/, thumbs/, tmp/, o
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from trapd.errors import StoreError, StoreFull, StoreLocked, UsageError
+from trapd.errors import StoreError, StoreFull, UsageError
 from trapd.ports import Clock
 from trapd.records import Event, Medium, Moment, Trigger
 from trapd.store import (
     damage,
     days,
     durable,
+    in_place,
+    lock,
     names,
     photographs,
     rebuild,
     recovery,
     reserve,
     schema,
+    strange,
     thumbs,
 )
 from trapd.store.burst import BurstFiles
@@ -39,10 +40,14 @@ from trapd.store.space import Space, free_bytes_at
 
 log = logging.getLogger("trapd.store")
 
-_LOCK = "lock"
 _BACKUP_EVERY_S = 24 * 3600.0
 _THUMBS_AT_ONCE = 200
-_FOLDERS = (names.MEDIA, names.THUMBS, names.TEMP, names.ORPHANS)
+_FOLDERS = (names.ORPHANS, names.MEDIA, names.THUMBS, names.TEMP)
+_FILES = (
+    *(f"{file}{part}" for file in (FILE, BACKUP) for part in ("", "-wal", "-shm", "-journal")),
+    damage.SUSPECT,
+    reserve.RESERVE,
+)
 
 
 class Store:
@@ -56,7 +61,7 @@ class Store:
         unit: str,
         *,
         clock: Clock,
-        lock: int,
+        taken: int,
         epoch: str,
         last_seq: int,
         space: Space,
@@ -70,10 +75,11 @@ class Store:
         self.space = space
         self.recovered = recovered
         self._clock = clock
-        self._lock = lock
+        self._lock = taken
         self._folders = folders
         # While one connection is open SQLite keeps its log, whose name start-up has made durable.
         self._database = database
+        self._identities = in_place.identities(root)
         self._last_seq = last_seq
 
     @classmethod
@@ -99,9 +105,12 @@ class Store:
         folders = durable.Folders()
         with disk_errors(f"make the folders of {root}"):
             _make_folders(root, folders)
-        lock = _take_lock(root)
+        taken = lock.take(root)
         try:
             each()
+            with disk_errors("make room for the store's files"):
+                for name in _FILES:
+                    strange.make_file_free(root, root / name)
             temp_removed = recovery.remove_temp(root)
             database, epoch, last_seq, recovered = _recover_on_full_disk(root, clock, temp_removed, each)
             try:
@@ -116,13 +125,13 @@ class Store:
                 raise
             space = Space(root, max_bytes=max_bytes, min_free_bytes=min_free_bytes, files_bytes=files_bytes)
         except BaseException:
-            os.close(lock)
+            os.close(taken)
             raise
         return cls(
             root,
             unit,
             clock=clock,
-            lock=lock,
+            taken=taken,
             epoch=epoch,
             last_seq=last_seq,
             space=space,
@@ -178,9 +187,9 @@ class Store:
         database = Database.open(self.root / FILE, log=self._database.log)
         return Session(self.root, database, unit=self.unit, now=self._clock.now)
 
-    def has_whole(self, medium: Medium) -> bool:
-        """Whether a photograph lies there, a JPEG from its begin to its end; named in the log if not."""
-        return photographs.has_whole(self.root, medium)
+    def check(self, medium: Medium) -> None:
+        """Raises BadPicture for a photograph that is not there whole, or cannot be decoded."""
+        photographs.check(self.root, medium)
 
     def read(self, medium: Medium) -> bytes:
         """A photograph's bytes. Raises BadPicture where it is evicted, missing, empty or unreadable."""
@@ -220,6 +229,10 @@ class Store:
         self.space.changed(backup.make(self.root, session.database, each))
         return True
 
+    def check_in_place(self, session: Session) -> None:
+        """Raises StoreCorrupt where somebody has taken the database away under our hands; StoreError."""
+        in_place.check(self.root, self._identities, session.database)
+
     def suspect(self) -> None:
         """A stage met damage in the database: the next start checks all of it. Raises StoreError."""
         damage.suspect(self.root)
@@ -258,46 +271,9 @@ def _make_folders(root: Path, folders: durable.Folders) -> None:
             if not folder.is_dir():
                 raise  # else somebody else made it, in a folder that we may not even read
     for name in _FOLDERS:
+        strange.make_folder_free(root, root / name)
         folders.make(root / name)
-
-
-def in_use(root: Path) -> bool:
-    """Whether another process has the store at `root` now."""
-    try:
-        lock = os.open(root / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return _holder(lock) != str(os.getpid())
-    finally:
-        os.close(lock)
-    return False
-
-
-def _holder(lock: int) -> str:
-    return os.pread(lock, 32, 0).decode("ascii", "replace").strip()
-
-
-def _take_lock(root: Path) -> int:
-    with disk_errors(f"lock {root}"):
-        lock = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(OSError):  # who has it is said for people; a full disk need not stop us
-                os.pwrite(lock, f"{os.getpid():<15}\n".encode(), 0)
-        except BlockingIOError:
-            holder = _holder(lock) or "unknown"
-            os.close(lock)
-            raise StoreLocked(
-                f"another trapd (process {holder}) uses {root}",
-                "stop it, or give this one its own storage.path",
-            ) from None
-        except BaseException:
-            os.close(lock)
-            raise
-        return lock
+    strange.make_file_free(root, root / lock.LOCK)
 
 
 def _refuse_other_version(root: Path, database: Database) -> None:
@@ -305,7 +281,7 @@ def _refuse_other_version(root: Path, database: Database) -> None:
     if version == 0:
         raise UsageError(f"the store in {root} is empty", "start trapd run once")
     if version < schema.VERSION:
-        if in_use(root):
+        if lock.in_use(root):
             raise StoreError("the store is being made, or of an older trapd", "ask again in a moment")
         raise StoreError("the store is of an older trapd", "trapd run brings it forward as it starts")
 

@@ -36,24 +36,25 @@ def make(data: bytes, max_bytes: int) -> bytes | None:
     return None
 
 
-def _decode(data: bytes) -> Image.Image:
-    from PIL import Image, JpegImagePlugin
+def check(data: bytes) -> None:
+    """Raises BadPicture for a photograph that cannot be decoded; the picture itself is made of few pixels."""
+    picture = _open(data, 1)
+    try:
+        picture.load()
+    except Exception as error:
+        raise _undecodable(error) from error
 
-    width, height = jpeg.size(data)
-    if width * height > _MOST_PIXELS:
-        raise BadPicture(f"the photograph has {width} x {height} pixels: too many to decode")
-    if width * height > _IN_MEMORY_PIXELS and jpeg.scans(data) > 1:
-        raise BadPicture(f"a progressive JPEG of {width} x {height} pixels would fill the memory")
+
+def _decode(data: bytes) -> Image.Image:
+    from PIL import Image
+
+    picture: Image.Image = _open(data, 2 * _LONG_EDGES[0])
     turned = exif.orientation(data)
     try:
-        # Not Image.open: other formats, and its warnings about size, have no place here.
-        picture: Image.Image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
-        picture.draft("RGB", (2 * _LONG_EDGES[0], 2 * _LONG_EDGES[0]))
         picture = picture.convert("L" if picture.mode == "L" else "RGB")
         picture.thumbnail((_LONG_EDGES[0], _LONG_EDGES[0]))
     except Exception as error:
-        # Pillow lets nearly every exception through on a damaged file: OSError, SyntaxError, struct.error...
-        raise BadPicture(f"the photograph cannot be decoded: {error}") from error
+        raise _undecodable(error) from error
     turn = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -70,3 +71,26 @@ def _encode(picture: Image.Image, quality: int) -> bytes:
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=quality, optimize=True)
     return out.getvalue()
+
+
+def _open(data: bytes, edge: int) -> Image.Image:
+    """The photograph, not decoded yet; at the smallest scale that has `edge` pixels. Raises BadPicture."""
+    from PIL import JpegImagePlugin
+
+    width, height = jpeg.size(data)
+    if width * height > _MOST_PIXELS:
+        raise BadPicture(f"the photograph has {width} x {height} pixels: too many to decode")
+    if width * height > _IN_MEMORY_PIXELS and jpeg.scans(data) > 1:
+        raise BadPicture(f"a progressive JPEG of {width} x {height} pixels would fill the memory")
+    try:
+        # Not Image.open: other formats, and its warnings about size, have no place here.
+        picture = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+        picture.draft("RGB", (edge, edge))
+    except Exception as error:
+        raise _undecodable(error) from error
+    return picture
+
+
+def _undecodable(error: Exception) -> BadPicture:
+    """Pillow lets nearly every exception through on a damaged file: OSError, SyntaxError, struct.error..."""
+    return BadPicture(f"the photograph cannot be decoded: {error}")

@@ -99,8 +99,10 @@ def _write(root: Path, event_id: str, path: str, small: bytes) -> int:
     temp = root / names.TEMP / f"thumb-{event_id}.jpg"
     try:
         with disk_errors(f"write the thumbnail of {event_id}"):
+            temp.parent.mkdir(exist_ok=True)  # somebody may have taken it away
             durable.write_new(temp, small)
             replaced_bytes = durable.file_bytes(root / path)
+            (root / path).parent.mkdir(exist_ok=True)
             temp.rename(root / path)
     except StoreError:
         durable.remove_if_possible(temp)
