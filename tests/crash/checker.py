@@ -25,7 +25,7 @@ _LATER_MS = 1_700_600_000_000
 _ALL = 10_000
 _AMPLE_BYTES = 10**9
 _OUTBOX = (
-    "SELECT outbox.row, outbox.kind, outbox.leaf, event.id, leaf.payload FROM outbox"
+    "SELECT outbox.row, outbox.kind, outbox.leaf, event.id, leaf.payload, outbox.payload AS own FROM outbox"
     " LEFT JOIN event ON event.row = outbox.event LEFT JOIN leaf ON leaf.leaf = outbox.leaf"
 )
 
@@ -197,7 +197,7 @@ class _Found:
             yield f"{event.id} is {event.state} and has n {event.n}"
         if (event.state is State.KEPT) is not (event.id in self._due):
             yield f"{event.id} is {event.state} and {'' if event.id in self._due else 'not '}in the outbox"
-        waits = any(row["leaf"] == f"thumb/{event.id}" for row in self.rows.values())
+        waits = any(row["leaf"] == f"thumb/{event.id}" and row["own"] is None for row in self.rows.values())
         if waits and self._store.thumb(event) is None:
             yield f"{event.id} waits with a thumbnail that is gone and cannot be made"
 
@@ -215,14 +215,15 @@ class _Found:
                 yield f"outbox row {number} ({held['leaf']}) is nobody's"
 
     def _thumb_given_up(self, promised: Row) -> bool:
-        """Its thumbnail had to go for space, counted, and only after every photograph settled before it."""
+        """Its thumbnail had to go for space: counted, told, and after every photograph settled before it."""
         event = self.events.get(str(promised.event))
         if event is None or event.n is None or promised.leaf != f"thumb/{event.id}":
             return False
         before = [each for each in self.events.values() if each.n is not None and each.n <= event.n]
         photographs = [medium.path for each in before for medium in each.media if medium.path]
         counted = self._session.counters.all().get("evicted.thumbs", 0)
-        return event.thumb is None and counted > 0 and not photographs
+        told = any(row["leaf"] == promised.leaf and row["own"] is not None for row in self.rows.values())
+        return event.thumb is None and counted > 0 and told and not photographs
 
     def _holds(self, row: int, promised: Row) -> bool:
         if promised.retained:
