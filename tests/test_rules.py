@@ -249,10 +249,38 @@ def test_no_day_has_more_than_its_budget_whatever_is_kept_for_whom(
 
 
 @pytest.mark.parametrize(
-    ("per_day", "reserve", "own"), [(10**9, 0, 16_384), (20_000, 15_000, 500), (1000, 1000, 0), (10, 20, 0)]
+    ("per_day", "reserve", "own"), [(10**9, 0, 16_384), (20_000, 15_000, 500), (10_000, 10_000, 200)]
 )
 def test_how_much_is_kept_for_the_unit_itself(per_day: int, reserve: int, own: int) -> None:
     assert rules.own_reserve_bytes(per_day, reserve) == own
+
+
+@given(st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 300))
+def test_what_is_owed_goes_within_a_day_whatever_else_waits(reserve: int, owed: int, size: int) -> None:
+    """Alerts and all else take what they get, all the time; up to a whole day's budget can be owed."""
+    budget, now_s, went_s = Budget(1000, reserve, own_bytes=100), 0.0, None
+    budget.spend(1000, now_s, alert=True)
+    while went_s is None:
+        now_s += 600.0
+        assert now_s < DAY_S + 3600.0
+        if budget.allows(owed, now_s, alert=False, own=True):
+            budget.spend(owed, now_s, alert=False, own=True)
+            went_s = now_s
+            break
+        budget.owe(owed)
+        for alert in (True, False):
+            while budget.allows(size, now_s, alert=alert):
+                budget.spend(size, now_s, alert=alert)
+        assert budget.spent_bytes(now_s) <= 1000
+    assert budget.spent_bytes(now_s) <= 1000
+    assert budget.allows(900, now_s + 2 * DAY_S, alert=True)  # nothing is owed any more
+
+
+def test_a_reserve_of_all_there_is_leaves_something_for_the_unit_itself() -> None:
+    budget = Budget(1000, 1000, own_bytes=100)
+    assert budget.allows(100, 0.0, alert=False, own=True)
+    assert not budget.allows(1, 0.0, alert=False)
+    assert budget.allows(900, 0.0, alert=True)
 
 
 @pytest.mark.parametrize("fields", [3, 4])

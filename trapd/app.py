@@ -305,6 +305,7 @@ class _Daemon:
             rebirth=self._deliver.lift_rests,
             reboot=self._reboot.ask,
             no_reboot=self._reboot.why_not,
+            forget_reboot=self._reboot.forget,
             chunk_bytes=lambda: self._deliver.chunk_bytes,
         )
         return Control(
@@ -317,6 +318,7 @@ class _Daemon:
             trail=trail,
             schema=schema_text,
             draw=random.Random(),  # noqa: S311 - jitter, no secret
+            noted=self._deliver.noted,
         )
 
     def _rare_reboot(self) -> RareReboot | None:

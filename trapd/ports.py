@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, Protocol
 
 from trapd.errors import Fault
-from trapd.frozen import Frozen
+from trapd.frozen import Frozen, field
 from trapd.records import (
     Activity,
     Considered,
@@ -146,13 +146,20 @@ class Acknowledged(Frozen):
 
 
 class Received(Frozen):
-    """A message for us. `retained`: it lay at the broker before us, or is published as such just now."""
+    """A message for us. `retained`: it lay at the broker before us, or is published as such just now.
+
+    The broker keeps it until `Link.acknowledge`, and gives it `again` with the next link, under the same
+    `number`. None: it is of QoS 0, and nobody keeps it. `link`: which of this process's links gave it.
+    """
 
     topic: str
     payload: bytes
     retained: bool
     response_topic: str | None = None
     correlation: bytes | None = None
+    number: int | None = field(default=None, compare=False)
+    again: bool = field(default=False, compare=False)
+    link: int = field(default=0, compare=False)
 
 
 class Subscribed(Frozen):
@@ -194,8 +201,17 @@ class Link(Protocol):
         The first event is Connected or Lost. Blocking work (DNS, TCP, TLS) happens elsewhere.
         """
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
-        """Hand one QoS 1 message to the socket's queue; returns its token. Raises LinkUnavailable."""
+    def publish(self, topic: str, payload: bytes, *, retain: bool, correlation: bytes | None = None) -> int:
+        """Hand one QoS 1 message to the socket's queue; returns its token. Raises LinkUnavailable.
+
+        `correlation`: what who asked has sent to know the answer by; MQTT 3.1.1 has no place for it.
+        """
+
+    def acknowledge(self, message: Received) -> None:
+        """This message is noted here: the broker may forget it. Does not raise; of another link: nothing.
+
+        The broker is told in the order in which messages came, whatever the order of these calls is.
+        """
 
     def flush(self) -> None:
         """Send what was handed over, without waiting. `next` does so too; a broken link is told of there."""

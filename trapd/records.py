@@ -236,6 +236,7 @@ class Message(Frozen):
     payload: bytes | None = None
     event_id: str | None = None
     file: str | None = None  # relative to storage.path
+    correlation: bytes | None = None  # of an answer, where who asked has sent some
     bytes: int = 0
     priority: Priority = Priority.EVENT
     part: int = 0

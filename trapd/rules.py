@@ -269,12 +269,13 @@ class Turns(Slotted):
         self._since = 0 if lower else self._since + 1
 
 
-_OWN_MOST_BYTES, _OWN_PART = 16_384, 10
+_OWN_MOST_BYTES, _OWN_PART, _OWN_LEAST_PART = 16_384, 10, 50
 
 
 def own_reserve_bytes(per_day_bytes: int, alert_reserve_bytes: int) -> int:
     """What is kept of a budget for the unit itself: some reports of its configuration, a hundred links."""
-    return max(0, min(_OWN_MOST_BYTES, (per_day_bytes - alert_reserve_bytes) // _OWN_PART))
+    part_bytes = (per_day_bytes - alert_reserve_bytes) // _OWN_PART
+    return min(_OWN_MOST_BYTES, max(part_bytes, per_day_bytes // _OWN_LEAST_PART))
 
 
 class Spent(NamedTuple):
@@ -290,18 +291,25 @@ class Budget(Slotted):
     """Bytes that may be sent in any 24 h of running time, a part of them for alerts alone.
 
     A small part more, `own_bytes`, is for what keeps the unit within reach: it is touched only when all else
-    is spent. Times are seconds of running time: a clock that stands while trapd does not run. What was sent
-    is kept in slots of a quarter of an hour, each counted until its end is 24 h ago: never too little.
+    is spent, and goes before what is kept for alerts. What is larger than that saves up for itself (`owe`):
+    until it went all else waits. Times are seconds of running time: a clock that stands while trapd does not
+    run. What was sent is kept in slots of a quarter of an hour, each counted until its end is 24 h ago: never
+    too little.
     """
 
     per_day_bytes: int
     reserve_bytes: int
     own_bytes: int = 0
     _spent: deque[Spent] = field(default_factory=deque)
+    _owed_bytes: int = 0
 
     def allows(self, size_bytes: int, now_s: float, *, alert: bool, own: bool = False) -> bool:
         """Whether so much may be sent now. `own`: it may touch what is kept for the unit itself."""
         return size_bytes <= self._room_bytes(now_s, alert=alert, own=own)
+
+    def owe(self, size_bytes: int) -> None:
+        """So much has to go at once that keeps the unit within reach; no more than a whole day's budget."""
+        self._owed_bytes = max(self._owed_bytes, min(size_bytes, self.per_day_bytes))
 
     def spend_beside(self, size_bytes: int, now_s: float) -> None:
         """So much went for the link itself, allowed or not: what is kept back is left alone."""
@@ -311,6 +319,7 @@ class Budget(Slotted):
     def spend(self, size_bytes: int, now_s: float, *, alert: bool, own: bool = False) -> None:
         """So much was handed to the socket."""
         reserved = own and not self.allows(size_bytes, now_s, alert=alert)
+        self._owed_bytes = 0 if own else self._owed_bytes
         slot = int(now_s // _SLOT_S)
         latest = self._spent.pop() if self._spent and self._spent[-1].slot == slot else Spent(slot)
         self._spent.append(
@@ -338,9 +347,11 @@ class Budget(Slotted):
     def _room_bytes(self, now_s: float, *, alert: bool, own: bool) -> int:
         left_bytes = self.per_day_bytes - self.spent_bytes(now_s)
         if not alert:
-            left_bytes -= max(0, self.reserve_bytes - sum(slot.alerts for slot in self._spent))
+            most_bytes = self.per_day_bytes - max(self.own_bytes, self._owed_bytes)
+            reserve_bytes = min(self.reserve_bytes, most_bytes)
+            left_bytes -= max(0, reserve_bytes - sum(slot.alerts for slot in self._spent))
         if not own:
-            left_bytes -= max(0, self.own_bytes - sum(slot.own for slot in self._spent))
+            left_bytes -= max(self._owed_bytes, self.own_bytes - sum(slot.own for slot in self._spent))
         return left_bytes
 
     def _forget(self, now_s: float) -> None:

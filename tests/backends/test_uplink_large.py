@@ -161,6 +161,7 @@ def test_a_fresh_link_finds_nothing_that_waited_and_keeps_what_comes_later(
         heard = first(link)
         assert isinstance(heard, Received)
         assert heard.payload == b"live"
+        link.acknowledge(heard)
         link.close()
         operator.say(TOPIC, b"waits again")
         link = uplink.connect(WILL)

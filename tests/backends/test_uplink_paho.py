@@ -15,6 +15,7 @@ from paho.mqtt.client import Client
 from tests.backends.uplink_rig import CONNACK, WILL, RawServer, connected, first, lost, outcome, uplink_to
 from tests.brokers import WITHIN_S, Listener, make_mosquitto
 from tests.wires import Wire
+from trapd.backends.uplink_paho import PahoLink
 from trapd.demo.broker import EmbeddedBroker, MosquittoBroker
 from trapd.errors import LinkUnavailable
 from trapd.ports import Acknowledged, Connected, Lost, Received, Subscribed
@@ -136,13 +137,38 @@ def test_whatever_it_answers_the_link_is_lost_and_says_so(
     assert event.reason
 
 
-def test_an_error_in_a_callback_is_a_lost_link(
+def test_a_topic_that_is_none_is_passed_over_and_does_not_come_again(
     raw: Callable[..., RawServer], caplog: pytest.LogCaptureFixture
 ) -> None:
+    acknowledged: list[bytes] = []
+
     def speak(taken: socket.socket) -> None:
-        taken.sendall(CONNACK + b"\x30\x05\x00\x01\xff\x00x")  # a topic that is no UTF-8
+        taken.sendall(CONNACK + b"\x32\x07\x00\x01\xff\x00\x07\x00x")  # no UTF-8, of QoS 1, its number 7
+        taken.settimeout(WITHIN_S)
+        acknowledged.append(taken.recv(65536))
+        taken.sendall(b"\x30\x05\x00\x01t\x00x")
         taken.recv(65536)
 
+    link = connected(uplink_to(raw(speak).port))
+    try:
+        assert first(link) == Received("t", b"x", retained=False)
+    finally:
+        link.close()
+    assert acknowledged == [b"\x40\x02\x00\x07"]
+    assert "impossible topic" in caplog.text
+
+
+def test_an_error_in_a_callback_is_a_lost_link(
+    raw: Callable[..., RawServer], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnicodeDecodeError("utf-8", b"", 0, 1, "made")
+
+    def speak(taken: socket.socket) -> None:
+        taken.sendall(CONNACK + b"\x30\x05\x00\x01t\x00x")
+        taken.recv(65536)
+
+    monkeypatch.setattr(PahoLink, "_on_message", fail)
     link = connected(uplink_to(raw(speak).port))
     event = first(link)
     link.close()
@@ -228,14 +254,14 @@ def test_a_resolver_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.slow
 def test_a_link_gone_silent_is_lost(embedded: EmbeddedBroker) -> None:
     wire = Wire(embedded.port)
-    link = connected(uplink_to(wire.port, keepalive_s=8))
+    link = connected(uplink_to(wire.port, keepalive_s=6))
     try:
         wire.freeze()
         began_s = time.monotonic()
         event = first(link)
         assert isinstance(event, Lost)
         assert "silent" in event.reason
-        assert time.monotonic() - began_s < 1.6 * 8
+        assert time.monotonic() - began_s < 1.6 * 6
     finally:
         link.close()
         wire.close()

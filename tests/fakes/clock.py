@@ -48,6 +48,11 @@ class FakeClock:
             self._boot_ns += int(seconds * NS_PER_S)
             self._wall_ms += int(seconds * 1000)
 
+    def boot_anew(self, boot_id: str) -> None:
+        """The machine begins anew."""
+        with self._lock:
+            self._boot_id, self._boot_ns = boot_id, 1000 * NS_PER_S
+
     def set_wall(self, wall_ms: int) -> None:
         """The wall clock jumps; the other does not."""
         with self._lock:

@@ -41,6 +41,8 @@ class FakeOverlays:
     ) -> Considered | None:
         self.asked.append(("broken", members, None, False))
         version, txn = members.get("version", 0), members.get("txn", "")
+        if self.busy:
+            return Considered(409, version, txn)
         return self._note(Considered(code, version, txn, faults, changed=True), "config/desired")
 
     def heard(self, kid: str) -> None:

@@ -7,6 +7,7 @@ threads.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Collection
@@ -14,6 +15,8 @@ from dataclasses import dataclass, replace
 
 from trapd.errors import BadInput, LinkUnavailable
 from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed, TooLarge
+
+_LINKS = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Published:
     topic: str
     payload: bytes
     retain: bool
+    correlation: bytes | None = None
 
 
 class FakeBroker:
@@ -35,8 +39,10 @@ class FakeBroker:
     subscribe), `receive_maximum`, `maximum_packet_bytes`, `ends_over_bytes` (a larger payload ends the
     link, without a word), `ends_over` (so does one that holds this, or whose topic does, with the word
     `end_code`; `ended_over` counts), `unit_takes_bytes` (what is larger ends the link on the unit's side,
-    `refused_by_unit` counts; `names_topic` is what the unit then knows of its topic). `published` lists
-    what arrived, refused or not; `answered` what was answered, with the reason, in that order.
+    `refused_by_unit` counts; `names_topic` is what the unit then knows of its topic), `most_unacknowledged`
+    (so many messages to a unit wait for its answer; None: any number). `published` lists what arrived,
+    refused or not; `answered` what was answered, with the reason, in that order; `unacknowledged` what a
+    client was given and has not acknowledged: it comes again with its next link.
     """
 
     def __init__(self) -> None:
@@ -55,6 +61,7 @@ class FakeBroker:
         self.unit_takes_bytes: int | None = None
         self.names_topic: Callable[[str], str | None] = lambda topic: topic
         self.refused_by_unit = 0
+        self.most_unacknowledged: int | None = None
         self.published: list[Published] = []
         self.answered: list[tuple[Published, int]] = []
         self.retained: dict[str, bytes] = {}
@@ -65,6 +72,8 @@ class FakeBroker:
         self._sessions: dict[str, list[str]] = {}
         self._live: dict[str, frozenset[str]] = {}
         self._missed: dict[str, list[Received]] = {}
+        self._given: dict[str, dict[int, Received]] = {}
+        self._numbers = 0
         self._held: list[tuple[FakeLink, Acknowledged, Published]] = []
         self._watchers: list[tuple[str, queue.SimpleQueue[Received]]] = []
 
@@ -84,6 +93,7 @@ class FakeBroker:
                 self.retained.clear()
                 self._sessions.clear()
                 self._missed.clear()
+                self._given.clear()
 
     def drop(self) -> None:
         """The network breaks every link; the broker sends the wills."""
@@ -144,6 +154,11 @@ class FakeBroker:
                 if matches(pattern, topic):
                     messages.put(message)
 
+    def unacknowledged(self, client_id: str) -> list[Received]:
+        """What this client was given, in order, and has not acknowledged."""
+        with self._lock:
+            return list(self._given.get(client_id, {}).values())
+
     # --- what links call -----------------------------------------------------------------------------------
 
     def joined(self, link: FakeLink) -> None:
@@ -160,14 +175,33 @@ class FakeBroker:
             if link.fresh:
                 self._sessions.pop(link.client_id, None)
                 self._missed.pop(link.client_id, None)
+                self._given.pop(link.client_id, None)
             present = link.client_id in self._sessions
             self._sessions.setdefault(link.client_id, [])
             self._links[link.client_id] = link
             link.give(Connected(present, self.receive_maximum, self.maximum_packet_bytes))
+            for number, message in list(self._given.get(link.client_id, {}).items()):
+                self._given[link.client_id][number] = again = replace(message, again=True)
+                link.give(again)
             for message in self._missed.pop(link.client_id, ()):
                 self._pass_on(link, message)
 
-    def took(self, link: FakeLink, token: int, topic: str, payload: bytes, retain: bool) -> None:
+    def acknowledged(self, link: FakeLink, number: int) -> None:
+        with self._lock:
+            self._given.get(link.client_id, {}).pop(number, None)
+            if self._links.get(link.client_id) is link:
+                for message in self._missed.pop(link.client_id, ()):
+                    self._pass_on(link, message)
+
+    def took(
+        self,
+        link: FakeLink,
+        token: int,
+        topic: str,
+        payload: bytes,
+        retain: bool,
+        correlation: bytes | None = None,
+    ) -> None:
         with self._lock:
             if self._links.get(link.client_id) is not link:
                 raise LinkUnavailable("the link is lost")
@@ -178,11 +212,11 @@ class FakeBroker:
                 self.ended_over += 1
                 self._break_links(Lost("the broker ended it", self.end_code, ended=True), wills=True)
                 return
-            message = Published(link.client_id, topic, payload, retain)
+            message = Published(link.client_id, topic, payload, retain, correlation)
             self.published.append(message)
             reason = self.reason(topic)
             if reason < 0x80:
-                self.say(topic, payload, retain=retain)
+                self.say(topic, payload, retain=retain, correlation=correlation)
             answer = Acknowledged(token, reason)
             if self.withhold or (self.slow and self.slow in message.topic):
                 self._held.append((link, answer, message))
@@ -216,8 +250,14 @@ class FakeBroker:
             if self._links.pop(link.client_id, None) is link:
                 link.give(Lost("too large", too_large=TooLarge(size_bytes, self.names_topic(message.topic))))
             self._missed.setdefault(link.client_id, []).append(message)
-        else:
-            link.give(message)
+            return
+        given = self._given.setdefault(link.client_id, {})
+        if self.most_unacknowledged is not None and len(given) >= self.most_unacknowledged:
+            self._missed.setdefault(link.client_id, []).append(message)
+            return
+        self._numbers += 1
+        given[self._numbers] = message = replace(message, number=self._numbers)
+        link.give(message)
 
     def _answer(self, link: FakeLink, answer: Acknowledged, message: Published) -> None:
         self.answered.append((message, answer.reason))
@@ -261,7 +301,9 @@ class FakeLink:
         self._closed = False
         self._token = 0
         self._unanswered = 0
-        self._unwritten: list[tuple[int, str, bytes, bool]] = []
+        self._unwritten: list[tuple[int, str, bytes, bool, bytes | None]] = []
+        self._link = next(_LINKS)
+        self._unacknowledged: dict[int, bool] = {}
 
     def give(self, event: LinkEvent) -> None:
         """What happens to this link next."""
@@ -280,11 +322,24 @@ class FakeLink:
                 self._connected = True
             case Acknowledged():
                 self._unanswered -= 1
+            case Received():
+                if event.number is not None:
+                    self._unacknowledged[event.number] = False
+                return replace(event, link=self._link)
             case Lost():
                 self._ended = True
         return event
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
+    def acknowledge(self, message: Received) -> None:
+        waiting = self._unacknowledged
+        if message.link != self._link or message.number not in waiting or self._ended or self._closed:
+            return
+        waiting[message.number] = True
+        while waiting and waiting[first := next(iter(waiting))]:
+            del waiting[first]
+            self._broker.acknowledged(self, first)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool, correlation: bytes | None = None) -> int:
         self._check_usable()
         if "#" in topic or "+" in topic or not topic:
             raise BadInput(f"{topic!r} cannot be published")
@@ -292,7 +347,7 @@ class FakeLink:
             raise LinkUnavailable("the broker takes no more unanswered messages")
         self._token += 1
         self._unanswered += 1
-        self._unwritten.append((self._token, topic, payload, retain))
+        self._unwritten.append((self._token, topic, payload, retain, correlation))
         return self._token
 
     def flush(self) -> None:

@@ -286,3 +286,20 @@ def test_all_faults_are_told_at_once_and_not_more_than_a_link_carries(unit: Unit
         "burst.frames": "",
         "burst.intervall_s": "did you mean burst.interval_s?",
     }
+
+
+@pytest.mark.parametrize(("asked_km", "code"), [(0, 403), (1.9, 403), (2, 202), (5, 202)])
+def test_the_place_is_made_no_more_exact_from_afar(tmp_path: Path, asked_km: float, code: int) -> None:
+    """Whoever stood there said how exactly thieves may know it."""
+    unit = Unit(tmp_path, {**LOCAL, "remote": {"trusted_keys": [ONE_KEY]}})
+    assert unit.desire(document(1, {"unit": {"location_precision_km": asked_km}})) == code
+    if code == 403:
+        (fault,) = unit.report["last_attempt"]["errors"]
+        assert fault["path"] == "unit.location_precision_km"
+
+
+def test_the_place_may_become_as_exact_again_as_the_local_file_has_it(tmp_path: Path) -> None:
+    unit = Unit(tmp_path, {**LOCAL, "unit": {"id": "ridge-07", "location_precision_km": 1}})
+    unit.commit(document(1, {"unit": {"location_precision_km": 10}}))
+    assert unit.desire(document(2, {"unit": {"location_precision_km": 0.5}})) == 403
+    assert unit.desire(document(3, {"unit": {"location_precision_km": 1}})) == 202

@@ -173,3 +173,87 @@ def test_a_ledger_of_an_earlier_trapd_is_read(unit: Unit) -> None:
     path.write_text(json.dumps({"sha256": _sum(content), "content": content}))
     unit.start()
     assert unit.desire(document(1, txn="again")) == 409
+
+
+def damage(unit: Unit, *names: str) -> None:
+    """A bad card; the next process."""
+    for name in names:
+        (unit.config / name).write_text("{")
+    unit.start()
+
+
+def test_a_damaged_document_does_not_bring_back_the_keys_before_it(unit: Unit) -> None:
+    """They were replaced, and may be in a stranger's hands."""
+    commit(unit, 1, keys(B), A)
+    assert may(unit, B)
+    commit(unit, 2, keys(C), B)
+    assert may(unit, C)
+    damage(unit, "committed.json")
+    assert unit.remote.version == 1  # the one before, with the keys of the one that is lost
+    assert [may(unit, seed) for seed in (A, B, C)] == [False, False, True]
+    damage(unit, "previous.json")
+    assert unit.remote.version == 0
+    assert [may(unit, seed) for seed in (A, B, C)] == [False, False, True]
+    asked, kid = signed(3, {**keys(C), "burst": {"frames": 2}}, C)
+    unit.commit(asked, kid=kid)
+    unit.start()
+    assert [may(unit, seed) for seed in (A, B, C)] == [False, False, True]
+    assert unit.began.set_aside == ""
+
+
+def test_where_nobody_knows_the_keys_any_more_none_is_trusted(unit: Unit) -> None:
+    """Closed for strangers; the report and an alert say so."""
+    commit(unit, 1, keys(B), A)
+    assert may(unit, B)
+    damage(unit, "committed.json", "attempts.json")
+    assert [may(unit, seed) for seed in (A, B)] == [False, False]
+    assert "nobody knows any more which keys were trusted" in unit.began.set_aside
+    assert any("which keys were trusted" in message for _, message in errors(unit))
+    for doc in ({}, keys(A)):
+        assert unit.desire(document(5, doc)) == 403
+    (unit.config / "attempts.json").unlink()
+    unit.start()
+    assert not may(unit, A)
+
+
+def test_a_document_that_no_longer_fits_the_local_file_keeps_its_keys(unit: Unit) -> None:
+    commit(unit, 1, {**keys(B), "mqtt": {"tls": {"enabled": True}}, "heartbeat_s": 60}, A)
+    assert may(unit, B)
+    commit(unit, 2, {**keys(C), "publish": {"bytes_per_day": 50_000, "alert_reserve_bytes": 10_000}}, B)
+    assert may(unit, C)
+    unit.edit({**unit.local, "publish": {"bytes_per_day": 300_000}})
+    path = unit.config / "committed.json"
+    content = json.loads(path.read_text())["content"]
+    content["doc"]["publish"]["bytes_per_day"] = 5  # of a trapd that took it
+    path.write_text(json.dumps({"sha256": _sum(content), "content": content}))
+    unit.start()
+    assert unit.remote.version == 1
+    assert [may(unit, seed) for seed in (A, B, C)] == [False, False, True]
+
+
+def test_without_keys_of_its_own_a_damaged_document_leaves_those_of_the_local_file(unit: Unit) -> None:
+    unit.commit(document(1))
+    unit.commit(document(2))
+    damage(unit, "committed.json")
+    assert may(unit, A)
+
+
+def test_the_ledger_of_an_earlier_trapd_learns_the_keys(unit: Unit) -> None:
+    commit(unit, 1, keys(B), A)
+    assert may(unit, B)
+    path = unit.config / "attempts.json"
+    content = json.loads(path.read_text())["content"]
+    del content["keys"]
+    path.write_text(json.dumps({"sha256": _sum(content), "content": content}))
+    unit.start()
+    damage(unit, "committed.json")
+    assert [may(unit, seed) for seed in (A, B)] == [False, True]
+
+
+def test_where_the_local_file_locks_the_keys_damage_changes_nothing(unit: Unit) -> None:
+    commit(unit, 1, keys(B), A)
+    assert may(unit, B)
+    remote = {"trusted_keys": [line(C)], "locked": ["remote.trusted_keys"]}
+    unit.edit({**LOCAL, "remote": remote})
+    damage(unit, "committed.json", "attempts.json")
+    assert [may(unit, seed) for seed in (A, B, C)] == [False, False, True]

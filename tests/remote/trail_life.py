@@ -1,7 +1,8 @@
 """A life of attempts at control that the crash suite cuts short: each of them must become exactly one record.
 
 `python -m tests.remote.trail_life ROOT [--bug NAME]`, as tests.remote.life. Each attempt is said before it is
-made and after it was dealt with, with the records that it has to have by then: leaf, txn and code.
+made and after it was dealt with, with the records that it has to have by then: leaf, txn and code. So is each
+message as the broker gives it, and when the broker is told that it may forget it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ from tests.stages.control_driver import ControlDriver
 from tests.stages.driver import BASE, UNIT, Bench
 from trapd.ports import Received
 from trapd.stages import answering
+from trapd.stages.control import Control
 from trapd.stages.desired import Desired, Untold
+from trapd.stages.put_off import PutOff
 from trapd.store import Store, reserve
 from trapd.store.durable import sync_folder
+from trapd.store.obeyed import Obeyed
 
 DESIRED = "config/desired"
+WAITS, WAITED = document(7), (DESIRED, "t7", 409)
+"""Comes during a trial, and is considered when that has ended."""
 PATCH, BACK = "cmd/config_patch", "cmd/config_rollback"
 
 
@@ -59,10 +65,34 @@ def the_dead_not_answered() -> None:
     answering.Answers.settle = lambda self, session: None  # type: ignore[method-assign]  # a bug on purpose
 
 
+def acknowledged_before_it_is_noted() -> None:
+    """The broker forgets a message as soon as it has arrived."""
+    right = Control._hear
+
+    def hear(self: Control, session: Any, message: Received) -> None:
+        self._noted(message)
+        right(self, session, message)
+
+    Control._hear = hear  # type: ignore[method-assign]  # a bug on purpose
+
+
+def what_waits_is_in_memory() -> None:
+    """A document that has to wait is forgotten with the process."""
+    PutOff.begin = lambda self, session, topic: None  # type: ignore[method-assign]  # a bug on purpose
+
+
+def what_came_before_is_not_known() -> None:
+    """A message that comes again is one more attempt."""
+    Obeyed.heard = lambda self, message: False  # type: ignore[method-assign]  # a bug on purpose
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "notes-not-told": notes_not_told,
     "told-apart": told_in_a_transaction_of_its_own,
     "the-dead-not-answered": the_dead_not_answered,
+    "acknowledged-before-noted": acknowledged_before_it_is_noted,
+    "waits-in-memory": what_waits_is_in_memory,
+    "not-known-again": what_came_before_is_not_known,
 }
 
 
@@ -77,6 +107,7 @@ class Process:
         bench = SimpleNamespace(clock=unit.clock, store=self.store)
         self.control = ControlDriver(cast(Bench, bench), overlays=unit.remote)
         self.control.standing = frozenset()
+        self.control.stage._noted = lambda message: say("acked", "message", number=message.number)
         self.control.stage._begin(self.control.session)
 
     def end(self) -> None:
@@ -84,16 +115,25 @@ class Process:
         self.control.close()
         self.store.close(clean=False)
 
-    def hear(self, leaf: str, payload: bytes, *, proved: bool = True) -> None:
-        """A message, on a link that has proved itself."""
+    def hear(
+        self, leaf: str, payload: bytes, number: int, *, again: bool = False, proved: bool = True
+    ) -> None:
+        """A message, on a link that has proved itself or not yet."""
         self.control.standing = ALL if proved else frozenset()
-        assert self.control.stage.offer(Received(f"{BASE}/{leaf}", payload, retained=False))
+        message = Received(f"{BASE}/{leaf}", payload, retained=False, number=number, again=again)
+        assert self.control.stage.offer(message)
         self.control.stage._turn(self.control.session, 0.0)
         self.control.standing = frozenset()
 
     def prove(self) -> None:
         """The trial's link is seen to be good."""
         self.control.echo = self.control.desired._probe
+        self.control.standing = ALL
+        self.control.stage._turn(self.control.session, 0.0)
+        self.control.standing = frozenset()
+
+    def look(self) -> None:
+        """A turn on a link that has proved itself."""
         self.control.standing = ALL
         self.control.stage._turn(self.control.session, 0.0)
         self.control.standing = frozenset()
@@ -108,6 +148,7 @@ class Life:
 
     def __init__(self, root: Path) -> None:
         self.process = Process(Unit(root.parent.parent, root=root))
+        self._messages = 0
 
     def make(self, deed: Callable[[], None], *records: tuple[str, str, int]) -> None:
         """One attempt."""
@@ -115,10 +156,17 @@ class Life:
         deed()
         say("did", "attempt", records=records)
 
-    def hear(self, leaf: str, what: dict[str, Any] | bytes) -> Callable[[], None]:
+    def hear(self, leaf: str, what: dict[str, Any] | bytes, *, proved: bool = True) -> Callable[[], None]:
         """A message comes."""
         payload = what if isinstance(what, bytes) else json.dumps(what).encode()
-        return lambda: self.process.hear(leaf, payload)
+        self._messages += 1
+        number = self._messages
+
+        def come() -> None:
+            say("came", "message", number=number, leaf=leaf, payload=payload.decode())
+            self.process.hear(leaf, payload, number, proved=proved)
+
+        return come
 
     def begin_anew(self) -> None:
         """The next process."""
@@ -134,6 +182,10 @@ class Life:
         """Three processes that never prove themselves."""
         for _ in range(3):
             self.begin_anew()
+
+    def look(self) -> None:
+        """On a link that has proved itself."""
+        self.process.look()
 
     def run_out(self) -> None:
         """A process whose link never comes, and the next."""
@@ -159,6 +211,12 @@ def run(it: Life) -> None:
     it.begin_anew()
     it.make(it.hear(BACK, {"txn": "back"}), (BACK, "back", 200))
     it.begin_anew()
+    it.make(it.hear(DESIRED, document(6)), (DESIRED, "t6", 202))
+    it.begin_anew()
+    it.make(it.hear(DESIRED, WAITS, proved=False), WAITED)
+    it.make(it.crash, (DESIRED, "t6", 500))
+    it.make(it.look, (DESIRED, "t7", 202))
+    it.make(it.prove, (DESIRED, "t7", 200))
     it.make(it.hear("cmd/disarm", {"txn": "off"}), ("cmd/disarm", "off", 200))
 
 

@@ -23,7 +23,9 @@ PROVED = frozenset({"link", "heard", "puback"})
 
 
 class ControlDriver:
-    """Knobs: `standing`, `echo`, `camera_seen`, `model_ready` (what the process has seen), `no_reboot`."""
+    """Knobs: `standing`, `echo`, `camera_seen`, `model_ready` (what the process has seen), `no_reboot`,
+    `reboot_fails`. `noted`: what the broker may forget.
+    """
 
     def __init__(
         self,
@@ -41,7 +43,9 @@ class ControlDriver:
         self.echo: bytes | None = None
         self.camera_seen = self.model_ready = True
         self.no_reboot = ""
-        self.restarts = self.reboots = self.rebirths = 0
+        self.reboot_fails: OSError | None = None
+        self.restarts = self.reboots = self.rebirths = self.forgotten = 0
+        self.noted: list[Received] = []
         self.chunk_bytes = chunk_bytes
         self.trail = Trail(bench.clock)
         topics = Topics("trapd/v1", UNIT)
@@ -51,8 +55,9 @@ class ControlDriver:
             orders=self.orders,
             facts=lambda session: {"armed": int(self.orders.armed)},
             rebirth=lambda: self._count("rebirths"),
-            reboot=lambda: self._count("reboots"),
+            reboot=self._reboot,
             no_reboot=lambda: self.no_reboot,
+            forget_reboot=lambda: self._count("forgotten"),
             chunk_bytes=lambda: self.chunk_bytes(),  # noqa: PLW0108 - the test gives another later
         )
         eyes = Eyes(
@@ -80,6 +85,7 @@ class ControlDriver:
             trail=self.trail,
             schema=lambda: b'{"title":"schema"}',
             draw=random.Random(1),
+            noted=self.noted.append,
         )
 
     def turn(self, times: int = 1, *, after_s: float = 0.0) -> None:
@@ -96,6 +102,11 @@ class ControlDriver:
 
     def close(self) -> None:
         self.session.close()
+
+    def _reboot(self) -> None:
+        if self.reboot_fails is not None:
+            raise self.reboot_fails
+        self._count("reboots")
 
     def _count(self, name: str) -> None:
         setattr(self, name, getattr(self, name) + 1)

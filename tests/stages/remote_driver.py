@@ -98,6 +98,7 @@ class RemoteDriver:
             rebirth=self.link.stage.lift_rests,
             reboot=self._reboot,
             no_reboot=lambda: "",
+            forget_reboot=lambda: None,
             chunk_bytes=lambda: 65_536,
         )
         self.stage = Control(
@@ -110,6 +111,7 @@ class RemoteDriver:
             trail=self.trail,
             schema=lambda: b"{}",
             draw=random.Random(1),
+            noted=self.link.stage.noted,
         )
         self.stage._begin(self.session)
 

@@ -159,7 +159,8 @@ def test_control_takes_whatever_comes(seed: int) -> None:
         # Still itself: it obeys, and says where it is.
         driver.pass_by(3601.0)  # the trail has room again
         driver.say("cmd/ping", {"txn": "after all that", "args": {}})
-        assert driver.records()[-1]["txn"] == "after all that"
+        # A document that had to wait may be considered in the same turn.
+        assert "after all that" in [record.get("txn") for record in driver.records()[-2:]]
         json.loads(driver.overlays.report())
         restarts, version = driver.restarts, driver.overlays.version
     assert restarts > COUNT // 500

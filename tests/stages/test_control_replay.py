@@ -11,6 +11,7 @@ from tests.stages.driver import Bench
 from tests.stages.test_control import answers, at, command, signed, trail, trusting
 from trapd.records import TsQuality
 from trapd.store import obeyed
+from trapd.store.obeyed import Begun
 
 FAR: dict[str, Any] = {"issued_at": "2031-01-01T00:00:00Z", "expires_at": "2036-01-01T00:00:00Z"}
 
@@ -39,8 +40,8 @@ def test_a_command_of_years_ahead_is_never_obeyed_twice(
     control.say("cmd/reboot", made)
     assert control.reboots == 1
     for number in range(60):
-        control.session.obeyed.begin(f"t{number}", "cmd/ping", bench.clock.now().wall_ms + number)
-        control.session.obeyed.begin(f"u{number}", "cmd/ping", None)
+        control.session.obeyed.begin(Begun(f"t{number}", "cmd/ping", bench.clock.now().wall_ms + number))
+        control.session.obeyed.begin(Begun(f"u{number}", "cmd/ping", None))
     for quality in TsQuality:
         bench.clock.set_quality(quality)
         control.say("cmd/reboot", made)

@@ -13,6 +13,7 @@ from tests.stages.control_driver import PROVED, ControlDriver
 from tests.stages.driver import Bench
 from trapd.errors import Fault
 from trapd.records import Considered, Note
+from trapd.store.obeyed import Begun
 from trapd.wire.authority import Authority
 from trapd.wire.signing import Keyring
 
@@ -214,7 +215,7 @@ def test_what_the_files_know_and_the_trail_does_not_is_recorded_once_by_the_next
 def test_a_patch_whose_process_ended_behind_its_files_is_answered_as_they_have_it(
     bench: Bench, control: ControlDriver
 ) -> None:
-    control.session.obeyed.begin("p", "cmd/config_patch", None)
+    control.session.obeyed.begin(Begun("p", "cmd/config_patch", None))
     later = ControlDriver(bench)
     later.overlays.noted.append(Note(3, "cmd/config_patch", 202, 5, "p", "k"))
     later.stage._begin(later.session)

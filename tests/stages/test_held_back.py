@@ -222,3 +222,37 @@ def test_a_rebirth_tries_what_is_held_again(bench: Bench, link: DeliverDriver) -
     link.stage.lift_rests()
     link.turn(3)
     assert link.waiting() == []
+
+
+def test_an_answer_that_its_response_topic_does_not_take_for_a_day_goes(
+    bench: Bench, link: DeliverDriver
+) -> None:
+    """It lies at `res/` too; a hundred of them would lie here for good, and leave no room for others."""
+    link.broker.reason = replies_refused
+    answers(bench, ELSEWHERE, 30)
+    answers(bench, "@trapd/v1/_reply/other", 1)
+    link.connect()
+    link.turn(3)
+    for _ in range(23):
+        link.turn(after_s=3600.0)
+        link.connect()
+    assert len(link.waiting()) == 31
+    answers(bench, ELSEWHERE, 1)
+    for _ in range(3):
+        link.turn(after_s=3600.0)
+        link.connect()
+        link.turn(5)
+    assert link.waiting() == [ELSEWHERE]
+    link.broker.reason = lambda topic: 0x00
+    link.stage.lift_rests()
+    link.turn(3)
+    assert (link.waiting(), bench.alerts.names()) == ([], ())
+
+
+def test_an_answer_that_waits_for_a_link_does_not_go_for_its_age(bench: Bench, link: DeliverDriver) -> None:
+    answers(bench, ELSEWHERE, 3)
+    bench.clock.advance(3 * 24 * 3600.0)
+    link.connect()
+    link.turn(3)
+    assert link.waiting() == []
+    assert [message.topic for message in link.broker.published].count(ELSEWHERE[1:]) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -97,3 +98,41 @@ def test_the_alert_stands_while_only_the_units_own_goes(bench: Bench, spent: Del
         spent.turn(2, after_s=1.0)
         assert "budget" in bench.alerts.names()
     assert spent.leaves().count("alert/budget") == 0
+
+
+@pytest.mark.parametrize(("size_bytes", "is_whole"), [(9000, True), (20_000, False)])
+def test_a_report_larger_than_its_reserve_goes_in_the_end(
+    bench: Bench, size_bytes: int, is_whole: bool
+) -> None:
+    """Of a small budget, all of which others would take; in its short form where it is more than a day's."""
+    plan = DeliverPlan(LIMIT, DEAD_AFTER_S, bytes_per_day=10_000, alert_reserve_bytes=5000)
+    link = DeliverDriver(bench, plan=plan)
+    link.stage._spending.load(link.session)
+    for number in range(400):
+        bench.session.outbox.put(Kind.TRAIL, "trail", bytes(400), retain=False)
+        bench.session.outbox.put(Kind.ALERT, f"alert/a{number}", bytes(100), retain=True)
+    link.connect()
+    link.turn(5)
+    report = json.dumps({"v": 1, "hash": "h", "doc": {"x": "y" * size_bytes}, "locked": []}).encode()
+    bench.session.outbox.put(Kind.CONTROL, "config/reported", report, retain=True)
+    for _ in range(130):
+        link.turn(after_s=900.0)
+        if not link.stage.online:
+            link.connect()
+        if "config/reported" in link.leaves():
+            break
+    (told,) = [each.payload for each in link.broker.published if each.topic.endswith("config/reported")]
+    assert (told == report) == is_whole
+    assert json.loads(told)["hash"] == "h"
+    link.close()
+
+
+def test_a_report_larger_than_the_broker_takes_goes_in_its_short_form(bench: Bench) -> None:
+    link = DeliverDriver(bench)
+    link.broker.maximum_packet_bytes = 2000
+    report = json.dumps({"v": 1, "hash": "h", "doc": {"x": "y" * 3000}, "locked": []}).encode()
+    bench.session.outbox.put(Kind.CONTROL, "config/reported", report, retain=True)
+    link.connect()
+    (told,) = [each.payload for each in link.broker.published if each.topic.endswith("config/reported")]
+    assert json.loads(told) == {"v": 1, "hash": "h"}
+    link.close()

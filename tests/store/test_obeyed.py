@@ -14,7 +14,7 @@ from trapd.errors import StoreError
 from trapd.records import Kind
 from trapd.rules import NS_PER_S
 from trapd.store import Session, Store, obeyed
-from trapd.store.obeyed import Known, Outgoing
+from trapd.store.obeyed import Begun, Known, Outgoing
 
 ANSWER = Outgoing(Kind.CONTROL, "res/ping", b'{"ok":1}')
 REPORT = Outgoing(Kind.CONTROL, "config/reported", b'{"v":1}', retain=True)
@@ -28,10 +28,10 @@ def waiting(session: Session) -> list[tuple[str, bytes | None, bool]]:
 def test_a_command_is_here_before_it_is_obeyed_and_its_answer_after(tmp_path: Path) -> None:
     with running(tmp_path) as (_, session):
         assert session.obeyed.known("t1") is None
-        assert session.obeyed.begin("t1", "ping", None)
+        assert session.obeyed.begin(Begun("t1", "ping", None))
         assert session.obeyed.known("t1") == Known("ping", None)
-        assert session.obeyed.unanswered() == [("t1", "ping")]
-        assert not session.obeyed.begin("t1", "reboot", 5)
+        assert [(one.txn, one.command) for one in session.obeyed.unanswered()] == [("t1", "ping")]
+        assert not session.obeyed.begin(Begun("t1", "reboot", 5))
         session.obeyed.end("t1", b"answer", [ANSWER], b"line")
         assert session.obeyed.known("t1") == Known("ping", b"answer")
         assert session.obeyed.unanswered() == []
@@ -45,19 +45,19 @@ def test_a_command_that_ended_the_process_is_known_to_the_next(tmp_path: Path) -
     """A reboot that comes again must not loop."""
     store = open_store(tmp_path)
     session = store.session()
-    session.obeyed.begin("t1", "reboot", 5)
+    session.obeyed.begin(Begun("t1", "reboot", 5))
     session.close()
     store.close(clean=False)
     with running(tmp_path) as (_, session):
         assert session.obeyed.known("t1") == Known("reboot", None)
-        assert not session.obeyed.begin("t1", "reboot", 5)
+        assert not session.obeyed.begin(Begun("t1", "reboot", 5))
 
 
 def test_answer_what_goes_out_and_trail_are_one_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(tmp_path) as (_, session):
-        session.obeyed.begin("t1", "ping", None)
+        session.obeyed.begin(Begun("t1", "ping", None))
         right = obeyed.queue_leaf
 
         def fails_at_the_trail(*args: object) -> int:
@@ -97,7 +97,7 @@ def test_what_is_not_known_any_more_is_known_by_its_time(
         untimed: list[str] = []
         for txn, issued in told:
             was_known = session.obeyed.known(txn) is not None
-            assert session.obeyed.begin(txn, "ping", issued) == (not was_known)
+            assert session.obeyed.begin(Begun(txn, "ping", issued)) == (not was_known)
             if was_known:
                 continue
             if issued is None:
@@ -121,10 +121,10 @@ def test_a_command_of_the_far_future_is_known_as_long_as_it_could_come_again(
     clock = FakeClock()
     now_ms = clock.now().wall_ms
     with running(tmp_path, clock) as (_, session):
-        session.obeyed.begin("far", "reboot", now_ms + 1000 * DAY_MS)
+        session.obeyed.begin(Begun("far", "reboot", now_ms + 1000 * DAY_MS))
         for number in range(30):
-            session.obeyed.begin(f"t{number}", "ping", now_ms + number)
-            session.obeyed.begin(f"u{number}", "ping", None)
+            session.obeyed.begin(Begun(f"t{number}", "ping", now_ms + number))
+            session.obeyed.begin(Begun(f"u{number}", "ping", None))
         assert session.obeyed.known("far") is not None
         assert session.obeyed.forgotten_ms() == now_ms + 25
 
@@ -186,4 +186,4 @@ def test_who_only_looks_sees_the_trail_and_writes_nothing(tmp_path: Path) -> Non
         with Store.peek(tmp_path) as looking:
             assert looking.obeyed.trail(10) == [b"line"]
             with pytest.raises(StoreError, match="readonly"):
-                looking.obeyed.begin("t1", "ping", None)
+                looking.obeyed.begin(Begun("t1", "ping", None))

@@ -13,8 +13,10 @@ def believe_what_was_only_sent() -> None:
     """Each publish is answered at once; what the broker says of it later is not listened to."""
     right = PahoLink.publish
 
-    def publish(link: PahoLink, topic: str, payload: bytes, *, retain: bool) -> int:
-        token = right(link, topic, payload, retain=retain)
+    def publish(
+        link: PahoLink, topic: str, payload: bytes, *, retain: bool, correlation: bytes | None = None
+    ) -> int:
+        token = right(link, topic, payload, retain=retain, correlation=correlation)
         link._unanswered -= 1
         link._events.append(Acknowledged(token, 0))
         return token

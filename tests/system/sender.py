@@ -55,6 +55,7 @@ class _WatchedLink:
         self._handed = handed
         self._by_token: dict[int, Handed] = {}
         self.subscribe = link.subscribe
+        self.acknowledge = link.acknowledge
         self.flush = link.flush
         self.close = link.close
 
@@ -64,8 +65,8 @@ class _WatchedLink:
             self._by_token.pop(event.token).answered_s = time.monotonic()
         return event
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
-        token = self._link.publish(topic, payload, retain=retain)
+    def publish(self, topic: str, payload: bytes, *, retain: bool, correlation: bytes | None = None) -> int:
+        token = self._link.publish(topic, payload, retain=retain, correlation=correlation)
         self._by_token[token] = Handed(topic.split("/", 3)[3], time.monotonic())
         self._handed.append(self._by_token[token])
         return token

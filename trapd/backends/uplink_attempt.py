@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import Generic, TypeVar
 
 from trapd.errors import LinkUnavailable
-from trapd.ports import LinkEvent, Lost
+from trapd.ports import LinkEvent, Lost, Received
 
 Made = TypeVar("Made")
 
@@ -82,9 +82,19 @@ class NoLink:
         lost, self._lost = self._lost, None
         return lost
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:  # noqa: ARG002 - it sends nothing
+    def publish(
+        self,
+        topic: str,  # noqa: ARG002 - it sends nothing
+        payload: bytes,  # noqa: ARG002 - as above
+        *,
+        retain: bool,  # noqa: ARG002 - as above
+        correlation: bytes | None = None,  # noqa: ARG002 - as above
+    ) -> int:
         """Raises LinkUnavailable."""
         raise LinkUnavailable("the link is not connected")
+
+    def acknowledge(self, message: Received) -> None:
+        """Nothing has come."""
 
     def flush(self) -> None:
         """Nothing was handed over."""

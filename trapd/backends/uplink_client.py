@@ -22,6 +22,8 @@ from trapd.frozen import Frozen
 from trapd.ports import TooLarge
 
 LARGEST_INBOUND_BYTES = 2_000_000
+MOST_UNACKNOWLEDGED = 32
+"""So many messages to us may wait for our answer. MQTT 3.1.1 has no word for it: the broker has a limit."""
 _PUBLISH = 3
 _TOPIC_BYTES = 65_536  # with its length in front no topic is longer
 _TURN_S = 0.2
@@ -118,6 +120,7 @@ def _new_client(account: Account, will: tuple[str, bytes] | None, *, clean: bool
         reconnect_on_failure=False,
     )
     client.connect_timeout = account.connect_timeout_s
+    client.manual_ack_set(True)  # a message is acknowledged once it is noted
     client.max_inflight_messages_set(0)  # without a limit of its own paho keeps no queue of its own
     client.on_socket_register_write = lambda *_: None  # else each publish would write at once, and by itself
     if will is not None:
@@ -133,6 +136,7 @@ def _connect_properties(account: Account) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
     properties.SessionExpiryInterval = 0 if account.visitor else account.session_expiry_s
     properties.MaximumPacketSize = LARGEST_INBOUND_BYTES
+    properties.ReceiveMaximum = MOST_UNACKNOWLEDGED
     return properties
 
 

@@ -6,12 +6,13 @@ flush, answers are read while Deliver waits for them, and nothing has to pass be
 never waits, never reconnects and never repeats: what waits lies in the store, and a publish goes out once per
 connection.
 
-What comes in is acknowledged as it arrives: a command that crashed the daemon must not come back with every
-start. Nothing is read while something waits to be taken; nothing is dropped.
+What comes in is acknowledged when its taker has noted it (ADR 24), in the order in which it came, as MQTT
+asks. Nothing is read while something waits to be taken; nothing is dropped.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -49,6 +51,7 @@ _STRANGE = Lost(
 )
 _SILENT = Lost("the broker has gone silent: no answer within the keep-alive time")
 _ANY_RECEIVE_MAXIMUM = 65535  # MQTT 5: what holds where the broker names none
+_LINKS = itertools.count(1)
 _WRITE_BYTES = 32_768  # that much need not wait for more
 
 
@@ -91,6 +94,8 @@ class PahoLink:
         self._receive_maximum: int | None = None  # None until connected
         self._unanswered = 0
         self._unwritten_bytes = 0
+        self._link = next(_LINKS)
+        self._unacknowledged: dict[int, bool] = {}  # in the order in which they came; whether each is noted
         self._ended = False
 
     def next(self, timeout_s: float) -> LinkEvent | None:
@@ -105,7 +110,7 @@ class PahoLink:
         self._ended = isinstance(event, Lost)
         return event
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
+    def publish(self, topic: str, payload: bytes, *, retain: bool, correlation: bytes | None = None) -> int:
         """Hand one message over; returns its token. Raises LinkUnavailable, BadInput for an impossible topic.
 
         More messages than the broker's Receive Maximum are refused: they would end the connection.
@@ -114,7 +119,7 @@ class PahoLink:
         if self._unanswered >= most:
             raise LinkUnavailable(f"the broker takes {most} unanswered messages at once")
         try:
-            info = client.publish(topic, payload, qos=1, retain=retain)
+            info = client.publish(topic, payload, 1, retain, self._properties(correlation))
         except ValueError as error:
             raise BadInput(f"{topic[:200]!r} cannot be published: {error}") from error
         _check(info.rc)
@@ -123,6 +128,16 @@ class PahoLink:
         if self._unwritten_bytes >= _WRITE_BYTES:
             self.flush()
         return info.mid
+
+    def acknowledge(self, message: Received) -> None:
+        """Tell the broker, with the next flush, that it may forget this message and those before it."""
+        number, line, waiting = message.number, self._line, self._unacknowledged
+        if message.link != self._link or number not in waiting or line is None or self._lost:
+            return
+        waiting[number] = True
+        while waiting and waiting[first := next(iter(waiting))]:
+            del waiting[first]
+            line.client.ack(first, 1)  # what it says of a broken link, the next read says too
 
     def flush(self) -> None:
         """Write what was handed over, as far as the socket takes it now; the rest follows with `next`."""
@@ -165,6 +180,13 @@ class PahoLink:
             hang_up(line, orderly=not self._lost and _say_goodbye(line.client))
         self._lose(Lost("closed"))
         self._attempt.join(_CUT_WITHIN_S)
+
+    def _properties(self, correlation: bytes | None) -> Properties | None:
+        if correlation is None or self._account.protocol != "5":
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.CorrelationData = correlation
+        return properties
 
     def _usable(self) -> tuple[Client, int]:
         if self._line is None or self._receive_maximum is None or self._lost:
@@ -285,16 +307,26 @@ class PahoLink:
         asked = zip(self._asked.pop(mid, ()), reasons, strict=False)
         self._events.append(Subscribed(tuple(name for name, reason in asked if reason.value >= _REFUSED)))
 
-    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._events.append(
-            Received(
-                message.topic,
-                bytes(message.payload),
-                bool(message.retain),
-                getattr(message.properties, "ResponseTopic", None),
-                getattr(message.properties, "CorrelationData", None),
-            )
+    def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # nobody can ask anything there; kept, it would end every link
+            log.warning("a message with an impossible topic is passed over")
+            client.ack(message.mid, message.qos)
+            return
+        received = Received(
+            topic,
+            bytes(message.payload),
+            bool(message.retain),
+            getattr(message.properties, "ResponseTopic", None),
+            getattr(message.properties, "CorrelationData", None),
+            number=message.mid if message.qos else None,
+            again=bool(message.dup),
+            link=self._link,
         )
+        if received.number is not None:
+            self._unacknowledged[received.number] = False
+        self._events.append(received)
 
     def _on_disconnect(
         self,

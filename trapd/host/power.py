@@ -6,6 +6,7 @@ The daemon itself may not reboot anything. Control's thread.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 _FILE = "reboot"
@@ -25,6 +26,12 @@ class Reboot:
         if not self._file.parent.is_dir():
             return f"the runtime folder {self._file.parent} is not there"
         return ""
+
+    def forget(self) -> None:
+        """Nobody has done it: it must not happen later, when nobody expects it. Raises nothing."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.unlink()
 
     def ask(self) -> None:
         """Ask for it; it comes within seconds. Raises OSError."""

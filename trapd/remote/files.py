@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from trapd.errors import Fault, StoreError, TrapdError
 from trapd.frozen import asdict, replace
 from trapd.remote import stored
-from trapd.remote.ledger import Ledger, Overlay, Trial
+from trapd.remote.ledger import Ledger, Overlay, Trial, keys_named
 from trapd.store import durable
 from trapd.wire.authority import OK, ON_TRIAL, ROLLED_BACK
 
@@ -82,7 +82,19 @@ class ConfigFiles:
         return Ledger(
             stored_version=max(overlay.version for overlay in overlays),
             known=tuple(overlay.hash for overlay in overlays if overlay.hash),
+            keys=keys_named(overlays[-1].doc),
         )
+
+    def keys(self) -> tuple[str, ...] | None:
+        """The keys that the document in force names as trusted; empty: it names none. None: nobody knows any
+        more, for what would tell is damaged.
+        """
+        with suppress(Damaged):
+            return keys_named(self.committed().doc)
+        with suppress(Damaged):
+            found = self._read(LEDGER, stored.ledger)
+            return None if found is None else found.keys
+        return None
 
     # --- steps -------------------------------------------------------------------------------------------
 
@@ -120,7 +132,7 @@ class ConfigFiles:
 
     def settle(self) -> Trial | None:
         """At start: finish a step that was cut, and give the trial that goes on, if any."""
-        ledger = self.ledger()
+        ledger = self._with_keys(self.ledger())
         try:
             trial = self.trial()
         except Damaged:
@@ -143,6 +155,15 @@ class ConfigFiles:
         ):
             self.note(ledger.began(trial.attempt(ON_TRIAL, "trial"), trial.by))
         return trial
+
+    def _with_keys(self, ledger: Ledger) -> Ledger:
+        """The ledger knows the keys of the document in force; that of an older trapd is told."""
+        with suppress(Damaged):
+            keys = keys_named(self.committed().doc)
+            if keys != ledger.keys:
+                ledger = replace(ledger, keys=keys)
+                self.note(ledger)
+        return ledger
 
     def _settle_lost(self, ledger: Ledger) -> None:
         """There is no trial that could be read. If the ledger knows of one, it ends here."""
@@ -231,7 +252,7 @@ def kept(ledger: Ledger, trial: Trial) -> Ledger:
     """`ledger` once the trial is in force; noted once, however often its promotion is begun."""
     attempt = trial.attempt(OK, trial.returns_to)
     after = ledger if ledger.last == attempt else ledger.noted(attempt)
-    return replace(after, retiring=trial.retiring)
+    return replace(after, retiring=trial.retiring, keys=keys_named(trial.overlay.doc))
 
 
 def _set_aside(path: Path) -> None:

@@ -9,7 +9,7 @@ from trapd.errors import ConfigurationError, Fault
 from trapd.frozen import Frozen
 from trapd.ports import Clock
 from trapd.remote.ledger import Ledger, Overlay
-from trapd.remote.proposal import LEAST_CONFIRM_S, Present
+from trapd.remote.proposal import Present
 from trapd.settings import Settings, Source
 from trapd.wire.authority import INVALID, Refused
 
@@ -45,7 +45,7 @@ class ThisUnit:
             cannot=self._around.cannot,
             used_bytes=self._around.used_bytes(),
             free_bytes=self._around.free_bytes(),
-            own_confirm_s=self._own_confirm_s,
+            own=self._own,
         )
 
     def _as_it_would_start(self, overlay: Overlay) -> Settings:
@@ -58,9 +58,9 @@ class ThisUnit:
         message = "the local configuration file has been changed and cannot be used as it is now"
         raise Refused(INVALID, message, "trapd check, on the unit")
 
-    def _own_confirm_s(self) -> float:
+    def _own(self) -> Settings | None:
         """What the local file alone says."""
         try:
-            return self._source.load(self._path).settings.remote.confirm_s
+            return self._source.load(self._path).settings
         except ConfigurationError:  # an overlay makes it good
-            return LEAST_CONFIRM_S
+            return None

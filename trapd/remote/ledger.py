@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from trapd.errors import Fault
@@ -89,7 +90,8 @@ class Ledger(Frozen):
     say of them.
 
     `retiring`: the line of a key that is trusted no more but for this: no key of the new list has signed
-    anything yet, and perhaps nobody has them.
+    anything yet, and perhaps nobody has them. `keys`: those that the document in force names as trusted, once
+    more, for its own file may be damaged; empty where it names none.
     """
 
     stored_version: int = 0
@@ -98,6 +100,7 @@ class Ledger(Frozen):
     known: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     retiring: str = ""
+    keys: tuple[str, ...] = ()
 
     def noted(self, attempt: Attempt, by: By = ITSELF) -> Ledger:
         """The same with another latest attempt, and a note of it for the trail."""
@@ -123,6 +126,13 @@ class Ledger(Frozen):
         """A trial has failed: its version is not tried again."""
         others = tuple(version for version in self.quarantined if version != attempt.version)
         return replace(self.noted(attempt), quarantined=(*others, attempt.version)[-_QUARANTINED:])
+
+
+def keys_named(doc: Mapping[str, Any]) -> tuple[str, ...]:
+    """The trusted keys that a document names."""
+    remote = doc.get("remote")
+    named = remote.get("trusted_keys") if isinstance(remote, Mapping) else None
+    return tuple(str(line) for line in named) if isinstance(named, list) else ()
 
 
 def message_of(faults: tuple[Fault, ...]) -> str:

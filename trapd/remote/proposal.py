@@ -34,6 +34,7 @@ from trapd.wire.authority import (
 from trapd.wire.nearest import nearest
 from trapd.wire.signing import kid_of_line
 
+PRECISION = "unit.location_precision_km"
 _FIELDS = frozenset({"v", "version", "txn", "issued_at", "expires_at", "confirm", "doc", "sig"})
 _MOST_VALUES = 400  # a document that sets every key has fewer
 _WHY = {
@@ -63,7 +64,7 @@ class Present(Frozen):
 
     `effective`: the settings with a document over that file, every word of it; raises ConfigurationError.
     `cannot`: what this hardware cannot do of them. `used_bytes`: what the store takes; `free_bytes`: what is
-    free on its disk. `own_confirm_s`: what the local file alone says.
+    free on its disk. `own`: what the local file alone says; None where that is not sound by itself.
     """
 
     settings: Settings
@@ -73,7 +74,7 @@ class Present(Frozen):
     cannot: Callable[[Settings], tuple[Fault, ...]]
     used_bytes: int
     free_bytes: int
-    own_confirm_s: Callable[[], float]
+    own: Callable[[], Settings | None]
 
 
 def hash_of(document: Mapping[str, Any]) -> str:
@@ -207,6 +208,7 @@ def fitting(doc: Mapping[str, Any], present: Present, *, is_new: bool, may_rotat
         raise Refused(INVALID, error.message, faults=error.faults) from None
     found = [(FORBIDDEN, fault) for fault in refused_changes(present.settings, wanted, may_rotate=may_rotate)]
     found += [(FORBIDDEN, fault) for fault in _shuts_out(doc, present, wanted, is_new=is_new)]
+    found += [(FORBIDDEN, fault) for fault in _gives_away(present, wanted)]
     found += [(CANNOT, fault) for fault in present.cannot(wanted)]
     found += [(NO_ROOM, fault) for fault in _no_room(present, wanted)]
     if found:
@@ -226,10 +228,23 @@ def _shuts_out(
         # Else who forgets to name the new keys brings back the old ones, which may be in a stranger's hands.
         yield Fault(ROTATED, "would be the local file's again", "name the keys that are to be trusted")
     if is_new and _names(doc, "confirm_s") and after.confirm_s < LEAST_CONFIRM_S:
-        least_s = min(LEAST_CONFIRM_S, present.own_confirm_s())
+        own = present.own()
+        least_s = LEAST_CONFIRM_S if own is None else min(LEAST_CONFIRM_S, own.remote.confirm_s)
         if after.confirm_s < least_s:
             message = f"must be {least_s:g} or more in a document from afar, is {after.confirm_s:g}"
             yield Fault("remote.confirm_s", message, "a slow unit needs the time to prove itself")
+
+
+def _gives_away(present: Present, wanted: Settings) -> Iterator[Fault]:
+    """The place is a secret: from afar it is made less exact, and no more exact than who stood there said."""
+    before_km, after_km = (settings.unit.location_precision_km for settings in (present.settings, wanted))
+    if after_km >= before_km:
+        return
+    own = present.own()
+    least_km = before_km if own is None else own.unit.location_precision_km
+    if after_km < least_km:
+        message = f"must be {least_km:g} or more in a document from afar, is {after_km:g}"
+        yield Fault(PRECISION, message, "how exactly the place is published is said in the unit's own file")
 
 
 def retires(kid: str | None, present: Present, wanted: Settings, retiring: str) -> str:

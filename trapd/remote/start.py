@@ -16,12 +16,14 @@ from trapd.frozen import Frozen, replace
 from trapd.remote.files import ConfigFiles, Damaged
 from trapd.remote.ledger import Ledger, Overlay, Trial, few
 from trapd.settings import Loaded, Source
+from trapd.settings.overlay import patched
 from trapd.store import in_use
 from trapd.wire.authority import ROLLED_BACK
 
 log = logging.getLogger("trapd.remote")
 
 _MOST_STARTS = 2
+_NO_KEYS = "nobody knows any more which keys were trusted, and none is: see to the unit's file, on the unit"
 
 
 class Start(Frozen):
@@ -147,7 +149,11 @@ def _without_trial(path: Path, files: ConfigFiles, source: Source, *, unsettled:
 
 
 def _chain(files: ConfigFiles, reasons: list[str]) -> Iterator[Overlay]:
-    """What was committed, and what was before; until one is the local file alone."""
+    """What was committed, and what was before; then the local file alone.
+
+    What takes the place of another keeps its trusted keys: those before were replaced, and may be in a
+    stranger's hands.
+    """
     for read in (files.committed, files.previous):
         try:
             overlay = read()
@@ -155,5 +161,18 @@ def _chain(files: ConfigFiles, reasons: list[str]) -> Iterator[Overlay]:
             reasons.append(error.message)
             continue
         if overlay.version == 0:
-            return
-        yield overlay
+            break
+        yield _with_keys(overlay, files, reasons) if reasons else overlay
+    if reasons:
+        yield _with_keys(Overlay(), files, reasons)
+
+
+def _with_keys(overlay: Overlay, files: ConfigFiles, reasons: list[str]) -> Overlay:
+    """`overlay` with the trusted keys of the document whose place it takes; none where nobody knows them."""
+    keys = files.keys()
+    if keys is None and _NO_KEYS not in reasons:
+        reasons.append(_NO_KEYS)
+        log.error("%s", _NO_KEYS)
+    if keys == ():
+        return overlay
+    return replace(overlay, doc=patched(overlay.doc, {"remote": {"trusted_keys": list(keys or ())}}))

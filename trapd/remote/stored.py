@@ -18,7 +18,7 @@ from trapd.settings.overlay import depth_within
 DEEPEST = 20
 """So many objects and lists may lie within each other in a document."""
 
-_LATER = frozenset({"by", "notes", "retiring"})
+_LATER = frozenset({"by", "notes", "retiring", "keys"})
 """Fields that the first trapd did not write: a file without them is as good as ever."""
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ def ledger(found: object) -> Ledger:
         tuple(_a(str, hash_) for hash_ in _a(list, fields["known"])),
         tuple(map(_note, _a(list, fields.get("notes", [])))),
         _a(str, fields.get("retiring", "")),
+        tuple(_a(str, line) for line in _a(list, fields.get("keys", []))),
     )
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
 from trapd.ports import Acknowledged, Clock
 from trapd.records import Kind, Message
-from trapd.rules import NOBODY_SUBSCRIBED, acknowledged
+from trapd.rules import NOBODY_SUBSCRIBED, NS_PER_S, acknowledged
 from trapd.stages.connection import REFUSED, UNHEARD, Connection
 from trapd.stages.declined import Declined
 from trapd.stages.suspicion import Suspicion
 from trapd.store import Session
 from trapd.wire.window import Backoff
 
+log = logging.getLogger("trapd.deliver")
+
+_REPLY_WAITS_S = 24 * 3600.0
+_FORGET_EVERY_S = 600.0
 _REFUSED = 0x80  # reason codes from here on
 
 
@@ -25,6 +31,7 @@ class Answers:
         self._declined = declined
         self._backoff = backoff
         self._clock = clock
+        self._forget_ns = 0
 
     def take(self, connection: Connection, answer: Acknowledged) -> None:
         """One answer. The store hears of it later, with others."""
@@ -70,6 +77,20 @@ class Answers:
             mark = connection.mark(self._clock.boot_ns())
             session.outbox.acknowledge(rows, parts=parts, awaiting=awaiting, mark=mark, sync=False)
             session.late_sync.begin()
+
+    def forget_replies(self, session: Session, connection: Connection) -> None:
+        """Every turn: an answer that its response topic has not taken for a day goes; `res/` has it too."""
+        now_ns = self._clock.boot_ns()
+        if now_ns < self._forget_ns:
+            return
+        self._forget_ns = now_ns + int(_FORGET_EVERY_S * NS_PER_S)
+        if not (held := connection.replies_held()):
+            return
+        if gone := session.outbox.forget_older(held, _REPLY_WAITS_S):
+            log.warning("%d answers are given up: their response topics were not to be had", len(gone))
+            connection.gone(gone)
+            for row in gone:
+                self._declined.taken(held[row])
 
     def _not_taken(self, connection: Connection, message: Message, reason: int) -> None:
         now_ns = self._clock.boot_ns()

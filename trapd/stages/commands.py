@@ -16,14 +16,18 @@ from trapd.stages.fetch import Answer
 from trapd.stages.orders import REMOTE, Orders
 from trapd.store import Session
 from trapd.wire import inbound
-from trapd.wire.authority import CANNOT, CONFLICT, INVALID, OK, TOO_LARGE
+from trapd.wire.authority import CANNOT, CONFLICT, INVALID, OK, ROLLED_BACK, TOO_LARGE
 from trapd.wire.inbound import Request
+
+_REBOOT_WITHIN_S = 60.0  # a machine that goes down ends its services within seconds
 
 Facts = Mapping[str, int | float | str | bool]
 
 
 class Means(Frozen):
-    """What commands work with. `facts` are a heartbeat's; `no_reboot` says why this unit cannot."""
+    """What commands work with. `facts` are a heartbeat's. `no_reboot` says why this unit cannot; `reboot`
+    raises OSError; `forget_reboot` takes back what nobody has done.
+    """
 
     clock: Clock
     overlays: Overlays
@@ -32,19 +36,21 @@ class Means(Frozen):
     rebirth: Callable[[], None]
     reboot: Callable[[], None]
     no_reboot: Callable[[], str]
+    forget_reboot: Callable[[], None]
     chunk_bytes: Callable[[], int]
 
 
 class Outcome(Frozen):
     """What became of a command. `answer` None: it comes later (`waits_for`: the burst it asked for).
 
-    `considered`: what it did to the configuration. `after`: what is to be done once the answer is durable.
+    `considered`: what it did to the configuration. `ends_within_s`: so soon this process ends, or the answer
+    was not so.
     """
 
     answer: Answer | None = None
     waits_for: Trigger | None = None
     considered: Considered | None = None
-    after: Callable[[], None] | None = None
+    ends_within_s: float | None = None
 
 
 class Asked(Frozen):
@@ -106,16 +112,21 @@ def rebirth(means: Means, session: Session, asked: Asked) -> Outcome:
     if asked.request.args:
         return _no_arguments()
     session.outbox.replay_retained()
-    return Outcome(Answer(OK, {}), after=means.rebirth)
+    means.rebirth()
+    return Outcome(Answer(OK, {}))
 
 
 def reboot(means: Means, session: Session, asked: Asked) -> Outcome:
-    """The machine begins anew; the answer says that it is going to."""
+    """The machine begins anew; the answer says that it is asked to, and another one if it does not."""
     if asked.request.args:
         return _no_arguments()
     if why := means.no_reboot():
         return Outcome(Answer(CANNOT, error=why))
-    return Outcome(Answer(OK, {}), after=means.reboot)
+    try:
+        means.reboot()
+    except OSError as error:
+        return Outcome(Answer(ROLLED_BACK, error=f"it cannot be asked for: {error.strerror or error}"))
+    return Outcome(Answer(OK, {}), ends_within_s=_REBOOT_WITHIN_S)
 
 
 def config_patch(means: Means, session: Session, asked: Asked) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from trapd.frozen import Frozen, Slotted, field
@@ -234,6 +234,15 @@ class Connection(Slotted):
         self._refused[kind] += why == REFUSED
         if self._refused[kind] >= _REFUSED_MOST or self._held_of(kind) >= _HELD_MOST:
             self.rest(kind, why, now_ns)
+
+    def replies_held(self) -> dict[int, str]:
+        """Rows with answers for a topic that somebody has named and that do not go, each with its leaf."""
+        return {row: held[0].leaf for row, held in self._held.items() if is_elsewhere(held[0].leaf)}
+
+    def gone(self, rows: Iterable[int]) -> None:
+        """These rows are there no more."""
+        for row in rows:
+            self._held.pop(row, None)
 
     def release(self, why: str) -> None:
         """What is held for this reason is looked at again."""

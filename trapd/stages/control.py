@@ -1,8 +1,9 @@
 """Control: the operator's word, judged and obeyed, or refused and recorded. One thread.
 
-Deliver hands over what arrives; all that Control says goes through the outbox. A command is noted before it
-is obeyed, so that one that comes again, or that ended the process, is not obeyed twice; what was noted and
-not answered the next process answers. A configuration goes on trial by a restart of the process.
+Deliver hands over what arrives, and acknowledges it when Control has noted what came of it; all that Control
+says goes through the outbox. A command is noted before it is obeyed, so that one that comes again, or that
+ended the process, is not obeyed twice; what was noted and not answered the next process answers. A
+configuration goes on trial by a restart of the process.
 """
 
 from __future__ import annotations
@@ -13,39 +14,34 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 
-from trapd.errors import BadDocument, StoreError, StoreFull
+from trapd.errors import StoreError, StoreFull
 from trapd.frozen import Frozen, replace
 from trapd.ports import Clock, Received
-from trapd.records import Kind, Moment, Trigger
+from trapd.records import Kind, Trigger
 from trapd.rules import NS_PER_S
 from trapd.stages import unheard
 from trapd.stages.answering import Answers, Caller
 from trapd.stages.base import Stage
-from trapd.stages.commands import COMMANDS, Asked, Means, Outcome
+from trapd.stages.commands import Asked, Means, Outcome
 from trapd.stages.desired import Desired
 from trapd.stages.fetch import Answer
+from trapd.stages.judging import Judge, Judged, Order, caller_of, leaf_of
+from trapd.stages.looking import ENDS_PROCESS, Looking, delivery_of
 from trapd.stages.trail import Trail
 from trapd.store import Session, Store
-from trapd.wire import inbound
+from trapd.store.obeyed import Begun
 from trapd.wire.authority import (
     CANNOT,
     CONFLICT,
-    EXPIRED,
-    FORBIDDEN,
     INVALID,
     NO_ROOM,
     NOT_FOUND,
     OK,
     ROLLED_BACK,
-    TOO_LARGE,
-    UNAUTHORISED,
     Authority,
     Refused,
-    refuse_early,
-    refuse_expired,
 )
-from trapd.wire.topics import CONFIG_SCHEMA, GROUP_COMMANDS, Asks, Operator, Topics, answer, command
-from trapd.wire.unreadable import Unreadable
+from trapd.wire.topics import CONFIG_DESIRED, CONFIG_SCHEMA, Asks, Operator, Topics
 
 log = logging.getLogger("trapd.control")
 
@@ -56,22 +52,8 @@ _MOST_LATER = 50
 _GROUP_WITHIN_S = 30.0
 _SHOWN = 80
 _BURST_WITHIN_S = 120.0
-
-
-class _Order(Frozen):
-    """A command that may be obeyed."""
-
-    obey: Callable[[Means, Session, Asked], Outcome]
-    request: inbound.Request
-    source: str
-
-
-class _Judged(Frozen):
-    """What is to become of a command: `order` is noted and obeyed; `refused`; else it was here before."""
-
-    caller: Caller
-    order: _Order | None = None
-    refused: Refused | None = None
+_TOO_MANY = "too many commands of groups wait already"
+_NOT_BEGUN_ANEW = "it was asked for, and nobody did it: is trapd-reboot.path enabled?"
 
 
 class _Burst(Frozen):
@@ -81,15 +63,25 @@ class _Burst(Frozen):
     until_ns: int
 
 
+class _Promised(Frozen):
+    """A command that was answered: the machine begins anew. If it has not by then, that was not so."""
+
+    caller: Caller
+    by_ns: int
+
+
 class _Later(Frozen):
     """A group's command, which waits so that the units do not all answer at once. It is judged and noted."""
 
     due_ns: int
-    judged: _Judged
+    judged: Judged
 
 
 class Control(Stage):
-    """`authority`: who may. `means`: what commands work with. `desired`: the configuration's own leaf."""
+    """`authority`: who may. `means`: what commands work with. `desired`: the configuration's own leaf.
+
+    `noted` is told, message by message, that the broker may forget it.
+    """
 
     name = "control"
     patience_s = 120.0  # a model's self-test on a small machine is part of a proposal
@@ -106,35 +98,35 @@ class Control(Stage):
         trail: Trail,
         schema: Callable[[], bytes],
         draw: random.Random,
+        noted: Callable[[Received], None],
     ) -> None:
         super().__init__()
         self._topics = topics
         self._store = store
         self._clock = clock
-        self._authority = authority
+        self._judge = Judge(topics, clock, authority, means.overlays.heard)
+        self._noted = noted
+        self._looking = Looking("control")
         self._means = means
         self._desired = desired
         self._trail = trail
-        self._answers = Answers(topics.unit, trail=trail, desired=desired)
+        self._answers = Answers(topics, clock, trail=trail, desired=desired)
         self._schema = schema
         self._draw = draw
         self._inbox: queue.Queue[Received] = queue.Queue(_MOST_WAITING)
         self._held: Received | None = None
         self._waiting_bytes = 0  # put by Deliver, taken by Control: only ever a guard
-        self._passed_over = 0  # counted by Deliver
-        self._passed_over_noted = 0
         self._later: list[_Later] = []
         self._bursts: dict[Trigger, _Burst] = {}
+        self._promised: list[_Promised] = []
 
     def offer(self, message: Received) -> bool:
         """Take what arrived, on Deliver's thread; False where too much waits."""
         if self._waiting_bytes + len(message.payload) > _MOST_WAITING_BYTES and self._waiting_bytes:
-            self._passed_over += 1
             return False
         try:
             self._inbox.put_nowait(message)
         except queue.Full:
-            self._passed_over += 1
             return False
         self._waiting_bytes += len(message.payload)
         return True
@@ -148,9 +140,10 @@ class Control(Stage):
                 self._turn(session, _TURN_S)
 
     def ended(self) -> None:
-        """Commands that Deliver has passed on meanwhile are for the next process: they will not come again.
+        """Commands that Deliver has passed on meanwhile are for the next process: not every broker gives them
+        again.
 
-        A configuration does, with the next connection; so does what is retained.
+        A configuration comes with the next connection; so does what is retained.
         """
         left = [] if self._held is None else [self._held]
         with suppress(queue.Empty):
@@ -169,6 +162,7 @@ class Control(Stage):
         with suppress(StoreFull):
             for message in unheard.take(session):
                 self.offer(message)
+        self._desired.begin(session)
         with suppress(StoreFull):
             self._answers.settle(session)
         with suppress(StoreFull):  # the schema is told by the next start, all else when there is room
@@ -197,9 +191,10 @@ class Control(Stage):
             lambda: self._take_next(session, timeout_s),
             lambda: self._take_later(session),
             lambda: self._answer_bursts(session),
+            lambda: self._take_back(session),
             lambda: self._desired.look(session),
+            lambda: self._take_due(session),
             lambda: self._trail.look(session),
-            lambda: self._tell_passed_over(session),
         )
         for step in steps:
             try:
@@ -208,12 +203,6 @@ class Control(Stage):
                 full = full or error
         if full is not None:
             raise full
-
-    def _tell_passed_over(self, session: Session) -> None:
-        if (passed_over := self._passed_over) > self._passed_over_noted:
-            session.obeyed.pass_over(passed_over - self._passed_over_noted)
-            self._passed_over_noted = passed_over
-            self._trail.is_under_way()
 
     def _take_next(self, session: Session, timeout_s: float) -> None:
         """The next message; the same one again where there was no room to note what came of it."""
@@ -225,31 +214,78 @@ class Control(Stage):
                 return
             self._waiting_bytes -= len(message.payload)
         try:
-            self._take(session, message)
+            self._hear(session, message)
         except StoreFull:
             self._held = message
             raise
+        self._noted(message)
+
+    def _hear(self, session: Session, message: Received) -> None:
+        """Note what comes of a message; nothing where that was done, and our acknowledgement lost."""
+        delivery = delivery_of(message)
+        if message.again and delivery is not None and session.obeyed.heard(delivery):
+            log.info("a message came again that is noted already")
+            return
+        with session.obeyed.hearing(delivery):
+            self._look_at(session, message)
+
+    def _look_at(self, session: Session, message: Received) -> None:
+        """Unless it has ended two processes already. Raises StoreFull."""
+        if not self._looking.begin(session, message):
+            self._answers.refuse(session, self._caller(message), Refused(ROLLED_BACK, ENDS_PROCESS))
+            return
+        try:
+            self._take(session, message)
+        except StoreError:
+            self._looking.failed(session)
+            raise
+        self._looking.end(session)
+
+    def _caller(self, message: Received) -> Caller:
+        """Who asked, as far as the topic tells."""
+        asked = self._topics.parse(message.topic)
+        if asked is None:
+            return Caller("cmd/?")
+        if asked.asks is Asks.CONFIG:
+            return Caller(CONFIG_DESIRED)
+        return Caller(leaf_of(asked)) if message.retained else caller_of(self._topics, message, asked)
+
+    def _take_due(self, session: Session) -> None:
+        """A configuration that had to wait, and may be considered now."""
+        message = self._desired.due()
+        if message is None:
+            return
+        self._look_at(session, message)
+        self._desired.was_due(session)
 
     def _take(self, session: Session, message: Received) -> None:
         asked = self._topics.parse(message.topic)
         if asked is None:
             error = Refused(NOT_FOUND, "no command has such a name")
-            self._answers.refuse(session, Caller("cmd/?", ()), error)
+            self._answers.refuse(session, Caller("cmd/?"), error)
         elif asked.asks is Asks.CONFIG:
             self._desired.take(session, message)
         elif message.retained:
             self._retained(session, message, asked)
-        elif asked.group is None:
-            self._do(session, self._judged(session, message, asked))
-        elif len(self._later) < _MOST_LATER:
-            judged = self._judged(session, message, asked)
-            if judged.order is not None:  # now: in half a minute this process may be gone
-                self._note(session, judged.caller, judged.order)
-            wait_ns = int(self._draw.uniform(0, _GROUP_WITHIN_S) * NS_PER_S)
-            self._later.append(_Later(self._clock.boot_ns() + wait_ns, judged))
         else:
-            error = Refused(CONFLICT, "too many commands of groups wait already")
-            self._answers.refuse(session, Caller(_leaf(asked), ()), error)
+            judged = self._judge.look(session, message, asked)
+            if asked.group is None:
+                self._do(session, judged)
+            elif len(self._later) < _MOST_LATER:
+                self._put_off(session, judged)
+            elif judged.order is not None:
+                self._answers.refuse(session, judged.caller, Refused(CONFLICT, _TOO_MANY, "ask again later"))
+            else:
+                self._do(session, judged)
+
+    def _put_off(self, session: Session, judged: Judged) -> None:
+        """What comes of it is noted now: in half a minute this process may be gone. The answer comes then."""
+        if judged.order is not None:
+            self._note(session, judged.caller, judged.order)
+        else:
+            self._do(session, replace(judged, caller=judged.caller.unanswered))
+        wait_ns = int(self._draw.uniform(0, _GROUP_WITHIN_S) * NS_PER_S)
+        self._later.append(_Later(self._clock.boot_ns() + wait_ns, judged))
 
     def _take_later(self, session: Session) -> None:
         now_ns = self._clock.boot_ns()
@@ -263,67 +299,32 @@ class Control(Stage):
             return  # somebody clears it at the broker
         log.warning("a retained %s is refused; clear it at the broker", asked.command)
         session.counters.add("commands_refused")
-        session.obeyed.tell((), self._trail.record(_leaf(asked), INVALID, message="retained"))
+        session.obeyed.tell((), self._trail.record(leaf_of(asked), INVALID, message="retained"))
 
-    def _judged(self, session: Session, message: Received, asked: Operator) -> _Judged:
-        """What is to become of a command; nothing has yet."""
-        name = asked.command or ""
-        caller = Caller(_leaf(asked), self._answers_to(name, message))
-        try:
-            document = inbound.document(message.payload)
-            caller = replace(caller, txn=inbound.txn_of(document))
-            caller = replace(caller, kid=self._authority.check(message.topic, document))
-            if caller.kid is not None:
-                self._means.overlays.heard(caller.kid)
-            if caller.txn is not None and session.obeyed.known(caller.txn) is not None:
-                return _Judged(caller)
-            obey = self._allowed(name, asked)
-            request = inbound.request(document, signed=caller.kid is not None)
-            self._refuse_late(session, request, name, caller.kid, self._clock.now())
-        except Unreadable as error:
-            code = TOO_LARGE if isinstance(error, inbound.TooLarge) else INVALID
-            caller = replace(caller, txn=inbound.txn_of(error.members))
-            said = str(error) if code == TOO_LARGE else error.message
-            return _Judged(caller, refused=Refused(code, said))
-        except BadDocument as error:
-            return _Judged(caller, refused=Refused(INVALID, error.message))
-        except Refused as error:
-            return _Judged(caller, refused=error)
-        return _Judged(caller, _Order(obey, request, asked.group or ""))
-
-    def _do(self, session: Session, judged: _Judged, *, is_noted: bool = False) -> None:
+    def _do(self, session: Session, judged: Judged, *, is_noted: bool = False) -> None:
         caller = judged.caller
         if judged.refused is not None:
-            self._answers.refuse(session, caller, judged.refused)
+            self._answers.refuse(session, caller, judged.refused, recorded=is_noted)
         elif judged.order is None:
             if (known := session.obeyed.known(caller.txn or "")) is not None:
-                self._answers.again(session, caller, known)
+                self._answers.again(session, caller, known, recorded=is_noted)
         elif is_noted or self._note(session, caller, judged.order):
             self._obey(session, caller, judged.order)
 
-    def _note(self, session: Session, caller: Caller, order: _Order) -> bool:
-        return session.obeyed.begin(order.request.txn, caller.leaf, order.request.period.issued_ms)
+    def _note(self, session: Session, caller: Caller, order: Order) -> bool:
+        request = order.request
+        return session.obeyed.begin(
+            Begun(
+                request.txn,
+                caller.leaf,
+                request.period.issued_ms,
+                caller.reply,
+                caller.correlation,
+                caller.kid,
+            )
+        )
 
-    def _allowed(self, name: str, asked: Operator) -> Callable[[Means, Session, Asked], Outcome]:
-        obey = COMMANDS.get(name)
-        if obey is None:
-            raise Refused(NOT_FOUND, "there is no such command", f"there are {', '.join(sorted(COMMANDS))}")
-        if asked.group is not None and name not in GROUP_COMMANDS:
-            raise Refused(FORBIDDEN, f"a group cannot be told to {name}")
-        return obey
-
-    def _refuse_late(
-        self, session: Session, request: inbound.Request, name: str, kid: str | None, now: Moment
-    ) -> None:
-        refuse_expired(request.period, now)
-        refuse_early(request.period, now)
-        issued_ms = request.period.issued_ms
-        if issued_ms is not None and issued_ms <= session.obeyed.forgotten_ms():
-            raise Refused(EXPIRED, "it is older than what the unit remembers", "issue it again")
-        if name == "reboot" and kid is None and now.quality == "unset":
-            raise Refused(UNAUTHORISED, "while the clock is not set a reboot must be signed", "sign it")
-
-    def _obey(self, session: Session, caller: Caller, order: _Order) -> None:
+    def _obey(self, session: Session, caller: Caller, order: Order) -> None:
         """It is noted."""
         log.info("%s %s", caller.leaf, order.request.txn[:_SHOWN])
         asked = Asked(order.request, caller.kid, self._desired.ready, order.source)
@@ -336,14 +337,17 @@ class Control(Stage):
             self._bursts[outcome.waits_for] = _Burst(caller, until_ns)
             return
         self._answers.end(session, caller, outcome.answer or Answer(OK), outcome.considered)
-        if outcome.after is not None:
-            self._do_after(outcome.after)
+        if outcome.ends_within_s is not None:
+            by_ns = self._clock.boot_ns() + int(outcome.ends_within_s * NS_PER_S)
+            self._promised.append(_Promised(caller, by_ns))
 
-    def _do_after(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception as error:  # it was answered: what fails now is told, and ends nothing
-            log.error("what was asked for cannot be done: %s", error)
+    def _take_back(self, session: Session) -> None:
+        """The machine was to begin anew, and this process is still here: who asked is told so."""
+        now_ns = self._clock.boot_ns()
+        for promised in [each for each in self._promised if each.by_ns < now_ns]:
+            self._promised.remove(promised)
+            self._means.forget_reboot()
+            self._answers.end(session, promised.caller, Answer(ROLLED_BACK, error=_NOT_BEGUN_ANEW))
 
     def _answer_bursts(self, session: Session) -> None:
         while (taken := self._means.orders.taken()) is not None:
@@ -359,20 +363,6 @@ class Control(Stage):
             del self._bursts[trigger]
             self._answers.end(session, burst.caller, Answer(ROLLED_BACK, error="no burst came of it in time"))
 
-    def _answers_to(self, name: str, message: Received) -> tuple[str, ...]:
-        leaves = [answer(name)]
-        if message.response_topic is not None:
-            elsewhere = self._topics.elsewhere(message.response_topic)
-            if elsewhere is not None:
-                leaves.append(elsewhere)
-        return tuple(leaves)
-
 
 def _is_for_a_command(message: Received, prefix: str) -> bool:
     return message.topic.startswith(prefix) or "/_group/" in message.topic
-
-
-def _leaf(asked: Operator) -> str:
-    """Of a command, as the trail has it."""
-    leaf = command(asked.command or "")
-    return leaf if asked.group is None else f"_group/{asked.group}/{leaf}"

@@ -139,6 +139,10 @@ class Deliver(Stage):
         connection = self._connection
         return self._link_ends.chunk_bytes if connection is None else connection.chunk_bytes
 
+    def noted(self, message: Received) -> None:
+        """What came of a message is noted: the broker may forget it. From any thread."""
+        self._inbound.noted(message)
+
     def lift_rests(self) -> None:
         """Kinds of rows that nobody subscribed to are tried again at once. From any thread."""
         self._lift_rests.set()
@@ -186,6 +190,8 @@ class Deliver(Stage):
         self._answers.ask_disk(session, connection)
         if connection.room <= 0:
             self._answers.tell_store(session, connection, all_of_it=quiet)  # nothing else makes room
+        self._inbound.look(session, connection)
+        self._inbound.acknowledge(connection.link)
         # Rows first, answers after: the broker is at work while the disk is.
         self._sending.pump(session, connection)
         self._note(session, connection)
@@ -282,6 +288,7 @@ class Deliver(Stage):
         session.outbox.put(Kind.CONTROL, "availability", b"online", retain=True)
         self._alerts.clear("broker")
         self._flood.link_begins()
+        self._inbound.link_begins(new_session=not event.session_present)
         self._subscribe(connection)
 
     def _subscribe(self, connection: Connection) -> None:
@@ -317,6 +324,7 @@ class Deliver(Stage):
         self._spending.remember(session)
         self._suspicion.remember(session)
         self._inbound.tell(session)
+        self._answers.forget_replies(session, connection)
         if connection.up and self._flood.look((self._clock.boot_ns() - connection.up_ns) / NS_PER_S):
             self._subscribe(connection)
 

@@ -13,6 +13,7 @@ from trapd.frozen import Frozen
 from trapd.ports import Clock, Overlays, Received
 from trapd.records import Considered, Kind, Note
 from trapd.rules import NS_PER_S
+from trapd.stages.put_off import PutOff
 from trapd.stages.trail import Trail
 from trapd.store import Session
 from trapd.store.obeyed import Outgoing
@@ -69,7 +70,8 @@ class Desired:
         self._restart = restart
         self._leaving = False  # another process takes over: nothing new is begun
         self._began_ns = clock.boot_ns()
-        self._later: Received | None = None  # the newest that could not be considered yet
+        self._put_off = PutOff()
+        self._is_put_off = False  # what was looked at last
         self._probe = os.urandom(16).hex().encode()
         self._probe_due_ns = 0
         self._report_due = False
@@ -91,7 +93,7 @@ class Desired:
     def take(self, session: Session, message: Received) -> None:
         """A document of `config/desired`. Empty: no opinion. Raises StoreFull: then it has to come again."""
         if not message.payload:
-            self._later = None
+            self._put_off.forget(session)
             return
         try:
             document = inbound.document(message.payload)
@@ -144,10 +146,31 @@ class Desired:
         considered = judged()
         if considered is None:
             return
-        if considered.code == 0 or (was_busy and considered.code == CONFLICT):
-            self._later = message
+        self._is_put_off = considered.code == 0 or (was_busy and considered.code == CONFLICT)
+        if self._is_put_off and self._put_off.message is not message:
+            self._put_off.keep(session, message)
         if considered.code:
             self._tell(session, considered, kid)
+        if not self._is_put_off and self._put_off.message is not message:
+            with suppress(StoreFull):
+                self._put_off.forget(session)  # this is the newer word
+
+    def begin(self, session: Session) -> None:
+        """Called once, before all else."""
+        self._put_off.begin(session, self._topic)
+
+    def due(self) -> Received | None:
+        """A document that had to wait, and may be taken now; then `was_due` follows, or it is due again."""
+        if self._overlays.busy or not self.ready:
+            return None
+        self._is_put_off = False
+        return self._put_off.message
+
+    def was_due(self, session: Session) -> None:
+        """It was taken; unless it waits again it is forgotten."""
+        if not self._is_put_off:
+            with suppress(StoreFull):
+                self._put_off.forget(session)
 
     def look(self, session: Session) -> None:
         """Every turn: how the trial goes, and whether what had to wait may be considered now."""
@@ -165,13 +188,6 @@ class Desired:
             self._tell(session, considered, None)
         if self._report_due and self._clock.boot_ns() >= self._report_again_ns:
             self.report(session)
-        if self._later is not None and not self._overlays.busy and self.ready:
-            message, self._later = self._later, None
-            try:
-                self.take(session, message)
-            except StoreFull:
-                self._later = message  # retained: it would not come again before the next connection
-                raise
 
     def report(self, session: Session) -> None:
         """Publish what is in force and what became of the latest attempt, and record what is not recorded.

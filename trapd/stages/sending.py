@@ -17,8 +17,8 @@ from trapd.stages.payloads import Payloads
 from trapd.stages.spending import Spending
 from trapd.stages.suspicion import Stand, Suspicion
 from trapd.store import Session
-from trapd.wire.topics import Topics
-from trapd.wire.window import publish_bytes
+from trapd.wire.topics import CONFIGURED, Topics
+from trapd.wire.window import PROPERTY_BYTES, publish_bytes
 
 log = logging.getLogger("trapd.deliver")
 
@@ -207,7 +207,9 @@ class Sending:
         self, session: Session, connection: Connection, message: Message, packet: _Packet, now_ns: int
     ) -> _Went:
         try:
-            token = connection.link.publish(packet.topic, packet.payload, retain=message.retain)
+            token = connection.link.publish(
+                packet.topic, packet.payload, retain=message.retain, correlation=message.correlation
+            )
         except LinkUnavailable as error:
             log.info("%s waits: %s", message.leaf, error)
             return _Went.FULL
@@ -240,7 +242,14 @@ class Sending:
             session.outbox.acknowledge([message.row])
             self.forget_order()
             return None
-        size_bytes = publish_bytes(topic, len(payload))
+        beside_bytes = 0 if message.correlation is None else len(message.correlation) + PROPERTY_BYTES
+        size_bytes = publish_bytes(topic, len(payload) + beside_bytes)
+        most_bytes = min((most for most in (largest_bytes, self._spending.most_bytes) if most), default=None)
+        if most_bytes is not None and size_bytes > most_bytes and message.leaf in CONFIGURED:
+            from trapd.wire.short import shortened  # with the first that is too large
+
+            payload = shortened(payload, most_bytes - size_bytes + len(payload))
+            size_bytes = publish_bytes(topic, len(payload) + beside_bytes)
         if largest_bytes is not None and size_bytes > largest_bytes:
             # The broker would end the link over it, and the next link again.
             connection.hold(message, TOO_LARGE, self._clock.boot_ns())

@@ -61,9 +61,17 @@ class Spending:
         )
         if self._budget.allows(size_bytes, now_s, alert=alert):
             return True
-        if message.leaf not in OWN or not self._budget.allows(size_bytes, now_s, alert=alert, own=True):
+        if message.leaf not in OWN:
+            return False
+        if not self._budget.allows(size_bytes, now_s, alert=alert, own=True):
+            self._budget.owe(size_bytes)
             return False
         return message.leaf not in PROOF or self._proofs.take(now_s)
+
+    @property
+    def most_bytes(self) -> int | None:
+        """What is larger than this never goes; None for no limit."""
+        return None if self._budget is None else self._budget.per_day_bytes - PUBACK_BYTES
 
     def sent(self, message: Message, size_bytes: int) -> None:
         """It went."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = (
     "SELECT outbox.row, bytes, kind, priority, outbox.leaf, retain,"
     " CASE WHEN retain THEN (SELECT payload FROM leaf WHERE leaf.leaf = outbox.leaf) ELSE payload END,"
-    " event.id, CASE WHEN kind = 'thumb' THEN event.thumb END, payload IS NULL AND NOT retain"
+    " event.id, CASE WHEN kind = 'thumb' THEN event.thumb END, payload IS NULL AND NOT retain, correlation"
     " FROM outbox LEFT JOIN event ON event.row = outbox.event"
 )
 _OLDEST = f"{_COLUMNS} WHERE priority = ? AND kind = ? AND awaits = 0 ORDER BY outbox.row LIMIT ?"
@@ -79,6 +79,7 @@ class _Row(NamedTuple):
     event_id: str | None
     file: str | None
     made: int
+    correlation: bytes | None
 
 
 _number = itemgetter(0)
@@ -168,9 +169,10 @@ def _look(connection: sqlite3.Connection, query: str, values: Sequence[object]) 
 
 
 def _whole(row: _Row) -> Message:
-    number, size_bytes, kind, priority, leaf, retain, payload, event_id, file, _ = row
+    number, size_bytes, kind, priority, leaf, retain, payload, event_id, file, _, correlation = row
+    whose = _PRIORITIES[priority]
     return Message(
-        number, _KINDS[kind], leaf, retain == 1, payload, event_id, file, size_bytes, _PRIORITIES[priority]
+        number, _KINDS[kind], leaf, retain == 1, payload, event_id, file, correlation, size_bytes, whose
     )
 
 

@@ -16,13 +16,14 @@ from trapd.records import Kind, Priority, State
 from trapd.store import names, schema, trail_hour
 from trapd.store.database import Database
 from trapd.store.event_rows import SELECT, to_event
+from trapd.store.obeyed import HEARD, TOLD
 from trapd.store.rows import EPOCH, LAST_N, LAST_SEQ, REBUILT, meta_number
 
 _EPOCH = "[0-9a-f]{4}"
 _NUMBERS = frozenset(
     {LAST_N, LAST_SEQ, "backed_up_seq", "last_delivery_ms", "told_losses", "commands_forgotten_ms"}
 )
-_JSON = frozenset({REBUILT, trail_hour.KEY})
+_JSON = frozenset({REBUILT, trail_hour.KEY, HEARD, TOLD})
 _COUNTED = (
     "SELECT 'event.' || state, count(*) FROM event GROUP BY 1"
     " UNION ALL SELECT 'outbox.' || kind, count(*) FROM outbox GROUP BY 1"
@@ -65,10 +66,12 @@ def _events(connection: sqlite3.Connection) -> None:
 
 
 def _outbox(connection: sqlite3.Connection) -> None:
-    for row in connection.execute("SELECT row, priority, kind, event, retain, payload FROM outbox"):
+    for row in connection.execute("SELECT row, priority, kind, event, payload, correlation FROM outbox"):
         kind, _ = Kind(row["kind"]), Priority(row["priority"])
         if kind is Kind.EVENT and row["event"] is None:
             json.loads(row["payload"])  # a tombstone
+        if not isinstance(row["correlation"], bytes | None):
+            raise TypeError(f"what row {row['row']} is to be known by is no bytes")
     for row in connection.execute("SELECT kind FROM leaf"):
         Kind(row["kind"])
 

@@ -2,14 +2,16 @@
 
 One object per session, on its thread; Control writes. An hour of the trail has a number of lines; what is
 more is counted (trail_hour). A command is here before it is obeyed: one that
-comes again, or that ended the process, is not obeyed twice.
+comes again, or that ended the process, is not obeyed twice. So is a message: one that the broker gives again,
+for our acknowledgement was lost, is no second attempt.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from trapd.frozen import Frozen
 from trapd.records import Kind, Moment
@@ -22,7 +24,9 @@ _COMMANDS_KEPT = 1000  # with a time, and as many without
 _FORGETS_EVERY = 50
 _TRAIL_KEPT = 1000
 _FORGOTTEN_MS = "commands_forgotten_ms"
-_TOLD = "notes_told"
+TOLD = "notes_told"
+HEARD = "heard"
+_HEARD_KEPT = 64  # more than a broker gives before it has our acknowledgement
 
 
 class Outgoing(Frozen):
@@ -32,6 +36,22 @@ class Outgoing(Frozen):
     leaf: str
     payload: bytes
     retain: bool = False
+    correlation: bytes | None = None
+
+
+class Begun(Frozen):
+    """A command that is obeyed: its leaf, and whom to answer beside `res/`. `kid`: the key that signed it.
+
+    `boot_id`: of the boot in which it was begun.
+    """
+
+    txn: str
+    command: str
+    issued_ms: int | None = None
+    reply: str | None = None
+    correlation: bytes | None = None
+    kid: str | None = None
+    boot_id: str | None = None
 
 
 class Known(Frozen):
@@ -47,20 +67,38 @@ class Obeyed:
     def __init__(self, database: Database, *, now: Callable[[], Moment]) -> None:
         self._database = database
         self._now = now
+        self._hearing: str | None = None
+
+    @contextmanager
+    def hearing(self, message: str | None) -> Iterator[None]:
+        """What is noted within notes also, in the same transaction, that this message was heard."""
+        self._hearing = message
+        try:
+            yield
+        finally:
+            self._hearing = None
+
+    def heard(self, message: str) -> bool:
+        """Whether anything was noted of this message; the latest 64 are known."""
+        row = self._database.one("SELECT value FROM meta WHERE key = ?", (HEARD,))
+        return row is not None and message in json.loads(row["value"])
 
     def known(self, txn: str) -> Known | None:
         """What is known of this command; None where it is new."""
         row = self._database.one("SELECT command, answer FROM command WHERE txn = ?", (txn,))
         return None if row is None else Known(row["command"], row["answer"])
 
-    def unanswered(self) -> list[tuple[str, str]]:
-        """Txn and command of all that were begun and not answered, the oldest first."""
-        rows = self._database.all("SELECT txn, command FROM command WHERE answer IS NULL ORDER BY row")
-        return [(row["txn"], row["command"]) for row in rows]
+    def unanswered(self) -> list[Begun]:
+        """All that were begun and not answered, the oldest first."""
+        rows = self._database.all(
+            "SELECT txn, command, issued_ms, reply, correlation, kid, boot_id FROM command"
+            " WHERE answer IS NULL ORDER BY row"
+        )
+        return [Begun(*row) for row in rows]
 
     def told(self) -> frozenset[str]:
         """The keys of the notes that the trail has."""
-        row = self._database.one("SELECT value FROM meta WHERE key = ?", (_TOLD,))
+        row = self._database.one("SELECT value FROM meta WHERE key = ?", (TOLD,))
         return frozenset() if row is None else frozenset(json.loads(row["value"]))
 
     def forgotten_ms(self) -> int:
@@ -68,10 +106,11 @@ class Obeyed:
         row = self._database.one("SELECT value FROM meta WHERE key = ?", (_FORGOTTEN_MS,))
         return 0 if row is None else int(row["value"])
 
-    def begin(self, txn: str, command: str, issued_ms: int | None) -> bool:
+    def begin(self, begun: Begun) -> bool:
         """Note a command before it is obeyed; False where its name was here already. One sync."""
         with self._database.write() as connection:
-            return self._begin(connection, txn, command, issued_ms)
+            self._note_heard(connection)
+            return self._begin(connection, begun)
 
     def end(
         self,
@@ -94,10 +133,13 @@ class Obeyed:
         with self._database.write() as connection:
             self._queue(connection, outgoing, lines, told)
 
-    def pass_over(self, attempts: int) -> None:
-        """So many attempts nobody could look at: they are of those that the hour's last line counts."""
+    def pass_over(self, attempts: int, line: bytes) -> None:
+        """So many attempts nobody could look at. `line` counts them, or the hour's last one does."""
         with self._database.write() as connection:
-            trail_hour.pass_over(connection, self._now(), attempts)
+            if trail_hour.take_turn(connection, self._now()):
+                self._add_line(connection, line)
+            else:
+                trail_hour.pass_over(connection, self._now(), attempts - 1)
 
     def trail(self, limit: int) -> list[bytes]:
         """The newest lines, the oldest of them first."""
@@ -116,10 +158,19 @@ class Obeyed:
             now = self._now()
             trail_hour.end(connection, now, lambda more: self._add_line(connection, payload(more)))
 
-    def _begin(self, connection: sqlite3.Connection, txn: str, command: str, issued_ms: int | None) -> bool:
+    def _begin(self, connection: sqlite3.Connection, begun: Begun) -> bool:
         made = connection.execute(
-            "INSERT INTO command (txn, command, issued_ms) VALUES (?, ?, ?) ON CONFLICT (txn) DO NOTHING",
-            (txn, command, issued_ms),
+            "INSERT INTO command (txn, command, issued_ms, reply, correlation, kid, boot_id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (txn) DO NOTHING",
+            (
+                begun.txn,
+                begun.command,
+                begun.issued_ms,
+                begun.reply,
+                begun.correlation,
+                begun.kid,
+                begun.boot_id or self._now().boot_id,
+            ),
         )
         if made.rowcount == 0:
             return False
@@ -155,13 +206,22 @@ class Obeyed:
         lines: Iterable[bytes],
         told: Iterable[str] | None,
     ) -> None:
+        self._note_heard(connection)
         for each in outgoing:
             queue_leaf(connection, self._now(), each)
         for line in lines:
             if trail_hour.take_turn(connection, self._now()):
                 self._add_line(connection, line)
         if told is not None:
-            put_meta(connection, _TOLD, json.dumps(sorted(told)))
+            put_meta(connection, TOLD, json.dumps(sorted(told)))
+
+    def _note_heard(self, connection: sqlite3.Connection) -> None:
+        if self._hearing is None:
+            return
+        row = connection.execute("SELECT value FROM meta WHERE key = ?", (HEARD,)).fetchone()
+        known: list[str] = [] if row is None else json.loads(row["value"])
+        if self._hearing not in known:
+            put_meta(connection, HEARD, json.dumps([*known, self._hearing][-_HEARD_KEPT:]))
 
     def _add_line(self, connection: sqlite3.Connection, line: bytes) -> None:
         connection.execute("INSERT INTO trail (payload) VALUES (?)", (line,))
@@ -191,4 +251,5 @@ def queue_leaf(connection: sqlite3.Connection, now: Moment, out: Outgoing) -> in
         retain=out.retain,
         # A retained payload lies in `leaf`, once.
         payload=None if out.retain else out.payload,
+        correlation=out.correlation,
     )

@@ -7,7 +7,8 @@ payload is not here: its row refers to the event and the payload is made when it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from trapd.records import Kind, Message, Moment
@@ -119,6 +120,26 @@ class Outbox:
                 found = transfer.request(connection, self._now(), medium_id, ranges, chunk_bytes)
                 became[found].append(medium_id)
         return transfer.Requested(tuple(became[True]), tuple(became[None]), tuple(became[False]))
+
+    def forget_older(self, rows: Collection[int], age_s: float) -> list[int]:
+        """Those of `rows` that were queued so long ago go. Gives them.
+
+        By the boot's own clock where a row is of this boot, else by the wall clock, which may have jumped.
+        """
+        now = self._now()
+        with self._database.write() as connection:
+            gone = connection.execute(
+                "DELETE FROM outbox WHERE row IN (SELECT value FROM json_each(?1)) AND CASE"
+                " WHEN boot = (SELECT row FROM boot WHERE boot_id = ?2) THEN queued_boot_ms < ?3"
+                " ELSE queued_ms < ?4 END RETURNING row",
+                (
+                    json.dumps(sorted(rows)),
+                    now.boot_id,
+                    now.boot_ns // 1_000_000 - int(age_s * 1000),
+                    now.wall_ms - int(age_s * 1000),
+                ),
+            ).fetchall()
+        return [row["row"] for row in gone]
 
     def waits(self, leaf: str) -> bool:
         """Whether the newest value of a retained leaf still waits to be sent."""

@@ -101,12 +101,13 @@ def queue_row(
     retain: bool = False,
     event: int | None = None,
     payload: bytes | None = None,
+    correlation: bytes | None = None,
 ) -> int:
     """Put one row into the outbox and give its id."""
     cursor = connection.execute(
         "INSERT INTO outbox"
-        " (priority, kind, leaf, retain, event, bytes, queued_ms, queued_boot_ms, boot, payload)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (priority, kind, leaf, retain, event, bytes, queued_ms, queued_boot_ms, boot, payload, correlation)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             int(priority),
             kind.value,
@@ -118,6 +119,7 @@ def queue_row(
             now.boot_ns // 1_000_000,
             boot_row(connection, now.boot_id),
             payload,
+            correlation,
         ),
     )
     return int(cursor.lastrowid or 0)

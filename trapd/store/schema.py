@@ -171,7 +171,17 @@ _VERSION_3 = (
     "ALTER TABLE transfer ADD COLUMN whole INTEGER NOT NULL DEFAULT 1",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = (
+    # Whom to answer, through restarts: the leaf beside `res/` and what it is to be known by; who signed; and
+    # the boot in which it was begun.
+    "ALTER TABLE command ADD COLUMN reply TEXT",
+    "ALTER TABLE command ADD COLUMN correlation BLOB",
+    "ALTER TABLE command ADD COLUMN kid TEXT",
+    "ALTER TABLE command ADD COLUMN boot_id TEXT",
+    "ALTER TABLE outbox ADD COLUMN correlation BLOB",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 VERSION = len(MIGRATIONS)
 
 

@@ -60,7 +60,7 @@ def take_turn(connection: sqlite3.Connection, now: Moment) -> bool:
 
 
 def pass_over(connection: sqlite3.Connection, now: Moment, attempts: int) -> None:
-    """Attempts that get no record, whether or not there is room."""
+    """Attempts that get no record of their own."""
     hour = _under_way(connection, now) or Hour(now.boot_id, now.boot_ns, now.boot_ns)
     hour = replace(hour, seen_ns=now.boot_ns, more=hour.more + attempts)
     put_meta(connection, KEY, json.dumps(asdict(hour)))

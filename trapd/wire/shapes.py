@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from trapd.records import TsQuality
 from trapd.wire.shape import Only
@@ -200,15 +200,18 @@ class Attempt(TypedDict):
 
 
 class Reported(TypedDict):
-    """`version`, `hash` and `doc`: what is in force. `phase` and `last_attempt`: of the latest attempt."""
+    """`version`, `hash` and `doc`: what is in force. `phase` and `last_attempt`: of the latest attempt.
+
+    `doc` and `locked` are left out where the whole is more than the broker, or a day's budget, takes at all.
+    """
 
     v: V1
     version: Annotated[int, Only(minimum=0), "0: the local file alone."]
     phase: Phase
     hash: ConfigHash
     last_attempt: Attempt | None
-    doc: Annotated[dict[str, Any], "The document in force, without what is nobody's business."]
-    locked: Annotated[list[str], "Keys that no document changes."]
+    doc: NotRequired[Annotated[dict[str, Any], "The document in force, without what is nobody's business."]]
+    locked: NotRequired[Annotated[list[str], "Keys that no document changes."]]
 
 
 class Trail(TypedDict):

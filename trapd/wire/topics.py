@@ -31,7 +31,12 @@ GROUP_COMMANDS = frozenset({"ping", "rebirth", "capture"})
 PROOF = frozenset({AVAILABILITY, PROBE})
 """What shows that a link works."""
 
-OWN = PROOF | {CONFIG_REPORTED} | {f"res/config_{name}" for name in ("patch", "confirm", "rollback")}
+CONFIGURED = frozenset({CONFIG_REPORTED}) | {
+    f"res/config_{name}" for name in ("patch", "confirm", "rollback")
+}
+"""What says what became of a configuration."""
+
+OWN = PROOF | CONFIGURED
 """What keeps the unit within reach: it goes also when `publish.bytes_per_day` is spent."""
 
 _UNIT = r"[a-z0-9][a-z0-9_-]{2,31}"
@@ -187,6 +192,11 @@ class Topics(Frozen):
             and len(response_topic.encode()) <= 2 * _LONGEST_BASE_BYTES
             and response_topic.count("/") <= self.base.count("/") + _MOST_LEVELS_BELOW
         )
+
+
+def topic_of(leaf: str) -> str:
+    """The whole topic of a leaf that `elsewhere` made."""
+    return leaf.removeprefix(_ELSEWHERE)
 
 
 def is_elsewhere(leaf: str) -> bool:

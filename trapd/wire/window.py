@@ -14,6 +14,8 @@ _FIXED_HEADER_BYTES = 1
 _TOPIC_LENGTH_BYTES = 2
 _PACKET_ID_BYTES = 2
 _NO_PROPERTIES_BYTES = 1
+PROPERTY_BYTES = 3
+"""What a property of MQTT 5 takes beside its value, about."""
 _TELLING_S = 0.1  # a difference smaller than that is chance
 PUBACK_BYTES = 6
 """A PUBACK at its longest: 4 bytes for success, 6 with a reason and no properties (MQTT 5.0, section 3.4)."""
