@@ -73,6 +73,7 @@ class Endless:
         self.end = threading.Event()
         self._model = TfliteClassifier(find("default", None), name="default", threads=2)
         self.close = self._model.close
+        self.prepare = self._model.prepare
 
     def open(self) -> ModelInfo:
         return self._model.open()

@@ -17,7 +17,7 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)  # the same model has the same bytes on any day
 def append(file: Path, *, side: int, photographs: int, grid: int) -> None:
     """Write the card behind the model."""
     document = {
-        "format": 1,
+        "format": 2,  # 1 was RGB
         "task": "camera-trap-filter",
         "name": NAME,
         "labels": list(LABELS),
@@ -26,7 +26,7 @@ def append(file: Path, *, side: int, photographs: int, grid: int) -> None:
         "input": {
             "size": [side, side],
             "layout": "NHWC",
-            "colour": "RGB",
+            "colour": "YCbCr",
             "resize": "stretch-bilinear",
             "encode": "int8 = uint8 - 128",
         },

@@ -1,7 +1,9 @@
 """The photographs that the default model is made of: listed here by source and sha256, found in folders.
 
-The list is `photographs.csv`; the photographs themselves are no part of the project. Boxes were drawn by hand
-for the project. A photograph is known by its sha256, or by its name where it was reduced anew.
+The list is `photographs.csv`; the photographs themselves are no part of the project. `boxes` were drawn by
+hand for the project. `found` is what a detector made of the photograph and of nine parts of it (COCO SSD, the
+strongest first; a `?` before what it was not sure of): views are made by these. A photograph is known by its
+sha256, or by its name where it was reduced anew.
 """
 
 from __future__ import annotations
@@ -47,11 +49,12 @@ class Photograph:
     licence: str
     boxes: tuple[Box, ...] = ()
     path: Path | None = None
+    found: tuple[Box, ...] = ()
 
     @property
     def located(self) -> bool:
-        """Whether it is known where everything on it is."""
-        return self.label == EMPTY or any(box.sure for box in self.boxes)
+        """Whether the detector found something on it, where there is something."""
+        return self.label == EMPTY or any(box.sure for box in self.found)
 
     @property
     def small(self) -> bool:
@@ -81,10 +84,15 @@ def listed(file: Path = LIST) -> tuple[Photograph, ...]:
                 trap=row["kind"] == "trap",
                 set=row["set"],
                 licence=row["licence"],
-                boxes=tuple(_box(text) for text in row["boxes"].split()),
+                boxes=_boxes(row["boxes"]),
+                found=_boxes(row["found"]),
             )
             for row in csv.DictReader(lines)
         )
+
+
+def _boxes(text: str) -> tuple[Box, ...]:
+    return tuple(map(_box, text.split()))
 
 
 def _box(text: str) -> Box:

@@ -23,7 +23,10 @@ QUANTISED = ".*lite0.*"
 
 
 def export(module: nn.Module, out: Path, pictures: Sequence[Pixels]) -> None:
-    """Write `module`, whose input is [1,3,S,S] in (byte - 127) / 128. `pictures`: to measure ranges on."""
+    """Write `module`, whose input is [1,3,S,S] in (byte - 127) / 128.
+
+    `pictures`: what ranges are measured on, as the module takes them.
+    """
     side = pictures[0].shape[0]
     sample = (torch.zeros(1, side, side, 3),)
     last = litert_torch.to_channel_last_io(module.eval(), args=[0])

@@ -1,7 +1,7 @@
-"""Pictures to the trunk's feature maps, through the same 8-bit trunk that is shipped.
+"""Pictures to the trunk's feature map, through the same 8-bit trunk that is shipped.
 
 The head is fitted to what it will see on the unit. Views are made and looked at in a few processes; a view
-takes some 25 ms of one core, and its maps 350 kB.
+takes some 50 ms of one core, and its map 250 kB.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from training.catalogue import Photograph
 from training.views import GRID, SIZE, Job, Pixels, View, make
 
 Maps = npt.NDArray[np.float16]
-COARSE = GRID // 2
+CHANNELS = 1280
 
 
 class Trunk:
@@ -32,39 +33,32 @@ class Trunk:
         self._interpreter = Interpreter(str(file), num_threads=1)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
-        outputs = self._interpreter.get_output_details()
-        self._outputs = sorted(outputs, key=lambda each: -each["shape"][2])
+        self._output = self._interpreter.get_output_details()[0]
 
-    def look(self, picture: Pixels) -> tuple[Maps, Maps]:
-        """The fine map [GRID*GRID,112] and the coarse one [COARSE*COARSE,1280]."""
-        self._interpreter.set_tensor(self._input, (picture[None].astype(np.int16) - 128).astype(np.int8))
+    def look(self, picture: Pixels) -> Maps:
+        """The map [GRID*GRID,CHANNELS] of an RGB picture; what is in 8 bits becomes what it stands for."""
+        given = (luma_and_chroma(picture)[None].astype(np.int16) - 128).astype(np.int8)
+        self._interpreter.set_tensor(self._input, given)
         self._interpreter.invoke()
-        fine, coarse = (self._flat(output) for output in self._outputs)
-        return fine, coarse
-
-    def _flat(self, output: Any) -> Maps:
-        """[1,C,H,W] to [H*W,C]; what is in 8 bits becomes what it stands for."""
-        found = self._interpreter.get_tensor(output["index"])
+        found = self._interpreter.get_tensor(self._output["index"])
         if found.dtype == np.int8:
-            scale, zero = output["quantization"]
+            scale, zero = self._output["quantization"]
             found = (found.astype(np.float32) - zero) * scale
-        channels = found.shape[1]
-        return np.ascontiguousarray(found.reshape(channels, -1).T).astype(np.float16)
+        return np.ascontiguousarray(found.reshape(CHANNELS, -1).T).astype(np.float16)
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a head is fitted to: both maps of each view, and what is known of it."""
+    """What a head is fitted to: the map of each view, and what is known of it."""
 
-    fine: Maps  # [N,GRID*GRID,112]
-    coarse: Maps  # [N,COARSE*COARSE,1280]
+    maps: Maps  # [N,GRID*GRID,CHANNELS]
     something: npt.NDArray[np.bool_]
     cells: npt.NDArray[np.int8]  # [N,GRID*GRID]
     sets: tuple[frozenset[str], ...]
 
-    def without(self, left_out: str) -> npt.NDArray[np.int64]:
-        """The numbers of those in which nothing is of the set `left_out`."""
-        return np.array([n for n, sets in enumerate(self.sets) if left_out not in sets], np.int64)
+    def without(self, left_out: frozenset[str]) -> npt.NDArray[np.int64]:
+        """The numbers of those in which nothing is of the sets `left_out`."""
+        return np.array([n for n, sets in enumerate(self.sets) if not sets & left_out], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +82,29 @@ def _begin(material: Material) -> None:
     _Worker.trunk, _Worker.material = Trunk(material.trunk), material
 
 
-def _work(job: Job) -> tuple[View, Maps, Maps] | None:
+def _work(job: Job) -> tuple[View, Maps] | None:
     view = make(job, _Worker.material.photographs, _Worker.material.pixels, _Worker.material.seed)
-    return None if view is None else (view, *_Worker.trunk.look(view.pixels))
+    return None if view is None else (view, _Worker.trunk.look(view.pixels))
 
 
 def examples(material: Material, jobs: Sequence[Job], most: int, *, processes: int = 2) -> Examples:
     """Make the first `most` views and look at each."""
     most = min(most, len(jobs))
-    fine = np.empty((most, GRID * GRID, 112), np.float16)
-    coarse = np.empty((most, COARSE * COARSE, 1280), np.float16)
+    maps = np.empty((most, GRID * GRID, CHANNELS), np.float16)
     views: list[tuple[bool, Any, frozenset[str]]] = []
     # Forked, so that the photographs are in memory once.
     with get_context("fork").Pool(processes, _begin, (material,)) as pool:
         for found in pool.imap(_work, jobs, chunksize=16):
             if found is None:
                 continue
-            view, fine[len(views)], coarse[len(views)] = found
+            view, maps[len(views)] = found
             views.append((view.something, view.cells.ravel(), view.sets))
             if len(views) == most:
                 break
         pool.terminate()
     count = len(views)
     return Examples(
-        fine[:count],
-        coarse[:count],
+        maps[:count],
         np.array([something for something, _, _ in views]),
         np.stack([cells for _, cells, _ in views]),
         tuple(sets for _, _, sets in views),
@@ -121,23 +113,26 @@ def examples(material: Material, jobs: Sequence[Job], most: int, *, processes: i
 
 def kept(folder: Path, examples_made: Callable[[], Examples]) -> Examples:
     """Those that an earlier run left in `folder`; else made, and left there."""
-    names = [folder / f"{name}.npy" for name in ("fine", "coarse", "something", "cells")]
+    names = [folder / f"{name}.npy" for name in ("maps", "something", "cells")]
     sets = folder / "sets.json"
     if not sets.is_file():
         found = examples_made()
         folder.mkdir(parents=True, exist_ok=True)
-        values: tuple[npt.NDArray[Any], ...] = (found.fine, found.coarse, found.something, found.cells)
+        values: tuple[npt.NDArray[Any], ...] = (found.maps, found.something, found.cells)
         for name, each in zip(names, values, strict=True):
             np.save(name, each)
         sets.write_text(json.dumps([sorted(each) for each in found.sets]), "utf-8")
         return found
-    fine, coarse, something, cells = (np.load(name, mmap_mode="r") for name in names)
+    maps, something, cells = (np.load(name, mmap_mode="r") for name in names)
     of_views = tuple(frozenset(each) for each in json.loads(sets.read_text("utf-8")))
-    return Examples(fine, coarse, something, cells, of_views)
+    return Examples(maps, something, cells, of_views)
+
+
+def luma_and_chroma(picture: Pixels) -> Pixels:
+    """As the network takes it: Y, Cb, Cr of each pixel, in full range."""
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).convert("YCbCr"))
 
 
 def whole(picture: Pixels) -> Pixels:
     """As the unit sees it: stretched to SIZE x SIZE."""
-    from PIL import Image
-
     return np.asarray(Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.BILINEAR))

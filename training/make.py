@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from PIL import Image
 
 from training import card, leave_out
 from training.catalogue import EMPTY, LIST, Photograph, find, listed
-from training.features import Examples, Material, Trunk, examples, kept, whole
+from training.features import Examples, Material, Trunk, examples, kept, luma_and_chroma, whole
 from training.naming import named
 from training.views import SIZE, Pixels, plan
 
 SEED = 0
-VIEWS = 3800
+VIEWS = 8000
 _RANGES_ON = 80  # photographs that the quantiser measures ranges on
 _SIDES = (320, 256)
 
@@ -41,9 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("Photographs with something and without are needed; name the folders that hold them: --images.")
         return 1
     pixels = [picture(one) for one in photographs]
+    trapped = [each for each, one in zip(pixels, photographs, strict=True) if one.trap]
     with tempfile.TemporaryDirectory() as folder:
         trunk = Path(folder) / "trunk.tflite"
-        export_trunk(trunk, pixels)
+        export_trunk(trunk, trapped)
         material = Material(trunk, photographs, pixels, SEED)
 
         def make() -> Examples:
@@ -57,10 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.report.write_text(json.dumps(report, indent=1), "utf-8")
     from training.fit import Recipe, fit  # torch: seconds, and only where the environment has it
 
-    head = fit(made, np.arange(len(made.something)), Recipe())
+    heads = fit(made, np.arange(len(made.something)), Recipe())
     for side in options.size or _SIDES[:1]:
         file = file_for(options.out, side)
-        export_whole(file, head, pixels, side)
+        export_whole(file, heads, trapped, side)
         say(f"{file}: {file.stat().st_size} bytes, {check(file, photographs)}")
     return 0
 
@@ -80,48 +82,48 @@ def picture(one: Photograph) -> Pixels:
 def _measured_on(pixels: Sequence[Pixels], side: int) -> list[Pixels]:
     draw = np.random.default_rng(SEED)
     some = draw.choice(len(pixels), min(_RANGES_ON, len(pixels)), replace=False)
-    return [
-        np.asarray(Image.fromarray(pixels[n]).resize((side, side), Image.Resampling.BILINEAR)) for n in some
-    ]
+    small = (Image.fromarray(pixels[n]).resize((side, side), Image.Resampling.BILINEAR) for n in some)
+    return [luma_and_chroma(np.asarray(picture)) for picture in small]
 
 
 def export_trunk(file: Path, pixels: Sequence[Pixels]) -> None:
-    """The trunk alone in 8 bits, for its maps."""
+    """The trunk alone in 8 bits, for its map."""
     from training.export import export
     from training.lite0 import Alone, pretrained
 
     export(Alone(pretrained()), file, _measured_on(pixels, SIZE))
 
 
-def export_whole(file: Path, head: Any, pixels: Sequence[Pixels], side: int) -> None:
-    """Trunk and head, and the card."""
+def export_whole(file: Path, heads: Any, pixels: Sequence[Pixels], side: int) -> None:
+    """Trunk and heads, and the card."""
     from training.export import export
     from training.head import Whole
-    from training.lite0 import pretrained
+    from training.lite0 import STRIDE, pretrained
 
-    export(Whole(pretrained(), head), file, _measured_on(pixels, side))
-    card.append(file, side=side, photographs=len(pixels), grid=side // 16)
+    export(Whole(pretrained(), heads), file, _measured_on(pixels, side))
+    card.append(file, side=side, photographs=len(pixels), grid=side // STRIDE)
 
 
 def judge(material: Material, made: Examples, reference: Path | None) -> dict[str, Any]:
     """The recipe with each source left out, and the reference, on the same photographs."""
     from training.fit import Recipe, fit, score
 
-    look = Trunk(material.trunk)
-    maps = [look.look(whole(each)) for each in material.pixels]
-
-    def fit_without(source: str) -> Callable[[Sequence[int]], Any]:
-        head = fit(made, made.without(source), Recipe())
-        return lambda numbers: score(
-            head, np.stack([maps[n][0] for n in numbers]), np.stack([maps[n][1] for n in numbers])
-        )
-
     photographs = material.photographs
-    named_figures = {"left out": leave_out.figures(leave_out.judge_left_out(photographs, fit_without))}
+    look = Trunk(material.trunk)
+    maps = np.stack([look.look(whole(each)) for each in material.pixels])
+
+    @cache
+    def fit_without(left_out: leave_out.Group) -> Callable[[Sequence[int]], Any]:
+        heads = fit(made, made.without(left_out), Recipe())
+        return lambda numbers: score(heads, maps[list(numbers)])
+
+    named_figures: dict[str, Any] = {}
+    for name, groups in leave_out.folds(photographs).items():
+        named_figures[name] = leave_out.figures(leave_out.judge_left_out(photographs, groups, fit_without))
     if reference is not None:
         named_figures[reference.stem] = leave_out.figures(leave_out.judge_with(reference, photographs))
     say(leave_out.table(named_figures))
-    naming = named(photographs, [coarse for _, coarse in maps])
+    naming = named(photographs, list(maps))
     for group, names in naming.items():
         for name, found in names.items():
             low, high = found["recall_ci"]

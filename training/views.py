@@ -24,7 +24,7 @@ Cells = npt.NDArray[np.int8]
 Draw = np.random.Generator
 
 SIZE = 320
-GRID = 20
+GRID = 10  # cells in a row: those of the trunk's last map
 SOMETHING, NOTHING, UNKNOWN = 1, 0, -1
 
 _BASE = (480, 360)  # what things are laid on
@@ -55,26 +55,32 @@ class View:
 def plan(photographs: Sequence[Photograph], seed: int) -> list[Job]:
     """The views that the photographs can give, in an order that is drawn: any number of the first will do."""
     draw = np.random.default_rng(seed)
-    grounds = [n for n, one in enumerate(photographs) if one.located]
+    grounds = [
+        [n for n, one in enumerate(photographs) if one.trap and one.located and (one.label == EMPTY) is bare]
+        for bare in (True, False)
+    ]
     jobs: list[Job] = []
     for number, one in enumerate(photographs):
         for kind, count in _counts(one):
             for _ in range(count):
-                on = int(draw.choice(grounds)) if kind in ("pasted", "decoy") else -1
+                # Half of what is laid on something lies on a whole ground, half beside another thing.
+                some = grounds[int(draw.integers(2))] or grounds[0] or grounds[1]
+                on = int(draw.choice(some)) if kind in ("pasted", "decoy") else -1
                 jobs.append(Job(kind, number, on, len(jobs)))
     random.Random(seed + 1).shuffle(jobs)
     return jobs
 
 
 def _counts(one: Photograph) -> Iterator[tuple[str, int]]:
+    if not one.trap:
+        return  # tried: holiday views and roads made it no better before camera traps
     if one.label == EMPTY:
-        yield from (("ground", 22 if one.trap else 10), ("decoy", 4 if one.trap else 2))
+        yield from (("ground", 22), ("decoy", 4))
         return
-    more = 1 if one.label == "animal" or not one.trap else 3  # persons and vehicles are few
-    yield "shown", (30 if one.trap else 10) * more
+    more = 1 if one.label == "animal" else 3  # persons and vehicles are few
+    yield "shown", 30 * more
     if one.located:
-        yield from (("ground", 24 if one.trap else 6), ("pasted", (20 if one.trap else 8) * more))
-        yield "decoy", 10 if one.trap else 4
+        yield from (("ground", 24), ("pasted", 20 * more), ("decoy", 10))
 
 
 def make(job: Job, photographs: Sequence[Photograph], pixels: Sequence[Pixels], seed: int) -> View | None:
@@ -89,9 +95,9 @@ def make(job: Job, photographs: Sequence[Photograph], pixels: Sequence[Pixels], 
         picture = _ground(draw, one, pixels[job.of], (0.35, 1.0) if one.label == EMPTY else (0.25, 0.7))
     else:
         sets.add(photographs[job.on].set)
-        picture = _ground(draw, photographs[job.on], pixels[job.on], (0.3, 1.0))
+        picture = _ground(draw, photographs[job.on], pixels[job.on], (0.5, 1.0))
         piece = (
-            _cut_out(draw, one, pixels[job.of])
+            _cut_out(one, pixels[job.of])
             if job.kind == "pasted"
             else _ground(draw, one, pixels[job.of], (0.2, 0.5))
         )
@@ -122,11 +128,11 @@ def cells(boxes: Sequence[Box], *, known: bool, grid: int = GRID) -> Cells:
         return np.outer(down, across)
 
     for box in boxes:
-        found[inside(box, 0.07 if box.sure else 0.03)] = UNKNOWN
+        found[inside(box, 0.1 if box.sure else 0.03)] = UNKNOWN
     for box in boxes:
         if not box.sure:
             continue
-        held = inside(box, 0.01)
+        held = inside(box, 0.03)
         row = min(grid - 1, max(0, int((box.top + box.bottom) / 2 * grid)))
         column = min(grid - 1, max(0, int((box.left + box.right) / 2 * grid)))
         held[row, column] = True
@@ -167,23 +173,17 @@ def _part(picture: Pixels, window: Box) -> Pixels:
 
 
 def _shown(draw: Draw, one: Photograph, picture: Pixels) -> tuple[Pixels, list[Box]]:
-    sure = [box for box in one.boxes if box.sure]
+    sure = [box for box in one.found if box.sure]
     if not sure:
         return _part(picture, _window(draw, 0.85, 1.0)), []
-    wanted = sure[int(draw.integers(len(sure)))]
     window = _WHOLE
     for _ in range(20):
         tried = _window(draw, 0.35, 1.0)
-        if _held(wanted, tried) >= 0.7:
+        if _held(sure[0], tried) >= 0.7:
             window = tried
             break
-    kept = []
-    for box in one.boxes:
-        share = _held(box, window)
-        if share > 0:  # what is cut off for the most part is no proof of anything
-            inside = _within(box, window)
-            sure_still = box.sure and share >= 0.3
-            kept.append(Box(inside.left, inside.top, inside.right, inside.bottom, sure_still))
+    # What is cut off for the most part is no proof of anything.
+    kept = [_within(box, window) for box in sure if _held(box, window) >= 0.3]
     return _part(picture, window), kept
 
 
@@ -192,14 +192,13 @@ def _ground(draw: Draw, one: Photograph, picture: Pixels, sides: tuple[float, fl
         return _part(picture, _window(draw, *sides))
     for _ in range(60):
         window = _window(draw, 0.25, min(0.7, sides[1]))
-        if all(_held(box, window) == 0 for box in one.boxes):
+        if all(_held(box, window) == 0 for box in one.found):
             return _part(picture, window)
     return None
 
 
-def _cut_out(draw: Draw, one: Photograph, picture: Pixels) -> Pixels:
-    sure = [box for box in one.boxes if box.sure]
-    box = sure[int(draw.integers(len(sure)))]
+def _cut_out(one: Photograph, picture: Pixels) -> Pixels:
+    box = next(box for box in one.found if box.sure)
     across, down = 0.12 * (box.right - box.left), 0.12 * (box.bottom - box.top)
     wide = Box(
         max(0.0, box.left - across),
@@ -219,7 +218,7 @@ def is_grey(picture: Pixels) -> bool:
 def _lay(draw: Draw, ground: Pixels, piece: Pixels) -> tuple[Pixels, Box]:
     """`piece` on `ground` with soft edges, about as bright as what it covers; and where."""
     rows, columns = ground.shape[:2]
-    height = float(np.exp(draw.uniform(np.log(0.06), np.log(0.5)))) * rows
+    height = draw.uniform(0.08, 0.5) * rows
     width = min(0.7 * columns, height * piece.shape[1] / piece.shape[0] * draw.uniform(0.85, 1.18))
     size = (max(9, int(width)), max(9, int(height)))
     if draw.random() < 0.5:

@@ -141,13 +141,21 @@ def build_lamp(settings: Settings) -> Lamp | None:
 
 
 def build_classifier(
-    name: str, *, models: Path | None, threads: int = 2, labels: Path | None = None
+    name: str,
+    *,
+    models: Path | None,
+    threads: int = 2,
+    labels: Path | None = None,
+    tried: Path | None = None,
 ) -> Classifier:
-    """The classifier of a model by name or file; it finds its file when it is opened."""
+    """The classifier of a model by name or file; it finds its file when it is opened.
+
+    `tried`: where it is noted which models have been loaded in a child process.
+    """
     from trapd.backends import model_files
 
-    path = model_files.find(name, models)
-    return cast(Classifier, _backend("filter.tflite")(path, name=name, threads=threads, labels=labels))
+    path, make = model_files.find(name, models), _backend("filter.tflite")
+    return cast(Classifier, make(path, name=name, threads=threads, labels=labels, tried=tried))
 
 
 def build_scene() -> Scene:
@@ -214,6 +222,7 @@ def configured_classifier(settings: Settings) -> Classifier | None:
         models=Path(settings.storage.path) / "models",
         threads=settings.filter.threads,
         labels=labels,
+        tried=Path(settings.storage.path) / "models-tried.json",
     )
 
 

@@ -109,6 +109,9 @@ class Classifier(Protocol):
     def open(self) -> ModelInfo:
         """Load the model and test it on itself. Raises ModelUnavailable."""
 
+    def prepare(self, pictures: Sequence[Small]) -> None:
+        """A hint: these are judged next. What can be done for several at once is done. Raises nothing."""
+
     def judge(self, picture: Small | bytes) -> FrameScore:
         """Score one frame, given small from the camera or as a JPEG from disk.
 
@@ -123,8 +126,11 @@ class Classifier(Protocol):
 class Scene(Protocol):
     """What a burst shows beside its scores. Used by the classifier's thread; raises nothing."""
 
-    def look(self, pictures: Iterable[Small | bytes], scores: Sequence[FrameScore | None]) -> Look:
+    def look(self, pictures: Iterable[Small | bytes]) -> Look:
         """Light, change and whether anything can be seen; what cannot be told is left open."""
+
+    def shift(self, scores: Sequence[FrameScore | None]) -> float | None:
+        """How far what the model made of one frame lies from the others; see Look."""
 
     def tiles(self, photograph: bytes) -> list[Small]:
         """Four overlapping parts of a photograph, finer than the frame that was judged; none if it is not."""

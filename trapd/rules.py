@@ -104,8 +104,8 @@ def judge_burst(
     )
 
 
-_SHIFT = (0.5, 0.01, -0.3, 1.3)  # weight, what is neutral, least and most: of the embedding
-_CHANGE = (0.35, 0.2, -0.2, 0.7)  # and of the pixels; log-odds
+_SHIFT = (0.7, 0.015, -0.35, 1.3)  # weight, what is neutral, least and most: of the embedding
+_CHANGE = (0.5, 0.2, -0.25, 0.7)  # and of the pixels; log-odds
 _SECOND_LOOK = 0.5  # log-odds that a tile's score is worth less than a frame's: there are four of them
 _UNCERTAIN = 0.6  # of the threshold
 

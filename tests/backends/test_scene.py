@@ -17,7 +17,6 @@ from trapd.records import FrameScore, Look, Small
 
 Pixels = npt.NDArray[np.uint8]
 SCENE = Scene()
-NO_SCORES: list[FrameScore | None] = []
 
 
 def forest(seed: int = 1, width: int = 640, height: int = 360) -> Pixels:
@@ -49,7 +48,7 @@ def with_animal(pixels: Pixels) -> Pixels:
 def test_what_moves_is_told_from_what_stands_still_and_from_another_exposure(kind: int) -> None:
     still = [both(forest())[kind], both((forest() * 0.8).astype(np.uint8))[kind], both(forest())[kind]]
     moved = [still[0], both(with_animal(forest()))[kind], still[2]]
-    quiet, loud = (SCENE.look(pictures, NO_SCORES).change for pictures in (still, moved))
+    quiet, loud = (SCENE.look(pictures).change for pictures in (still, moved))
     assert quiet is not None
     assert loud is not None
     assert quiet < 0.12 < 0.5 < loud
@@ -58,9 +57,9 @@ def test_what_moves_is_told_from_what_stands_still_and_from_another_exposure(kin
 @pytest.mark.parametrize("kind", [0, 1], ids=["photograph", "small"])
 def test_infrared_and_darkness_are_night(kind: int) -> None:
     grey = np.repeat(forest()[:, :, :1], 3, axis=2)
-    assert SCENE.look([both(grey)[kind]], NO_SCORES).night is True
-    assert SCENE.look([both(forest() // 8)[kind]], NO_SCORES).night is True
-    assert SCENE.look([both(forest())[kind]], NO_SCORES).night is False
+    assert SCENE.look([both(grey)[kind]]).night is True
+    assert SCENE.look([both(forest() // 8)[kind]]).night is True
+    assert SCENE.look([both(forest())[kind]]).night is False
 
 
 @pytest.mark.parametrize(
@@ -68,28 +67,28 @@ def test_infrared_and_darkness_are_night(kind: int) -> None:
 )
 def test_a_veil_over_every_frame_hides_and_over_one_does_not(veil: int, share: float, said: str) -> None:
     veiled = both((forest() * (1 - share) + veil * share).astype(np.uint8))[1]
-    assert said in SCENE.look([veiled] * 3, NO_SCORES).hidden
-    assert SCENE.look([veiled, both(forest())[1]], NO_SCORES).hidden == ""
+    assert said in SCENE.look([veiled] * 3).hidden
+    assert SCENE.look([veiled, both(forest())[1]]).hidden == ""
 
 
 def test_the_embedding_says_how_far_a_frame_is_from_the_others() -> None:
     def seen(*values: float) -> FrameScore:
         return FrameScore(0.1, embedding=np.array(values, np.float32).tobytes())
 
-    assert SCENE.look([both(forest())[1]], [seen(1, 0), seen(1, 0)]).shift == pytest.approx(0, abs=1e-6)
-    assert SCENE.look([both(forest())[1]], [seen(1, 0), seen(0, 1), seen(1, 0)]).shift == pytest.approx(1)
+    assert SCENE.shift([seen(1, 0), seen(1, 0)]) == pytest.approx(0, abs=1e-6)
+    assert SCENE.shift([seen(1, 0), seen(0, 1), seen(1, 0)]) == pytest.approx(1)
     for useless in (
         [seen(1, 0)],
         [seen(0, 0), seen(1, 0)],
         [seen(float("nan"), 1), seen(1, 0)],
         [FrameScore(0.1)],
     ):
-        assert SCENE.look([both(forest())[1]], useless).shift is None
+        assert SCENE.shift(useless) is None
 
 
 def test_one_frame_shows_no_change_and_none_shows_nothing() -> None:
-    assert SCENE.look([both(forest())[1]], NO_SCORES).change is None
-    assert SCENE.look([b"no picture", Small(b"", 640, 360, 640)], NO_SCORES) == Look()
+    assert SCENE.look([both(forest())[1]]).change is None
+    assert SCENE.look([b"no picture", Small(b"", 640, 360, 640)]) == Look()
 
 
 def test_tiles_are_finer_parts_that_overlap() -> None:
@@ -108,4 +107,4 @@ def test_tiles_are_finer_parts_that_overlap() -> None:
     st.sampled_from(["i420", "nv12", "other"]),
 )
 def test_no_frame_makes_it_raise(data: bytes, width: int, height: int, layout: str) -> None:
-    SCENE.look([Small(data, width, height, width, layout), data], NO_SCORES)
+    SCENE.look([Small(data, width, height, width, layout), data])

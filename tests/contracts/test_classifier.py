@@ -9,6 +9,7 @@ import importlib.util
 import io
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from trapd.backends.pictures import small_of
 from trapd.backends.tflite.classifier import TfliteClassifier
 from trapd.errors import BadPicture, ModelUnavailable
 from trapd.ports import Classifier
+from trapd.records import Small
 
 RUNTIMES = {"litert": "ai_edge_litert", "tflite_runtime": "tflite_runtime"}
 ONLY = os.environ.get("TRAPD_TEST_RUNTIME", "").replace("-", "_")
@@ -88,6 +90,26 @@ def test_a_small_frame_and_its_photograph_score_alike(classifier: Classifier) ->
         small, width, height = small_of(jpeg, (640, 360))
         assert (width, height) == (640, 360)
         assert classifier.judge(small).score == pytest.approx(classifier.judge(jpeg).score, abs=0.15)
+
+
+def test_frames_that_were_prepared_score_as_they_do_without_in_any_order(classifier: Classifier) -> None:
+    classifier.open()
+    frames = [small_of(picture(seed), (640, 360))[0] for seed in range(5)]
+    alone = [classifier.judge(frame) for frame in frames]
+    for order in ((0, 1, 2, 3, 4), (0, 4, 1, 2, 2), (2, 0, 1), (3, 3)):
+        classifier.prepare(frames[:3])
+        assert [classifier.judge(frames[at]) for at in order] == [alone[at] for at in order]
+    classifier.prepare([replace(frames[0], data=b""), frames[1]])
+    with pytest.raises(BadPicture):
+        raise_if_fake(classifier, replace(frames[0], data=b""))
+    assert classifier.judge(frames[1]) == alone[1]
+
+
+def raise_if_fake(classifier: Classifier, frame: Small) -> None:
+    """The fake does not look at frames."""
+    if isinstance(classifier, FakeClassifier):
+        raise BadPicture("the frame has 0 bytes")
+    classifier.judge(frame)
 
 
 @pytest.mark.parametrize("data", [b"", b"not a picture at all", b"\xff\xd8\xff\xe0 not really"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trapd.errors import BadPicture, ModelUnavailable
 from trapd.records import FrameScore, ModelInfo, Small
@@ -35,6 +35,9 @@ class FakeClassifier:
         self.opened += 1
         self.is_open = True
         return self.info
+
+    def prepare(self, pictures: Sequence[Small]) -> None:
+        """Nothing is gained by it here."""
 
     def judge(self, picture: Small | bytes) -> FrameScore:
         self.judging()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tests.fakes.camera import small
 from tests.fakes.classifier import FakeClassifier
@@ -19,9 +20,12 @@ class FakeScene:
         self.parts = parts
         self.looked: list[int] = []
 
-    def look(self, pictures: Iterable[Small | bytes], scores: Sequence[FrameScore | None]) -> Look:
+    def look(self, pictures: Iterable[Small | bytes]) -> Look:
         self.looked.append(len(list(pictures)))
-        return self.seen
+        return replace(self.seen, shift=None)
+
+    def shift(self, scores: Sequence[FrameScore | None]) -> float | None:
+        return self.seen.shift
 
     def tiles(self, photograph: bytes) -> list[Small]:
         return [small()] * self.parts

@@ -12,6 +12,7 @@ from PIL import Image
 from training.catalogue import LABELS
 
 COLUMNS = ["file", "sha256", "label", "light", "kind", "set", "source", "commit", "path", "licence", "boxes"]
+COLUMNS += ["found"]
 
 
 def ground(seed: int, width: int = 320, height: int = 240) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -42,7 +43,20 @@ def made(folder: Path, count: int) -> Path:
         (folder / label).mkdir(parents=True, exist_ok=True)
         image.save(folder / name, quality=90)
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        row = (name, digest, label, "day", "trap", "ab"[number // 2 % 2], "made", "", name, "none", boxes)
+        row = (
+            name,
+            digest,
+            label,
+            "day",
+            "trap",
+            "ab"[number // 2 % 2],
+            "made",
+            "",
+            name,
+            "none",
+            boxes,
+            boxes,
+        )
         rows.append(dict(zip(COLUMNS, row, strict=True)))
     file = folder / "list.csv"
     with file.open("w", encoding="utf-8", newline="") as out:

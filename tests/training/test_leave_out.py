@@ -20,18 +20,19 @@ def photographs(tmp_path: Path) -> tuple[Photograph, ...]:
 def test_every_source_is_left_out_once_and_its_own_photographs_are_judged(
     photographs: tuple[Photograph, ...],
 ) -> None:
-    asked: list[tuple[str, list[int]]] = []
+    asked: list[tuple[leave_out.Group, list[int]]] = []
 
-    def fit_without(source: str) -> Callable[[Sequence[int]], list[float]]:
+    def fit_without(source: leave_out.Group) -> Callable[[Sequence[int]], list[float]]:
         def judge(numbers: Sequence[int]) -> list[float]:
             asked.append((source, list(numbers)))
             return [0.9 if photographs[n].label != "empty" else 0.1 for n in numbers]
 
         return judge
 
-    judged = leave_out.judge_left_out(photographs, fit_without)
-    assert [source for source, _ in asked] == ["a", "b"]
-    assert all(photographs[n].set == source for source, numbers in asked for n in numbers)
+    (groups,) = leave_out.folds(photographs).values()
+    judged = leave_out.judge_left_out(photographs, groups, fit_without)
+    assert [source for source, _ in asked] == [{"a"}, {"b"}]
+    assert all(photographs[n].set in source for source, numbers in asked for n in numbers)
     assert len(judged) == len(photographs)
     figures = leave_out.figures(judged)
     assert figures["all"]["auc"] == 1.0
@@ -39,6 +40,14 @@ def test_every_source_is_left_out_once_and_its_own_photographs_are_judged(
     assert figures["all"]["auc_ci"][0] < 1.0
     assert "auc" not in figures["night"]
     assert "| a |" in leave_out.table({"one": figures, "other": figures})
+
+
+def test_stations_of_one_place_are_also_left_out_together() -> None:
+    sets = ("peru-1", "peru-2", "big-cats", "ordinary")
+    photographs = [Photograph("", "", "empty", False, name != "ordinary", name, "") for name in sets]
+    each, together = leave_out.folds(photographs).values()
+    assert each == [{"big-cats"}, {"peru-1"}, {"peru-2"}]
+    assert together == [{"big-cats"}, {"peru-1", "peru-2"}]
 
 
 def test_photographs_that_follow_each_other_are_one_burst_of_three_at_most() -> None:

@@ -52,16 +52,21 @@ def decode_rgb(data: bytes, size: tuple[int, int]) -> Pixels:
 
 
 def decode_fitted(
-    data: bytes, sized: Callable[[tuple[int, int]], tuple[int, int]]
+    data: bytes, sized: Callable[[tuple[int, int]], tuple[int, int]], mode: str = "RGB"
 ) -> tuple[Pixels, tuple[int, int]]:
-    """The same in the size that `sized` gives for the upright picture's own; and this."""
+    """The same in the size that `sized` gives for the upright picture's own; and this.
+
+    `mode`: RGB, or YCbCr, which is what a JPEG holds: full range, chroma around 128.
+    """
     image = _opened(data)
     turns = _quarter_turns(image)
     turned = turns % 2 == 1
     upright = (image.size[1], image.size[0]) if turned else (image.size[0], image.size[1])
     size = sized(upright)
-    small = _scaled(image, None, (size[1], size[0]) if turned else size)
-    pixels = np.asarray(small if small.mode == "RGB" else small.convert("RGB"))
+    small = _scaled(image, None if mode == "RGB" else mode, (size[1], size[0]) if turned else size)
+    if small.mode != mode:
+        small = small.convert("RGB") if mode == "RGB" else small.convert("RGB").convert(mode)
+    pixels = np.asarray(small)
     return np.rot90(pixels, turns) if turns else pixels, upright
 
 

@@ -15,20 +15,21 @@ import numpy as np
 
 from trapd.backends.pictures import decode_rgb, small_of
 from trapd.errors import BadPicture
+from trapd.frozen import Frozen
 from trapd.records import FrameScore, Look, Small
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 Grey: TypeAlias = "npt.NDArray[np.float32]"
-Frames: TypeAlias = "npt.NDArray[np.float32]"  # [frames, rows, columns]
+Frames: TypeAlias = "npt.NDArray[np.float32]"  # [frames, places]
+Bytes: TypeAlias = "npt.NDArray[np.uint8]"
 
 _SIZE: Final = (96, 72)
 _BLOCK: Final = 8
 _HOTTEST: Final = 3
 _QUARTER: Final = np.float32(0.25)
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
-_FROM_TINTS: Final = np.array([[0, 1.402], [-0.344, -0.714], [1.772, 0]], np.float32)  # to red, green, blue
 _STRIP: Final = 6  # rows at the top and the bottom: cameras write the time there
 _GREY: Final = 8.0  # of 255: less colour than this is infrared
 _DARK: Final = 45.0
@@ -44,24 +45,28 @@ _FLOOR: Final = 2.0  # noise of a grey value that counts as no change
 class Scene:
     """See ports.Scene. Keeps nothing between bursts."""
 
-    def look(self, pictures: Iterable[Small | bytes], scores: Sequence[FrameScore | None]) -> Look:
+    def look(self, pictures: Iterable[Small | bytes]) -> Look:
         """See ports.Scene."""
         greys: list[Grey] = []
-        colour: float | None = None
+        coloured: bool | None = None
         for picture in pictures:
-            colour = _colour(picture) if colour is None else colour  # the first frame's is every frame's
+            coloured = _is_coloured(picture) if coloured is None else coloured  # as every frame of the burst
             grey = _grey(picture)
             if grey is not None:
                 greys.append(grey)
-        if not greys or colour is None:
+        if not greys or coloured is None:
             return Look()
-        mean = sum(float(grey[::4].mean()) for grey in greys) / len(greys)  # a quarter of the rows will do
+        compared = _compared(greys)
+        mean = _mean(greys) if compared is None else compared.mean
         return Look(
-            night=colour < _GREY or mean < _DARK,
-            change=_change(greys),
-            shift=_shift([score.embedding for score in scores if score is not None]),
+            night=not coloured or mean < _DARK,
+            change=None if compared is None else _change(compared),
             hidden=_hidden(greys),
         )
+
+    def shift(self, scores: Sequence[FrameScore | None]) -> float | None:
+        """See ports.Scene."""
+        return _shift([score.embedding for score in scores if score is not None])
 
     def tiles(self, photograph: bytes) -> list[Small]:
         """See ports.Scene."""
@@ -108,35 +113,45 @@ def _grey_of_small(small: Small) -> Grey:
     upper, lower = (luma[top::down][:rows] for top in (down // 4, down * 3 // 4))
     pairs = np.add(upper, lower, dtype=np.uint16)
     left, right = (pairs[:, start::across][:, :columns] for start in (across // 4, across * 3 // 4))
-    return np.asarray((left + right) * _QUARTER, np.float32)
+    found: Grey = np.add(left, right, dtype=np.float32)
+    found *= _QUARTER
+    return found
 
 
-def _colour(picture: Small | bytes) -> float | None:
-    """How much colour there is, of 255: nine places in ten have less. None for what cannot be decoded."""
+def _is_coloured(picture: Small | bytes) -> bool | None:
+    """Whether more than one place in ten has colour. None for what cannot be decoded."""
     try:
-        if not isinstance(picture, Small):
-            pixels = decode_rgb(picture, _SIZE).astype(np.float32)
-            return _ninetieth(pixels.max(axis=2) - pixels.min(axis=2))
-        channels = _FROM_TINTS @ _tints(picture)
+        if isinstance(picture, Small):
+            blue, red = _tints(picture)
+            coloured = _coloured_tints()[blue, red]
+        else:
+            pixels = decode_rgb(picture, _SIZE)
+            coloured = pixels.max(axis=2) - pixels.min(axis=2) >= _GREY
     except (BadPicture, ValueError):
         return None
-    return _ninetieth(np.maximum.reduce(channels) - np.minimum.reduce(channels))
+    return int(np.count_nonzero(coloured)) >= coloured.size - coloured.size * 9 // 10
 
 
-def _tints(small: Small) -> Frames:
-    """[2, places]: blue and red of a sample of places, around 0."""
+@lru_cache(maxsize=1)
+def _coloured_tints() -> npt.NDArray[np.bool_]:
+    """[blue, red] of a place, as bytes: whether its colours differ by as much as no infrared's do."""
+    around = np.arange(256, dtype=np.float32) - 128
+    blue, red = around[:, None], around[None, :]
+    channels = [1.402 * red + 0 * blue, -0.344 * blue - 0.714 * red, 1.772 * blue + 0 * red]
+    return np.asarray(np.maximum.reduce(channels) - np.minimum.reduce(channels) >= _GREY)
+
+
+def _tints(small: Small) -> tuple[Bytes, Bytes]:
+    """Blue and red of a sample of places."""
     _require_sound(small)
     start, half = small.stride * small.height, small.height // 2
     if small.layout == "nv12":
         both = np.frombuffer(small.data, np.uint8, half * small.stride, start).reshape(half, small.stride)
-        some = np.stack((both[::8, 0 : small.width : 32], both[::8, 1 : small.width : 32]))
-    else:
-        stride = small.stride // 2
-        planes = np.frombuffer(small.data, np.uint8, 2 * half * stride, start).reshape(2, half, stride)
-        some = planes[:, ::8, : small.width // 2 : 16]
-    found = some.reshape(2, -1).astype(np.float32)
-    found -= 128
-    return found
+        return both[::8, 0 : small.width : 32], both[::8, 1 : small.width : 32]
+    stride = small.stride // 2
+    planes = np.frombuffer(small.data, np.uint8, 2 * half * stride, start).reshape(2, half, stride)
+    some = planes[:, ::8, : small.width // 2 : 16]
+    return some[0], some[1]
 
 
 def _require_sound(small: Small) -> None:
@@ -145,61 +160,83 @@ def _require_sound(small: Small) -> None:
         raise BadPicture(f"a {small.layout} frame of {small.width} x {small.height} is none")
 
 
-def _change(greys: Sequence[Grey]) -> float | None:
-    """How far the hottest blocks of a frame lie from the others of the burst, in its own noise; the largest.
+class _Compared(Frozen):
+    """Frames of one size, the strips at their edges left out, and what makes their light equal."""
 
-    Each frame against the median of the others, brightness and contrast made equal first (infrared light and
-    exposure differ from frame to frame). None for a single frame, and for frames that differ in size.
-    """
+    frames: Grey  # [frames + 1, places]; the last row is ones
+    rows: int  # of blocks
+    columns: int
+    means: list[float]
+    gains: list[float]
+
+    @property
+    def mean(self) -> float:
+        """Of all frames."""
+        return sum(self.means) / len(self.means)
+
+
+def _compared(greys: Sequence[Grey]) -> _Compared | None:
+    """None for a single frame, and for frames that differ in size."""
     if len(greys) < 2 or len({grey.shape for grey in greys}) > 1:
         return None
     height, width = greys[0].shape
     rows, columns = (height - 2 * _STRIP) // _BLOCK, width // _BLOCK
     if rows < 1 or columns < 1:
         return None
-    even = np.stack([grey[_STRIP : _STRIP + rows * _BLOCK, : columns * _BLOCK] for grey in greys])
-    flat = even.reshape(len(greys), -1)
-    flat -= flat.mean(axis=1, keepdims=True)
-    spread = np.sqrt((flat @ flat.T).diagonal() / flat.shape[1])
-    flat /= np.maximum(spread, _FLOOR)[:, None]
-    away = _against_the_others(even)
-    blocks = _block_means(np.abs(away, out=away), rows, columns)
+    frames = np.ones((len(greys) + 1, rows * _BLOCK, columns * _BLOCK), np.float32)
+    for at, grey in enumerate(greys):
+        frames[at] = grey[_STRIP : _STRIP + rows * _BLOCK, : columns * _BLOCK]
+    flat = frames.reshape(len(frames), -1)
+    ones = flat[-1]
+    places = len(ones)
+    means = [float(np.dot(each, ones)) / places for each in flat[:-1]]
+    squares = [float(np.dot(each, each)) / places for each in flat[:-1]]
+    spreads = [math.sqrt(max(0.0, square - mean * mean)) for square, mean in zip(squares, means, strict=True)]
+    return _Compared(flat, rows, columns, means, [1 / max(spread, _FLOOR) for spread in spreads])
+
+
+def _mean(greys: Sequence[Grey]) -> float:
+    return sum(float(grey.mean()) for grey in greys) / len(greys)
+
+
+def _change(seen: _Compared) -> float:
+    """How far the hottest blocks of a frame lie from the others of the burst, in its own noise; the largest.
+
+    Each frame against the median of the others, brightness and contrast made equal first (infrared light and
+    exposure differ from frame to frame).
+    """
+    away = _against_the_others(seen)
+    np.abs(away, out=away)
+    narrow = away.reshape(-1, seen.columns * _BLOCK) @ _adder(seen.columns)
+    blocks = narrow.reshape(len(away), seen.rows, _BLOCK, seen.columns).sum(axis=2).reshape(len(away), -1)
     blocks.sort(axis=1)
-    found = blocks[:, -_HOTTEST:].mean(axis=1) - blocks[:, blocks.shape[1] // 2]
-    return max(0.0, float(found.max()))
+    middle, hottest = blocks.shape[1] // 2, min(_HOTTEST, blocks.shape[1])
+    found = [sum(row[-hottest:]) / hottest - row[middle] for row in blocks.tolist()]
+    return max(0.0, *map(float, found))
 
 
-def _against_the_others(even: Frames) -> Frames:
-    """Each frame less the median of the others; the frames are used up."""
-    count = len(even)
+def _against_the_others(seen: _Compared) -> Frames:
+    """[frames, places]: each frame less the median of the others.
+
+    The median of two is their mean; of up to three frames all is then one product: each frame's share, and
+    what makes the means equal.
+    """
+    count = len(seen.means)
+    own, others = (1.0, 0.0) if count > 3 else (count / (count - 1) - 1 / (count - 1), -1 / (count - 1))
+    shares = [
+        [gain * (own if at == of else others) for of, gain in enumerate(seen.gains)] for at in range(count)
+    ]
+    for row in shares:
+        row.append(-sum(share * mean for share, mean in zip(row, seen.means, strict=True)))
+    away: Frames = np.array(shares, np.float32) @ seen.frames
     if count > 3:
-        middles = [np.median(np.delete(even, at, axis=0), axis=0) for at in range(count)]
-        return np.asarray(even - np.stack(middles), np.float32)
-    # The median of two is their mean; and a frame less the mean of the others is as much more than less the
-    # mean of all.
-    total = even[0] + even[1] if count == 2 else even[0] + even[1] + even[2]
-    total *= np.float32(1 / (count - 1))
-    even *= np.float32(count / (count - 1))
-    even -= total
-    return even
-
-
-def _block_means(frames: Frames, rows: int, columns: int) -> Frames:
-    """[frames, rows * columns]. Columns are added up by a product of matrices: many times as quick."""
-    narrow = frames.reshape(-1, columns * _BLOCK) @ _adder(columns)
-    return np.asarray(narrow.reshape(len(frames), rows, _BLOCK, columns).sum(axis=2)).reshape(len(frames), -1)
+        away -= np.stack([np.median(np.delete(away, at, axis=0), axis=0) for at in range(count)])
+    return away
 
 
 @lru_cache(maxsize=8)
 def _adder(columns: int) -> Grey:
     return np.repeat(np.eye(columns, dtype=np.float32), _BLOCK, axis=0) / np.float32(_BLOCK * _BLOCK)
-
-
-def _ninetieth(values: Grey) -> float:
-    """The 90th percentile, near enough and without numpy's general way."""
-    flat = values.ravel()
-    at = flat.size * 9 // 10
-    return float(np.partition(flat, at)[at])
 
 
 def _shift(embeddings: Sequence[bytes]) -> float | None:
@@ -242,8 +279,8 @@ def _hidden_in(grey: Grey) -> str:
         return ""
     # Near every frame ends here: the rest takes longer, and half of the rows will do.
     upper, lower = inner[:-1:2], inner[1::2]
-    across, down = np.abs(upper[:, 1:] - upper[:, :-1]), np.abs(lower - upper)
-    if across.mean() + down.mean() >= _FAINT_EDGES:
+    edges = _mean_size(upper[:, 1:] - upper[:, :-1])
+    if edges >= _FAINT_EDGES or edges + _mean_size(lower - upper) >= _FAINT_EDGES:
         return ""
     low, middle, high = np.percentile(inner, (2, 50, 98))
     if high - low >= _FAINT_CONTRAST:
@@ -251,3 +288,7 @@ def _hidden_in(grey: Grey) -> str:
     if middle < _BLACK:
         return "it is dark, or the lens is covered"
     return "glare" if middle > _WHITE else "fog, or the lens is covered"
+
+
+def _mean_size(steps: Grey) -> float:
+    return float(np.abs(steps, out=steps).sum()) / steps.size

@@ -90,7 +90,8 @@ def look_at(scene: Scene | None, judged: Sequence[Judged]) -> Look:
         return Look()
     sound = [frame for frame in judged if frame.score is not None]
     step = max(1, -(-len(sound) // _LOOKED_AT))
-    return scene.look(_pictures(sound[::step]), [frame.score for frame in sound])
+    look = scene.look(_pictures(sound[::step]))
+    return replace(look, shift=scene.shift([frame.score for frame in sound]))
 
 
 def _pictures(judged: Sequence[Judged]) -> Iterator[bytes]:

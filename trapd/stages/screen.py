@@ -209,8 +209,11 @@ class Screen(Stage):
         info = self._info
         begin_s = time.monotonic()
         try:
+            if smalls is not None:
+                self._classifier.prepare(smalls)
+            look = Look() if self._scene is None else self._scene.look(self._pictures(event, smalls))
             scores, damaged = self._scores(self._classifier, event, smalls)
-            verdict = self._weigh(self._classifier, info, event, scores, smalls)
+            verdict = self._weigh(self._classifier, info, event, scores, look)
         except ModelUnavailable as error:
             self._model_failed(error)
             return unjudged(error.message, info), 0
@@ -225,10 +228,11 @@ class Screen(Stage):
         info: ModelInfo,
         event: Event,
         scores: Sequence[FrameScore | None],
-        smalls: Sequence[Small] | None,
+        look: Look,
     ) -> Verdict:
         """The verdict by the whole burst: scores, change, light, and a second look where it is uncertain."""
-        look = Look() if self._scene is None else self._scene.look(self._pictures(event, smalls), scores)
+        if self._scene is not None:
+            look = replace(look, shift=self._scene.shift(scores))
         limit = limit_of(self._configured(look.night), info, keep_more=self._keep_more())
 
         def judged(second: float = 0.0) -> Verdict:

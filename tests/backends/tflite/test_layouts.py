@@ -249,9 +249,7 @@ def test_labels_that_cannot_be_are_refused(labels: tuple[str, ...], words: str) 
         classifier([0.2] * 5, labels, [[0.2] * 5])
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 1), (1000,), (1, 7, 7, 3), (1, 0, 6), (1, 4, 100), (2, 84, 8400), (1,)]
-)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7, 7, 3), (1, 0, 6), (1, 4, 100), (2, 84, 8400), (1,)])
 def test_an_unknown_layout_is_named_by_its_shapes(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelUnavailable, match=r"layout that trapd does not know") as caught:
         recognise(facts([np.zeros(shape)], Metadata()))

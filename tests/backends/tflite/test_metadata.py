@@ -60,7 +60,9 @@ def test_a_model_without_metadata_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 2},  # of it the colours must be said
+        {"format": 2, "input": {"colour": "CMYK"}},
+        {"format": 3},
         {"task": "other"},
         {"labels": ["animal"]},
         {"labels": ["empty", 3]},
@@ -109,3 +111,20 @@ def test_any_damage_gives_metadata_or_a_sentence(
         assert isinstance(read_metadata(path, None), Metadata)
     except ModelUnavailable as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("change", "colours"),
+    [
+        ({}, "RGB"),
+        ({"input": {"colour": "RGB"}}, "RGB"),
+        ({"format": 2, "input": {"colour": "YCbCr"}}, "YCbCr"),
+        ({"format": 2, "input": {"colour": "RGB"}}, "RGB"),
+    ],
+)
+def test_a_card_says_what_the_three_numbers_of_a_pixel_are(
+    tmp_path: Path, change: dict[str, Any], colours: str
+) -> None:
+    found = read_metadata(model(tmp_path, trapd_json=json.dumps({**CARD, **change})), None)
+    assert found.card is not None
+    assert found.card.colours == colours

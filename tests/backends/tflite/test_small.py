@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,47 @@ def test_the_frame_looks_like_its_photograph(
     wanted = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
     # Colour has half the resolution, which shows where the frame itself has little.
     assert apart(pixels_of(small, size), wanted) < (3 if frame[1] >= 240 else 7)
+
+
+@pytest.mark.parametrize(
+    ("frame", "size"),
+    [
+        ((640, 360), (320, 320)),
+        ((640, 480), (320, 320)),
+        ((512, 288), (256, 256)),
+        ((640, 360), (256, 256)),
+        ((640, 360), (416, 234)),
+        ((1920, 1080), (320, 320)),
+        ((640, 480), (48, 48)),
+    ],
+)
+def test_luma_and_chroma_are_the_same_picture(frame: tuple[int, int], size: tuple[int, int]) -> None:
+    small = made(*frame)
+    for other in (small, padded(small, frame[0] + 64), as_nv12(small)):
+        plain, signed = (np.zeros((size[1], size[0], 3), dtype) for dtype in (np.uint8, np.int8))
+        for out in (plain, signed):
+            plan = plan_for(geometry(other), size, signed=out.dtype == np.int8, ycc=True)
+            for _ in range(2):
+                plan.write(other.data, out)
+        assert np.array_equal(signed.astype(int), plain.astype(int) - 128)
+        coloured = np.asarray(Image.fromarray(plain, "YCbCr").convert("RGB"))
+        assert apart(coloured, pixels_of(small, size)) < 1
+
+
+def test_a_photograph_and_its_frame_are_fed_as_the_same_luma_and_chroma() -> None:
+    jpeg = jpeg_of(scene(640, 360))
+    small, _, _ = small_of(jpeg, (640, 360))
+    tensor = Tensor(0, "", (1, 320, 320, 3), "int8", 0.0, 0)
+    norm = normalisation(tensor, pixels=None, mean=(), std=(), usual="0..1")
+    pictures = PictureInput((320, 320), tensor, norm, "YCbCr")
+    fed_as = []
+    for picture in (jpeg, small):
+        out = np.zeros(tensor.shape, np.int8)
+        pictures.read(picture).write(out)
+        fed_as.append(out)
+    assert apart(*fed_as) < 2
+    grey = np.asarray(Image.open(io.BytesIO(jpeg)).convert("L").resize((320, 320))).astype(int) - 128
+    assert apart(fed_as[0][0, ..., 0], grey) < 2
 
 
 @pytest.mark.parametrize("shade", [0, 1, 127, 128, 254, 255])

@@ -24,11 +24,15 @@ _KEYS: Final = ("labels", "classes", "pixels", "fit", "threshold")
 
 
 class Card(Frozen):
-    """trapd.json: how trapd's own models are to be read. Keep a frame when 1 - p(empty) >= threshold."""
+    """trapd.json: how trapd's own models are to be read. Keep a frame when 1 - p(empty) >= threshold.
+
+    `colours`: what a pixel's three numbers are, RGB or YCbCr.
+    """
 
     name: str
     labels: tuple[str, ...]
     threshold: float
+    colours: str = "RGB"
 
 
 class Side(Frozen):
@@ -47,7 +51,7 @@ def card_of(document: Any) -> Card:
     """The trapd.json of a model."""
     match document:
         case {
-            "format": 1,
+            "format": 1 | 2 as version,
             "task": "camera-trap-filter",
             "name": str(name),
             "labels": [*labels],
@@ -57,8 +61,17 @@ def card_of(document: Any) -> Card:
                 raise ValueError("its labels are no list of names with `empty` among them")
             if not 0.0 < threshold < 1.0:
                 raise ValueError(f"its threshold {threshold} is not between 0 and 1")
-            return Card(name, tuple(labels), threshold)
+            return Card(name, tuple(labels), threshold, _colours(version, document))
     raise ValueError("it is of another format")
+
+
+def _colours(version: int, document: Any) -> str:
+    match document.get("input"):
+        case {"colour": "RGB" | "YCbCr" as colours}:
+            return str(colours)
+    if version == 1:
+        return "RGB"
+    raise ValueError("it does not say what its input's colours are")
 
 
 def side_of(document: Any) -> Side:

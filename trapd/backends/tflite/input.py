@@ -45,11 +45,15 @@ class Reading(Frozen):
 class PictureInput:
     """Writes pictures into tensors of one shape ([1, height, width, 3] or [1, 3, height, width]) and type.
 
-    `fit` and `norm` may be changed between two pictures, once the model's layout is known.
+    `fit` and `norm` may be changed between two pictures, once the model's layout is known. `colours`: RGB, or
+    YCbCr for a model that takes luma and chroma.
     """
 
-    def __init__(self, size: tuple[int, int], tensor: Tensor, norm: Normalisation) -> None:
+    def __init__(
+        self, size: tuple[int, int], tensor: Tensor, norm: Normalisation, colours: str = "RGB"
+    ) -> None:
         self.size = size
+        self._colours = colours
         self.planar = tensor.shape[1] == 3 and tensor.shape[-1] != 3
         self._dtype = tensor.dtype
         self._fit = STRETCH
@@ -69,7 +73,7 @@ class PictureInput:
         somebody keeps would keep that too, and the runtime then refuses to run.
         """
         if not isinstance(picture, Small):
-            pixels, size = decode_fitted(picture, self._inner)
+            pixels, size = decode_fitted(picture, self._inner, self._colours)
             placed = place(size, self.size, self._fit)
             write = partial(self._write, partial(_copy, pixels), placed)
             return Reading(write, placed, placed.fills(self.size))
@@ -78,8 +82,8 @@ class PictureInput:
             return Reading(partial(self._write_whole, plan, picture.data), placed, True)
         return Reading(partial(self._write, partial(plan.write, picture.data), placed), placed, whole)
 
-    def write_rgb(self, pixels: Pixels, out: Array) -> None:
-        """Fill `out` with pixels of exactly its size, uint8 [height, width, 3]."""
+    def write_pixels(self, pixels: Pixels, out: Array) -> None:
+        """Fill `out` with pixels of exactly its size, uint8 [height, width, 3], in the colours it takes."""
         self._write(partial(_copy, pixels), Placed(0, 0, *self.size), out)
 
     def _set(self, norm: Normalisation) -> None:
@@ -147,7 +151,8 @@ class PictureInput:
             needed = needed_bytes(small)
             placed = place((small.width, small.height), self.size, self._fit)
             signed = self._direct and self._dtype == "int8"
-            plan = plan_for(frame, (placed.width, placed.height), signed=signed)
+            size = placed.width, placed.height
+            plan = plan_for(frame, size, signed=signed, ycc=self._colours == "YCbCr")
             known = needed, plan, placed, placed.fills(self.size)
             self._plans[frame] = known
         needed, plan, placed, whole = known

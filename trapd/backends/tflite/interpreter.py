@@ -63,6 +63,10 @@ class Interpreter:
         view: Array = self._native.tensor(self.inputs[0].index)()
         return view
 
+    def fill(self, values: Array) -> None:
+        """Copy `values` into the first input, whose shape and type they have."""
+        self._native.set_tensor(self.inputs[0].index, values)
+
     def run(self) -> list[Array]:
         """All outputs for what the input holds, as the model has them (`real`). Raises ModelUnavailable."""
         native = self._native

@@ -83,16 +83,25 @@ def require_picture_input(inputs: Sequence[Tensor]) -> tuple[int, int]:
     """Width and height of the one picture that the model takes. Raises ModelUnavailable for anything else."""
     shapes = ", ".join(str(tensor) for tensor in inputs[:_SHAPES_NAMED]) or "nothing"
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
-        raise ModelUnavailable(f"the model takes {shapes}, not one picture")
+        raise ModelUnavailable(f"the model takes {shapes}, not one picture", _ONE_PICTURE)
     _, first, second, last = inputs[0].shape
     if last == 3:
         height, width = first, second
     elif first == 3:
         height, width = second, last
     else:
-        raise ModelUnavailable(f"the model takes {shapes}, not a picture in three colours")
+        raise ModelUnavailable(f"the model takes {shapes}, not a picture in three colours", _ONE_PICTURE)
     if not (16 <= height <= 4096 and 16 <= width <= 4096):
-        raise ModelUnavailable(f"the model takes pictures of {width} x {height}: its size is not fixed")
+        raise ModelUnavailable(
+            f"the model takes pictures of {width} x {height}: its size is not fixed",
+            "export it for one size, such as 640 x 640",
+        )
     if inputs[0].dtype not in ("uint8", "int8", "float32"):
-        raise ModelUnavailable(f"the model takes {shapes}: only uint8, int8 and float32 are fed")
+        raise ModelUnavailable(
+            f"the model takes {shapes}: only uint8, int8 and float32 are fed",
+            "export it with an input of one of these types",
+        )
     return width, height
+
+
+_ONE_PICTURE: Final = "export it for a single picture, [1, height, width, 3] or [1, 3, height, width]"

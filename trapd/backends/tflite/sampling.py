@@ -39,13 +39,15 @@ _clip: Final = _core.umath.clip
 class SamplingPlan:
     """Frames of one geometry to pixels of one size (width, height)."""
 
-    def __init__(self, frame: Geometry, size: tuple[int, int], *, signed: bool) -> None:
+    def __init__(self, frame: Geometry, size: tuple[int, int], *, signed: bool, ycc: bool = False) -> None:
         self._layout, self._width, self._height, self._stride = frame
         columns, wanted_rows = size
         # Columns of a round number of bytes fall on the same few lines of the processor's cache, and turning
         # the picture takes twice as long: a few rows more, which nobody reads, keep them apart.
         rows = wanted_rows + (_SPREAD if wanted_rows % 64 == 0 else 0)
         self._signed = signed
+        self._ycc = ycc
+        self._wanted_rows = wanted_rows
         # Two neighbours are added first where that still leaves enough columns.
         self._paired = self._width >= 2 * columns
         luma = self._height, self._width // 2 if self._paired else self._width
@@ -69,6 +71,11 @@ class SamplingPlan:
         """See Plan."""
         self._luma.write(self._luma_rows(data), self._bright)
         self._chroma.write(self._chroma_rows(data), self._tints)
+        if self._ycc:
+            for channel, plane in enumerate((self._bright, *self._tints)):
+                low = plane.view(np.uint8)[:, ::2].T[: self._wanted_rows]
+                put(low, out[..., channel], signed=self._signed)
+            return
         np.subtract(self._tints, 128, out=self._tints)
         if self._signed:
             np.subtract(self._bright, 128, out=self._bright)
@@ -111,6 +118,14 @@ class SamplingPlan:
         stride = self._stride // 2
         planes = np.frombuffer(data, np.uint8, 2 * rows * stride, start).reshape(2, rows, stride)
         return planes[..., :columns]
+
+
+def put(values: npt.NDArray[np.uint8], out: npt.NDArray[Any], *, signed: bool) -> None:
+    """Bytes into `out`: as they are, or less 128."""
+    if signed:
+        np.bitwise_xor(values, 0x80, out=out.view(np.uint8))  # the same as taking 128 away
+    else:
+        np.copyto(out, values)
 
 
 class _Scratch:

@@ -1,7 +1,8 @@
-"""A camera's low-resolution frame (planar 4:2:0) to the RGB pixels of the filter's input, fast.
+"""A camera's low-resolution frame (planar 4:2:0) to the pixels of the filter's input, fast.
 
 Called by the classifier's thread for every frame; each plan belongs to one classifier and reuses its scratch
-arrays. Full-range BT.601 colour (JFIF), centre-sited chroma.
+arrays. Full-range BT.601 colour (JFIF), centre-sited chroma. Pixels are RGB, or, for a model that takes them
+so, luma and chroma as the frame has them (`ycc`): that is half the work.
 
 Three plans do the same thing. `HalvingPlan` serves a frame exactly twice as wide as the input, the ordinary
 case (640 wide for an input of 320): pairs of pixels are averaged across, rows are weighed by a triangle, all
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from trapd.backends.pictures import Pixels
-from trapd.backends.tflite.sampling import SamplingPlan
+from trapd.backends.tflite.sampling import SamplingPlan, put
 from trapd.backends.tflite.taps import taps_of, whole_rows
 from trapd.errors import BadPicture
 from trapd.records import Small
@@ -85,20 +86,20 @@ def needed_bytes(small: Small) -> int:
     return small.stride * small.height + chroma_stride * (small.height // 2)
 
 
-def plan_for(frame: Geometry, size: tuple[int, int], *, signed: bool) -> Plan:
+def plan_for(frame: Geometry, size: tuple[int, int], *, signed: bool, ycc: bool = False) -> Plan:
     """The fastest sound plan for frames of this geometry; `size` is the input's width and height."""
     _, width, height, _ = frame
     if width == 2 * size[0] and height <= _MOST_SHRINK * size[1]:
-        return HalvingPlan(frame, size, signed=signed)
+        return HalvingPlan(frame, size, signed=signed, ycc=ycc)
     if width <= 2 * _MOST_SHRINK * size[0] and height <= _MOST_SHRINK * size[1]:
-        return SamplingPlan(frame, size, signed=signed)
-    return ResamplingPlan(frame, size, signed=signed)
+        return SamplingPlan(frame, size, signed=signed, ycc=ycc)
+    return ResamplingPlan(frame, size, signed=signed, ycc=ycc)
 
 
 class HalvingPlan:
     """Frames exactly twice as wide as the input."""
 
-    def __init__(self, frame: Geometry, size: tuple[int, int], *, signed: bool) -> None:
+    def __init__(self, frame: Geometry, size: tuple[int, int], *, signed: bool, ycc: bool = False) -> None:
         self._layout, self._width, self._height, self._stride = frame
         columns, rows = size
         half = self._height // 2
@@ -117,10 +118,16 @@ class HalvingPlan:
         self._row = one[:rows]
         # A row clipped to 8 bits: its low bytes are all there is.
         self._low = self._row.view(np.int8 if signed else np.uint8)[:, ::2]
+        self._flip = 0x80 if signed else 0  # of a byte: the same as taking 128 away
+        self._planes = np.empty((2, half, columns), np.uint8) if ycc else None
+        self._bytes = one.reshape(-1).view(np.uint8)[: rows * columns].reshape(rows, columns)
 
     def write(self, data: bytes, out: npt.NDArray[Any]) -> None:
         """See Plan."""
         self._read_luma(data)
+        if self._planes is not None:
+            self._write_planes(data, self._planes, out)
+            return
         self._read_chroma(data)
         row, luma = self._row, self._luma
         for channel in range(3):
@@ -128,6 +135,15 @@ class HalvingPlan:
             np.add(row, luma, out=row)
             _clip(row, self._lowest, self._highest, out=row)
             np.copyto(out[..., channel], self._low)
+
+    def _write_planes(self, data: bytes, planes: Pixels, out: npt.NDArray[Any]) -> None:
+        np.bitwise_xor(self._chroma_planes(data), self._flip, out=planes)
+        np.bitwise_xor(self._luma, self._flip, out=self._luma)
+        into = out.view(np.uint8)
+        np.copyto(into[..., 0], self._luma.view(np.uint8)[:, ::2])
+        for channel in (0, 1):
+            planes[channel].take(self._chroma_rows, axis=0, out=self._bytes, mode="clip")
+            np.copyto(into[..., 1 + channel], self._bytes)
 
     def _read_luma(self, data: bytes) -> None:
         plane = np.frombuffer(data, np.uint8, self._height * self._stride).reshape(self._height, self._stride)
@@ -144,20 +160,31 @@ class HalvingPlan:
 
     def _read_chroma(self, data: bytes) -> None:
         """What red, green and blue add to luma, at chroma's own resolution."""
-        half, start = self._height // 2, self._height * self._stride
         chroma, tints = self._chroma, self._tints
         if self._layout == "nv12":
-            both = np.frombuffer(data, np.uint8, half * self._stride, start).reshape(half, self._stride)
-            _split(both[:, : self._width], chroma[0].view(np.uint16), chroma[1].view(np.uint16))
+            _split(self._both(data), chroma[0].view(np.uint16), chroma[1].view(np.uint16))
         else:
-            stride = self._stride // 2
-            planes = np.frombuffer(data, np.uint8, 2 * half * stride, start).reshape(2, half, stride)
-            np.copyto(chroma, planes[..., : self._width // 2])
+            np.copyto(chroma, self._chroma_planes(data))
         np.multiply(chroma, _BLUE_AND_RED_TINTS, out=tints[2::-2])
         np.multiply(chroma, _GREEN_TINTS, out=chroma)
         np.add(chroma[0], chroma[1], out=tints[1])
         np.add(tints, self._constants, out=tints)
         np.right_shift(tints, _TINT_BITS, out=tints)
+
+    def _both(self, data: bytes) -> Pixels:
+        """Both planes of nv12, interleaved."""
+        half, start = self._height // 2, self._height * self._stride
+        both = np.frombuffer(data, np.uint8, half * self._stride, start).reshape(half, self._stride)
+        return both[:, : self._width]
+
+    def _chroma_planes(self, data: bytes) -> Pixels:
+        """[2, rows, columns]: Cb and Cr."""
+        half, start = self._height // 2, self._height * self._stride
+        if self._layout == "nv12":
+            return self._both(data).reshape(half, -1, 2).transpose(2, 0, 1)
+        stride = self._stride // 2
+        planes = np.frombuffer(data, np.uint8, 2 * half * stride, start).reshape(2, half, stride)
+        return planes[..., : self._width // 2]
 
 
 def _split(plane: Pixels, left: npt.NDArray[np.uint16], right: npt.NDArray[np.uint16]) -> None:
@@ -170,21 +197,19 @@ def _split(plane: Pixels, left: npt.NDArray[np.uint16], right: npt.NDArray[np.ui
 class ResamplingPlan:
     """Frames of any size, through Pillow."""
 
-    def __init__(self, frame: Geometry, size: tuple[int, int], *, signed: bool) -> None:
+    def __init__(self, frame: Geometry, size: tuple[int, int], *, signed: bool, ycc: bool = False) -> None:
         self._layout, self._width, self._height, self._stride = frame
         self._size = size
         self._signed = signed
+        self._ycc = ycc
 
     def write(self, data: bytes, out: npt.NDArray[Any]) -> None:
         """See Plan."""
         from PIL import Image
 
         planes = [plane.resize(self._size, Image.Resampling.BILINEAR) for plane in self._planes(data)]
-        pixels = np.asarray(Image.merge("YCbCr", planes).convert("RGB"))
-        if self._signed:
-            np.bitwise_xor(pixels, 0x80, out=out.view(np.uint8))  # the same as taking 128 away
-        else:
-            np.copyto(out, pixels)
+        whole = Image.merge("YCbCr", planes)
+        put(np.asarray(whole if self._ycc else whole.convert("RGB")), out, signed=self._signed)
 
     def _planes(self, data: bytes) -> list[Image.Image]:
         from PIL import Image

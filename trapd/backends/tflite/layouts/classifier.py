@@ -90,6 +90,8 @@ def recognise(facts: ModelFacts) -> ClassifierLayout | None:
     rows = [at for at, tensor in enumerate(facts.outputs) if _is_row(tensor.shape)]
     if len(facts.outputs) > 1 and labels is not None:
         rows = [at for at in rows if int(np.prod(facts.outputs[at].shape)) == len(labels.names)]
+    if len(rows) > 1:  # probabilities, and the logits that they were made of
+        rows = [at for at in rows if _kind_of(facts, at) == SOFTMAX]
     if len(rows) != 1 or (len(facts.outputs) > 1 and labels is None):
         return None
     at = rows[0]
@@ -113,18 +115,20 @@ def recognise(facts: ModelFacts) -> ClassifierLayout | None:
         labels.names if labels else None,
         labels.told if labels else frozenset(),
         means,
-        _kind(facts.real(at), quantised=facts.outputs[at].dtype != "float32"),
+        _kind_of(facts, at),
         at,
         note,
     )
 
 
 def _is_row(shape: tuple[int, ...]) -> bool:
-    """[1, C], with further axes of length 1 anywhere but at the end."""
-    return len(shape) >= 2 and shape[-1] >= 2 and all(length == 1 for length in shape[:-1])
+    """[1, C], or as many axes of length 1 as there may be, anywhere."""
+    return max(shape, default=0) >= 2 and math.prod(shape) == max(shape)
 
 
-def _kind(samples: Sequence[Array], *, quantised: bool) -> str:
+def _kind_of(facts: ModelFacts, at: int) -> str:
+    """What the values of this output are."""
+    samples, quantised = facts.real(at), facts.outputs[at].dtype != "float32"
     if any(bool(np.any(sample < -_TOLERANCE) or np.any(sample > 1 + _TOLERANCE)) for sample in samples):
         return LOGITS
     sums = [float(sample.sum()) for sample in samples]

@@ -2,7 +2,8 @@
 
 A row is left, top, right, bottom, confidence, class (YOLO26, YOLOv10, and exports with suppression). Boxes
 are in pixels of the input or relative to it: a coordinate above 2 is in pixels. [1, 6, N] is the same on its
-side. What looks alike but has as many rows as a grid has places is YOLO's own output.
+side. Masks and key points behind the class are passed over; one number more is the angle of a box that is
+given by its centre and size. What looks alike but has as many rows as a grid has places is YOLO's own output.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from trapd.backends.tflite.facts import ModelFacts
 from trapd.backends.tflite.fit import LETTERBOX
 from trapd.backends.tflite.interpreter import Array, Tensor
 from trapd.backends.tflite.labels import Labels
-from trapd.backends.tflite.layouts.yolo import MEGADETECTOR, THRESHOLD, grid_places
+from trapd.backends.tflite.layouts.yolo import (
+    MEGADETECTOR,
+    THRESHOLD,
+    detection_output,
+    flat,
+    grid_places,
+)
 from trapd.backends.tflite.pixels import UNIT
 from trapd.errors import ModelUnavailable
 from trapd.frozen import Frozen
@@ -33,7 +40,7 @@ _MOST_CLASSES: Final = 100_000
 
 
 class End2EndLayout(Frozen):
-    """Layout of end-to-end detectors. `first`: the columns are the first axis."""
+    """Layout of end-to-end detectors. `first`: columns are the first axis. `turned`: boxes have an angle."""
 
     labels: tuple[str, ...] | None
     categories: Categories
@@ -42,6 +49,8 @@ class End2EndLayout(Frozen):
     size: tuple[int, int]
     in_pixels: bool
     note: str = ""
+    output_at: int = 0
+    turned: bool = False
     name: str = "end-to-end"
     threshold: float = THRESHOLD
     pixels: str = UNIT
@@ -55,7 +64,7 @@ class End2EndLayout(Frozen):
 
     def decode(self, outputs: Sequence[Array]) -> FrameScore:
         """See Layout."""
-        rows = _rows(outputs[0], self.first)
+        rows = _rows(outputs[self.output_at], self.first)
         if not np.isfinite(rows).all():
             raise ValueError("a value that is not a number")
         numbers = np.rint(rows[:, 5])
@@ -67,6 +76,9 @@ class End2EndLayout(Frozen):
 
         def corners(wanted: Array) -> Floats:
             boxes: Floats = found[wanted, :4]
+            if self.turned:
+                half = boxes[:, 2:] / 2
+                boxes = np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
             return boxes / np.array([*self.size, *self.size], np.float32) if pixels else boxes
 
         numbers = np.rint(found[:, 5]).astype(np.intp)
@@ -74,24 +86,26 @@ class End2EndLayout(Frozen):
 
 
 def recognise(facts: ModelFacts) -> End2EndLayout | None:
-    """The layout, if the one output looks like such rows for every picture of the self-test."""
-    if len(facts.outputs) != 1:
+    """The layout, if the output looks like such rows for every picture of the self-test."""
+    output_at, _ = detection_output(facts)
+    if output_at is None:
         return None
-    shape = facts.outputs[0].shape
-    if len(shape) != 3 or shape[0] != 1 or _COLUMNS not in shape[1:]:
+    samples = facts.real(output_at)
+    table = flat(samples[0])
+    if table is None or max(table.shape) < _COLUMNS:
         return None
-    samples = facts.real(0)
     for first in (False, True):
-        places = shape[2 if first else 1]
+        columns, places = table.shape if first else table.shape[::-1]
         dense = places in grid_places(facts.size, 1) | grid_places(facts.size, 3)
-        if shape[1 if first else 2] != _COLUMNS or dense or not 1 <= places <= _MOST_ROWS:
+        if columns < _COLUMNS or dense or not 1 <= places <= _MOST_ROWS:
             continue
-        if all(_are_rows(_rows(sample, first)) for sample in samples):
-            return _layout(facts, first, samples)
+        tables = [_rows(sample, first) for sample in samples]
+        if all(map(_are_rows, tables)) and (columns == _COLUMNS or any(map(_are_surely_rows, tables))):
+            return _layout(facts, output_at, first, samples)
     return None
 
 
-def _layout(facts: ModelFacts, first: bool, samples: Sequence[Array]) -> End2EndLayout:
+def _layout(facts: ModelFacts, output_at: int, first: bool, samples: Sequence[Array]) -> End2EndLayout:
     labels = facts.labels()
     highest = max(int(_rows(sample, first)[:, 5].max()) for sample in samples)
     note = ""
@@ -104,7 +118,18 @@ def _layout(facts: ModelFacts, first: bool, samples: Sequence[Array]) -> End2End
     in_pixels = any(bool(np.abs(_rows(sample, first)[:, :4]).max() > _PIXELS_FROM) for sample in samples)
     categories = Categories.of(labels)
     names = labels.names if labels else None
-    return End2EndLayout(names, categories, facts.outputs[0], first, facts.size, in_pixels, note)
+    turned = _rows(samples[0], first).shape[1] == _COLUMNS + 1
+    return End2EndLayout(
+        names,
+        categories,
+        facts.outputs[output_at],
+        first,
+        facts.size,
+        in_pixels,
+        note,
+        output_at=output_at,
+        turned=turned,
+    )
 
 
 def _says_megadetector(facts: ModelFacts) -> bool:
@@ -112,7 +137,10 @@ def _says_megadetector(facts: ModelFacts) -> bool:
 
 
 def _rows(output: Array, first: bool) -> Floats:
-    rows: Floats = (output[0].T if first else output[0]).astype(np.float32, copy=False)
+    table = flat(output)
+    if table is None:
+        raise ValueError(f"an output of shape {list(output.shape)}")
+    rows: Floats = (table.T if first else table).astype(np.float32, copy=False)
     return rows
 
 
@@ -121,3 +149,10 @@ def _are_rows(rows: Floats) -> bool:
     probable = confidences.min() >= -_MARGIN and confidences.max() <= 1 + _MARGIN
     whole = bool(np.all(np.abs(classes - np.rint(classes)) < _MARGIN))
     return bool(probable and whole and classes.min() >= -1 and classes.max() <= _MOST_CLASSES)
+
+
+def _are_surely_rows(rows: Floats) -> bool:
+    """Where there are further columns, small confidences of many classes may look alike."""
+    confidences, classes = rows[:, 4], rows[:, 5]
+    is_sorted = bool(np.all(np.diff(confidences) <= 0)) and confidences[0] > 0
+    return is_sorted and bool(np.array_equal(classes, np.rint(classes)))

@@ -89,7 +89,13 @@ def recognise(facts: ModelFacts) -> SsdLayout | None:
     rest = [at for at in range(4) if at != boxes[0] and shapes[at] == row]
     count = [at for at in range(4) if at != boxes[0] and int(np.prod(shapes[at])) == 1]
     if places == 1:  # all three hold one number: the count has the fewest axes
-        count = sorted(count, key=lambda at: len(shapes[at]))[:1]
+        count.sort(key=lambda at: len(shapes[at]))
+        if len(count) > 1 and len(shapes[count[0]]) == len(shapes[count[1]]):
+            raise ModelUnavailable(
+                "the model gives a single box, whose score cannot be told from its class and from the count",
+                "export it with more boxes: max_detections of 10 or more",
+            )
+        count = count[:1]
     rest = [at for at in rest if at not in count]
     if len(count) != 1 or len(rest) != 2 or places < 1:
         return None

@@ -87,7 +87,7 @@ class YoloLayout(Frozen):
 
     def decode(self, outputs: Sequence[Array]) -> FrameScore:
         """See Layout."""
-        raw = _flat(outputs[self.output_at])
+        raw = flat(outputs[self.output_at])
         if raw is None:
             raise ValueError(f"an output of shape {list(outputs[self.output_at].shape)}")
         if raw.dtype.kind == "f" and not math.isfinite(float(raw.sum())):
@@ -135,10 +135,10 @@ class YoloLayout(Frozen):
 
 def recognise(facts: ModelFacts) -> YoloLayout | None:
     """The layout, if one output has the shape. Raises ModelUnavailable for labels of another model."""
-    output_at, masks = _detection_output(facts)
+    output_at, masks = detection_output(facts)
     if output_at is None:
         return None
-    samples = [flat for sample in facts.samples if (flat := _flat(sample[output_at])) is not None]
+    samples = [found for sample in facts.samples if (found := flat(sample[output_at])) is not None]
     if len(samples) < len(facts.samples) or min(samples[0].shape) < 1:
         return None
     labels = facts.labels()
@@ -174,7 +174,7 @@ def recognise(facts: ModelFacts) -> YoloLayout | None:
     )
 
 
-def _detection_output(facts: ModelFacts) -> tuple[int | None, int]:
+def detection_output(facts: ModelFacts) -> tuple[int | None, int]:
     """Which output holds the boxes, and how many channels of it belong to masks."""
     if len(facts.outputs) == 1:
         return 0, 0
@@ -186,7 +186,7 @@ def _detection_output(facts: ModelFacts) -> tuple[int | None, int]:
     return None, 0
 
 
-def _flat(array: Array) -> Array | None:
+def flat(array: Array) -> Array | None:
     """[a, b] of [1, a, b], also with further axes of length 1; None for any other shape."""
     shape = array.shape
     if len(shape) == 3 and shape[0] == 1:
@@ -194,8 +194,8 @@ def _flat(array: Array) -> Array | None:
         return picture
     if len(shape) == 4 and shape[0] == 1 and 1 in shape[1:]:
         one = len(shape) - 1 - shape[:0:-1].index(1)
-        flat: Array = array.reshape([length for axis, length in enumerate(shape[1:], 1) if axis != one])
-        return flat
+        table: Array = array.reshape([length for axis, length in enumerate(shape[1:], 1) if axis != one])
+        return table
     if len(shape) == 2 and shape[0] > 1:
         return array
     return None
@@ -226,13 +226,14 @@ def _evidence(
         weight += 5 if places in every_grid else 2
     if labels is None and form.classes == len(MEGADETECTOR):
         weight += 2
+    probable = all(_probable(form, sample, tensor) for sample in samples)
     if places in grid_places(facts.size, _ANCHORS if form.objectness else 1):
         weight += 4
+    elif not weight or not probable:
+        return 0.0  # a table of numbers, of which nothing says what they are
     if channels < places:
         weight += 1
-    if not weight:
-        return 0.0
-    if all(_probable(form, sample, tensor) for sample in samples):
+    if probable:
         weight += 1.5
     if form.channels_first != form.objectness:
         weight += 0.5
