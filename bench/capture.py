@@ -28,9 +28,9 @@ from trapd.host.clock import SystemClock
 from trapd.records import FrameScore, ModelInfo, Small, Trigger
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
-from trapd.stages.capture import Capture, CapturePlan
+from trapd.stages.capture.stage import Capture, CapturePlan
+from trapd.stages.capture.waiting import WaitingFrames
 from trapd.stages.screen import Screen, ScreenPlan
-from trapd.stages.waiting import WaitingFrames
 from trapd.store import ExifContext, Store
 from trapd.wire import codec
 

@@ -158,7 +158,7 @@ def deliver(store: Any, clock: Any, port: int) -> Any:
     from trapd import parts
     from trapd.backends.uplink_paho import PahoUplink
     from trapd.stages.alerts import Alerts
-    from trapd.stages.deliver import Deliver, DeliverPlan
+    from trapd.stages.deliver.stage import Deliver, DeliverPlan
     from trapd.wire import codec
     from trapd.wire.topics import Topics
     from trapd.wire.window import Backoff

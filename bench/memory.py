@@ -124,10 +124,11 @@ def _status_after(daemon: subprocess.Popen[bytes], store: Path, bursts: int) -> 
 def _judged(store: Path) -> int:
     try:
         with Store.peek(store) as session:
-            totals = session.events.totals()
+            newest, waiting = session.events.newest(), session.events.totals()["captured"]
     except UsageError:  # it is just being made
         return 0
-    return totals["bursts"] - totals["captured"]
+    # By its number: rows go too, where room is short.
+    return 0 if newest is None else newest.seq - waiting
 
 
 def _megabytes(status: str, name: str) -> float:

@@ -12,7 +12,7 @@ import yaml
 
 from tests.system import page
 from trapd.config import settings_from, warnings
-from trapd.stages.commands import COMMANDS
+from trapd.stages.control.commands import COMMANDS
 from trapd.wire import authority, inbound, schemas, shapes_state, topics
 
 ROOT = Path(__file__).resolve().parents[1]

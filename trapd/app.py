@@ -28,24 +28,24 @@ from trapd.remote.start import Start
 from trapd.settings.published import schema_text
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage, Supervisor
-from trapd.stages.capture import Capture
-from trapd.stages.commands import Means
-from trapd.stages.control import Control
-from trapd.stages.deliver import Deliver
-from trapd.stages.desired import Desired, Eyes
-from trapd.stages.facts import Facts
-from trapd.stages.heartbeat import Heartbeat, Reading
-from trapd.stages.housekeep import Housekeep
-from trapd.stages.missed import Missed
-from trapd.stages.orders import Orders
-from trapd.stages.rare_reboot import RareReboot
-from trapd.stages.refusals import Refusals
-from trapd.stages.scarcity import words_of
+from trapd.stages.capture.orders import Orders
+from trapd.stages.capture.rare_reboot import RareReboot
+from trapd.stages.capture.refusals import Refusals
+from trapd.stages.capture.stage import Capture
+from trapd.stages.capture.waiting import WaitingFrames
+from trapd.stages.control.commands import Means
+from trapd.stages.control.desired import Desired, Eyes
+from trapd.stages.control.stage import Control
+from trapd.stages.control.trail import Trail
+from trapd.stages.deliver.stage import Deliver
 from trapd.stages.screen import Screen
-from trapd.stages.standby import DISK_TROUBLE, Standby, may_be_damage
-from trapd.stages.timekeep import Timekeep
-from trapd.stages.trail import Trail
-from trapd.stages.waiting import WaitingFrames
+from trapd.stages.upkeep.facts import Facts
+from trapd.stages.upkeep.heartbeat import Heartbeat, Reading
+from trapd.stages.upkeep.housekeep import Housekeep
+from trapd.stages.upkeep.missed import Missed
+from trapd.stages.upkeep.scarcity import words_of
+from trapd.stages.upkeep.standby import DISK_TROUBLE, Standby, may_be_damage
+from trapd.stages.upkeep.timekeep import Timekeep
 from trapd.store import Store
 from trapd.wire import codec
 from trapd.wire.topics import CONFIG_DESIRED, Topics
@@ -261,7 +261,7 @@ class _Daemon:
         lamp = parts.build_lamp(self._settings)
         if lamp is None:
             return ()
-        from trapd.stages.indicator import Indicator, Sight
+        from trapd.stages.upkeep.indicator import Indicator, Sight
 
         def see() -> Sight:
             return Sight(

@@ -15,9 +15,9 @@ from trapd.errors import CameraUnavailable, Fault, SensorUnavailable, Unavailabl
 from trapd.ports import Camera, Classifier, Clock, Lamp, Link, Scene, Sensor, Uplink
 from trapd.remote.here import Surroundings
 from trapd.settings import Loaded, Settings, mqtt_password
-from trapd.stages.absent import AbsentCamera, AbsentSensor, why_absent
-from trapd.stages.capture import CapturePlan
-from trapd.stages.deliver import DeliverPlan
+from trapd.stages.capture.absent import AbsentCamera, AbsentSensor, why_absent
+from trapd.stages.capture.stage import CapturePlan
+from trapd.stages.deliver.stage import DeliverPlan
 from trapd.stages.screen import ScreenPlan
 from trapd.store import ExifContext, Store, Tombstones
 from trapd.wire import codec

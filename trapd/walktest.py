@@ -24,10 +24,10 @@ from trapd.rules import NS_PER_S
 from trapd.settings import Loaded
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage, Supervisor
-from trapd.stages.capture import Capture
-from trapd.stages.indicator import Indicator, Sight
+from trapd.stages.capture.stage import Capture
+from trapd.stages.capture.waiting import WaitingFrames
 from trapd.stages.screen import Screen
-from trapd.stages.waiting import WaitingFrames
+from trapd.stages.upkeep.indicator import Indicator, Sight
 from trapd.store import Session, Store, in_use
 from trapd.wire import codec
 

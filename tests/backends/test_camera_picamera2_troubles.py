@@ -18,8 +18,8 @@ from trapd.backends import camera_picamera2
 from trapd.backends.camera_picamera2 import Limits, PicameraCamera
 from trapd.errors import CameraUnavailable
 from trapd.records import Trigger
-from trapd.stages.camera_watch import CameraWatch
-from trapd.stages.rare_reboot import RareReboot
+from trapd.stages.capture.camera_watch import CameraWatch
+from trapd.stages.capture.rare_reboot import RareReboot
 
 NEVER = threading.Event()
 SHORT = Limits(open_s=0.05, close_s=0.05, frame_s=1.0)

@@ -21,10 +21,10 @@ from tests.remote.common import ALL, CONFIRM_S, Unit, document
 from tests.stages.control_driver import ControlDriver
 from tests.stages.driver import BASE, UNIT, Bench
 from trapd.ports import Received
-from trapd.stages import answering
-from trapd.stages.control import Control
-from trapd.stages.desired import Desired, Untold
-from trapd.stages.put_off import PutOff
+from trapd.stages.control import answering
+from trapd.stages.control.desired import Desired, Untold
+from trapd.stages.control.put_off import PutOff
+from trapd.stages.control.stage import Control
 from trapd.store import Store, reserve
 from trapd.store.durable import sync_folder
 from trapd.store.obeyed import Obeyed

@@ -9,7 +9,7 @@ import pytest
 
 from tests.stages.driver import Bench, CaptureDriver, DeliverDriver
 from tests.stages.driver import bench as make_bench
-from trapd.stages import capture
+from trapd.stages.capture import stage as capture
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,11 @@ from typing import Any
 from tests.fakes.overlays import FakeOverlays
 from tests.stages.driver import BASE, UNIT, Bench
 from trapd.ports import Received
-from trapd.stages.commands import Means
-from trapd.stages.control import Control
-from trapd.stages.desired import Desired, Eyes
-from trapd.stages.orders import Orders
-from trapd.stages.trail import Trail
+from trapd.stages.capture.orders import Orders
+from trapd.stages.control.commands import Means
+from trapd.stages.control.desired import Desired, Eyes
+from trapd.stages.control.stage import Control
+from trapd.stages.control.trail import Trail
 from trapd.wire.authority import Authority
 from trapd.wire.signing import Keyring
 from trapd.wire.topics import Topics

@@ -16,10 +16,10 @@ from tests.fakes.uplink import FakeBroker, FakeUplink
 from trapd.ports import Received
 from trapd.records import Event, Frame, Trigger, Verdict
 from trapd.stages.alerts import Alerts
-from trapd.stages.capture import Capture, CapturePlan
-from trapd.stages.deliver import Deliver, DeliverPlan
-from trapd.stages.doubt import Judged
-from trapd.stages.waiting import WaitingFrames
+from trapd.stages.capture.doubt import Judged
+from trapd.stages.capture.stage import Capture, CapturePlan
+from trapd.stages.capture.waiting import WaitingFrames
+from trapd.stages.deliver.stage import Deliver, DeliverPlan
 from trapd.store import ExifContext, Session
 from trapd.wire import codec
 from trapd.wire.topics import Topics

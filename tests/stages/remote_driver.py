@@ -20,12 +20,12 @@ from trapd.ports import Received
 from trapd.remote import start as starting
 from trapd.remote.configuration import RemoteConfiguration
 from trapd.remote.here import Surroundings
-from trapd.stages.commands import Means
-from trapd.stages.control import Control
-from trapd.stages.deliver import DeliverPlan
-from trapd.stages.desired import Desired, Eyes
-from trapd.stages.orders import Orders
-from trapd.stages.trail import Trail
+from trapd.stages.capture.orders import Orders
+from trapd.stages.control.commands import Means
+from trapd.stages.control.desired import Desired, Eyes
+from trapd.stages.control.stage import Control
+from trapd.stages.control.trail import Trail
+from trapd.stages.deliver.stage import DeliverPlan
 from trapd.wire.authority import Authority
 from trapd.wire.signing import Keyring
 from trapd.wire.topics import Topics

@@ -32,7 +32,7 @@ from trapd.config import load
 from trapd.errors import SensorUnavailable
 from trapd.ports import Camera, Connected, Lost, Sensor
 from trapd.stages.alerts import Alerts
-from trapd.stages.capture import Capture
+from trapd.stages.capture.stage import Capture
 from trapd.stages.screen import Screen
 from trapd.store import Session
 from trapd.wire import codec

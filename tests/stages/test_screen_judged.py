@@ -6,7 +6,7 @@ from tests.fakes.classifier import FakeClassifier
 from tests.stages.driver import Bench
 from tests.stages.screen_driver import EMPTY, screening
 from trapd.records import Moment, TsQuality
-from trapd.stages.doubt import Judged
+from trapd.stages.capture.doubt import Judged
 
 
 def test_it_has_caught_up_when_nothing_is_left_to_judge(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from tests.fakes.uplink import FakeBroker
 from tests.stages.control_driver import OPEN, ControlDriver
 from tests.stages.driver import BASE, LIMIT, UNIT, Bench, DeliverDriver
 from trapd.ports import Received
-from trapd.stages.deliver import DeliverPlan
+from trapd.stages.deliver.stage import DeliverPlan
 from trapd.wire.authority import Authority
 
 CLIENT = f"trapd-{UNIT}"

@@ -17,8 +17,8 @@ from tests.store.common import ANIMAL, EMPTY, capture, keep, open_store, running
 from trapd.errors import BadInput, BadPicture, StoreCorrupt
 from trapd.parts import TOMBSTONES
 from trapd.records import Kind, Message
-from trapd.stages.payloads import Payloads
-from trapd.stages.standby import may_be_damage
+from trapd.stages.deliver.payloads import Payloads
+from trapd.stages.upkeep.standby import may_be_damage
 from trapd.store import Session, Store
 from trapd.wire import codec
 

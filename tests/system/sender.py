@@ -17,7 +17,7 @@ from trapd.host.clock import SystemClock
 from trapd.ports import Acknowledged, Link, LinkEvent, Uplink
 from trapd.records import Event, Frame, Trigger, Verdict
 from trapd.stages.alerts import Alerts
-from trapd.stages.deliver import Deliver, DeliverPlan
+from trapd.stages.deliver.stage import Deliver, DeliverPlan
 from trapd.store import ExifContext, Session, Store
 from trapd.wire import codec
 from trapd.wire.topics import Topics

@@ -61,7 +61,7 @@ def test_until_it_watches_and_after_its_first_bursts_it_has_imported_what_is_mea
 
 @pytest.mark.parametrize("code", [WATCHING, ALL])
 def test_the_daemon_has_nothing_that_reads_configurations_or_command_lines(code: str) -> None:
-    assert not {"pydantic", "yaml", "click", "rich", "urllib.request"} & modules(code)
+    assert not {"pydantic", "yaml", "click", "rich", "http.client", "email"} & modules(code)
 
 
 def test_it_watches_before_tls_mqtt_and_pictures_are_there() -> None:

@@ -48,7 +48,8 @@ class Upkeep:
 def test_deliver_outlives_a_broker_that_misbehaves(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trapd.stages.flood._PAUSE_S", 0.0)  # else minutes after each of its huge packets
+    # Else minutes after each of its huge packets.
+    monkeypatch.setattr("trapd.stages.deliver.flood._PAUSE_S", 0.0)
     caplog.set_level(logging.CRITICAL, "trapd")  # what a test has logged stays in memory to its end
     soon = Backoff(random.Random(3), first_s=0.001, soon_s=0.002, most_s=0.002)
     rogue = RogueBroker(11, f"{BASE}/")

@@ -14,7 +14,7 @@ from tests.wire import payloads as made
 from trapd.errors import BadDocument
 from trapd.records import Kind, Refusal, State
 from trapd.remote import proposal
-from trapd.stages.commands import COMMANDS
+from trapd.stages.control.commands import COMMANDS
 from trapd.store import eviction
 from trapd.wire import codec, inbound, schemas, shapes_state
 from trapd.wire.authority import Refused

@@ -46,10 +46,10 @@ _STOPPED = (
 class Limits(Frozen):
     """How long anything may take."""
 
-    import_s: float = 45.0  # a Zero 2 W reads and imports picamera2 in some 15 s
     open_s: float = 30.0
     close_s: float = 10.0
     frame_s: float = 5.0
+    import_s: float = 45.0  # it is large, and read from a card
 
 
 class _Open(Frozen):

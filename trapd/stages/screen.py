@@ -19,8 +19,8 @@ from trapd.rules import NS_PER_S, is_uncertain, judge_burst, limit_of, unjudged
 from trapd.sampling import chosen, fraction_of, heap_of
 from trapd.stages.alerts import Alerts
 from trapd.stages.base import Stage
-from trapd.stages.doubt import Judged
-from trapd.stages.waiting import WaitingFrames
+from trapd.stages.capture.doubt import Judged
+from trapd.stages.capture.waiting import WaitingFrames
 from trapd.store import Session, Store
 
 log = logging.getLogger("trapd.screen")

@@ -186,19 +186,14 @@ VERSION = len(MIGRATIONS)
 
 
 def migrate(database: Database, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
-    """Bring the database to the newest version, one transaction for each step; a new one in one for all.
-
-    So nobody who looks meanwhile takes a store that is being made for one of an older trapd.
-    """
+    """Bring the database to the newest version, one transaction for each step."""
     version = database.number("PRAGMA user_version")
-    steps = list(enumerate(migrations[version:], version + 1))
-    for together in [steps] if version == 0 and steps else [[step] for step in steps]:
+    for number, statements in enumerate(migrations[version:], version + 1):
         with database.write() as connection:
-            for number, statements in together:
-                for statement in statements:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {number}")
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {number}")
 
 
 def words(connection: sqlite3.Connection) -> dict[str, str]:

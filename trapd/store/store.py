@@ -281,8 +281,9 @@ def _refuse_other_version(root: Path, database: Database) -> None:
     if version == 0:
         raise UsageError(f"the store in {root} is empty", "start trapd run once")
     if version < schema.VERSION:
-        hint = "ask again in a moment" if lock.in_use(root) else "trapd run brings it forward as it starts"
-        raise StoreError("the store is of an older trapd", hint)
+        if lock.in_use(root):
+            raise StoreError("the store is being made, or of an older trapd", "ask again in a moment")
+        raise StoreError("the store is of an older trapd", "trapd run brings it forward as it starts")
 
 
 def _recover_on_full_disk(
