@@ -83,12 +83,16 @@ class Inbound:
 
     def take(self, session: Session, connection: Connection, message: Received) -> None:
         """One message. Raises StoreError, but for want of room only where much waits for it already."""
+        asked = self._topics.parse(message.topic)
+        # A receipt is read here, and it may be anybody's. A command or a document is Control's to read; and
+        # two kills by chance must not shut the ears for the unit's own word, which is always the same.
+        is_read = message.again and asked is not None and asked.asks is Asks.RECEIPT
         try:
-            if message.again and not self._looking.begin(session, message):
+            if is_read and not self._looking.begin(session, message):
                 self._pass_over(session, message, ENDS_PROCESS)
                 return
-            self._look_at(session, connection, message)
-            if message.again:
+            self._look_at(session, connection, message, asked.asks if asked is not None else None)
+            if is_read:
                 self._looking.end(session)
         except StoreFull as error:
             self._looking.failed(session)
@@ -108,9 +112,10 @@ class Inbound:
         for _ in range(len(self._unnoted)):
             self.take(session, connection, self._unnoted.pop(0))
 
-    def _look_at(self, session: Session, connection: Connection, message: Received) -> None:
-        asked = self._topics.parse(message.topic)
-        match asked.asks if asked is not None else None:
+    def _look_at(
+        self, session: Session, connection: Connection, message: Received, asks: Asks | None
+    ) -> None:
+        match asks:
             case Asks.RECEIPT:
                 self._receipt(session, connection, message)
                 self.noted(message)
