@@ -100,9 +100,9 @@ def test_installing_it_needs_no_network_and_says_what_is_to_be_configured(rig: U
     assert rig.machine.told("trapd", "--version").startswith("trapd, version")
     # Compiled while it is installed, also what nobody has imported yet: the unit's user could not write it.
     compiled = (
-        "/usr/lib/trapd/current/lib/python3*/site-packages/trapd/stages/__pycache__/deliver.cpython-*.pyc"
+        "/usr/lib/trapd/current/lib/python3*/site-packages/trapd/stages/deliver/__pycache__/stage.cpython-*.pyc"
     )
-    assert rig.machine.told("sh", "-c", f"ls {compiled}").count("deliver") == 1
+    assert rig.machine.told("sh", "-c", f"ls {compiled}").count("stage.cpython") == 1
 
 
 def test_systemd_finds_no_fault_in_the_units(rig: Unit, installed: str) -> None:
