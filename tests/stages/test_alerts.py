@@ -142,6 +142,26 @@ def test_a_damaged_alert_stands_since_now(bench: Bench) -> None:
     assert told(bench, "camera")[0]["since"] == codec.rfc3339(bench.clock.now().wall_ms)
 
 
+def test_what_found_no_room_is_tried_again_though_nobody_speaks_of_it_any_more(bench: Bench) -> None:
+    """The disk has room again: no trigger is refused any more, and the operator is to know that some were."""
+    bench.store.faults.make("put")
+    bench.alerts.raise_("disk", "no room", "free some")
+    bench.alerts.store_again()
+    assert bench.alerts.names() == ()
+    bench.store.faults.end()
+    bench.alerts.store_again()
+    assert (told(bench, "disk")[0]["message"], bench.alerts.names()) == ("no room", ("disk",))
+
+
+def test_what_was_over_before_anybody_heard_of_it_is_not_raised_later(bench: Bench) -> None:
+    bench.store.faults.make("put")
+    bench.alerts.raise_("camera", "no camera", "look")
+    bench.store.faults.end()
+    bench.alerts.clear("camera")
+    bench.alerts.store_again()
+    assert (told(bench, "camera"), bench.alerts.names()) == ([], ())
+
+
 def test_a_full_store_at_start_ends_nothing_and_the_clearing_comes_later(bench: Bench) -> None:
     bench.alerts.raise_("camera", "no camera", "look")
     later = fresh(bench)

@@ -19,6 +19,7 @@ from trapd.store import Store
 log = logging.getLogger("trapd.alerts")
 
 _PREFIX = "alert/"
+_STORED = object()
 
 LASTING = frozenset({"disk", "evicted", "store"})
 """Alerts of what is over as soon as it has happened: they stand on, also across restarts (see Scarcity)."""
@@ -27,7 +28,8 @@ LASTING = frozenset({"disk", "evicted", "store"})
 class Alerts:
     """The alerts in force. `encode` turns one into its payload; `now_iso` gives the time it began.
 
-    What finds no room in the store is not in force, or still is: the next call with it tries again.
+    What finds no room in the store is not in force, or still is: `store_again` and the next call with it try
+    again.
     """
 
     def __init__(self, store: Store, encode: Callable[[Alert], bytes], now_iso: Callable[[], str]) -> None:
@@ -35,9 +37,10 @@ class Alerts:
         self._encode = encode
         self._now_iso = now_iso
         self._lock = threading.Lock()
+        self._putting = threading.Lock()  # what is tried again does not come behind what is newer
         self._standing: dict[str, Alert] = {}
         self._unclaimed: set[str] = set()
-        self._unstored: set[str] = set()
+        self._unstored: dict[str, Alert | None] = {}  # None: it is over
 
     def raise_(self, name: str, message: str, hint: str) -> None:
         """Raise alert `name`, or change what it says; it stands since it was first raised."""
@@ -47,18 +50,25 @@ class Alerts:
         since = self._now_iso() if earlier is None else earlier.since
         alert = Alert(name, since, message, hint)
         log.log(self._level(name), "alert %s: %s (%s)", name, message, hint)
-        if self._put(name, self._encode(alert)):
-            with self._lock:
-                self._standing[name] = alert
+        self._put(name, alert)
 
     def clear(self, name: str) -> None:
         """Clear alert `name` if it stands."""
         if self._claim(name) is None:
+            with self._lock:
+                self._unstored.pop(name, None)  # nobody has heard of it
             return
         log.info("alert %s is over", name)
-        if self._put(name, b""):
-            with self._lock:
-                self._standing.pop(name, None)
+        self._put(name, None)
+
+    def store_again(self) -> None:
+        """What found no room: it may be over before the next occasion, and the operator is to know of it."""
+        with self._lock:
+            unstored = tuple(self._unstored.items())
+        for name, alert in unstored:
+            with self._putting:
+                if self._unstored.get(name, _STORED) is alert:
+                    self._put_now(name, alert)
 
     def names(self) -> tuple[str, ...]:
         """What stands now."""
@@ -98,18 +108,27 @@ class Alerts:
             self._unclaimed.discard(name)
             return self._standing.get(name)
 
-    def _put(self, name: str, payload: bytes) -> bool:
+    def _put(self, name: str, alert: Alert | None) -> None:
+        with self._putting:
+            self._put_now(name, alert)
+
+    def _put_now(self, name: str, alert: Alert | None) -> None:
+        """Into the store, and in force as soon as it is there; None: it is over."""
         try:
             with self._store.session() as session:
+                payload = b"" if alert is None else self._encode(alert)
                 session.outbox.put(Kind.ALERT, f"{_PREFIX}{name}", payload, retain=True)
         except StoreFull:
-            log.log(self._level(name), "alert %s not stored: no space; the next occasion tries again", name)
+            log.log(self._level(name), "alert %s not stored: no space; it is tried again", name)
             with self._lock:
-                self._unstored.add(name)
-            return False
+                self._unstored[name] = alert
+            return
         with self._lock:
-            self._unstored.discard(name)
-        return True
+            self._unstored.pop(name, None)
+            if alert is None:
+                self._standing.pop(name, None)
+            else:
+                self._standing[name] = alert
 
 
 def _decoded(name: str, payload: bytes, now_iso: str) -> Alert:

@@ -78,6 +78,7 @@ class Housekeep(Stage):
     def _work(self, session: Session) -> float:
         self._store.check_in_place(session)
         evicted = self._store.space.tidy(session, _BATCH, self._tombstones)
+        self._alerts.store_again()
         self._scarcity.look(session)
         if self._clock.boot_ns() >= self._claimed_ns:
             self._alerts.clear_unclaimed()
