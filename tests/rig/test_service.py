@@ -99,7 +99,8 @@ def test_installing_it_needs_no_network_and_says_what_is_to_be_configured(rig: U
     assert rig.machine.told("stat", "-c", "%a %U %G", CONFIG) == "640 root trapd"
     assert rig.machine.told("trapd", "--version").startswith("trapd, version")
     # Compiled while it is installed, also what nobody has imported yet: the unit's user could not write it.
-    compiled = "/usr/lib/trapd/current/lib/python3*/site-packages/trapd/stages/deliver/__pycache__/stage.cpython-*.pyc"
+    folder = "/usr/lib/trapd/current/lib/python3*/site-packages/trapd/stages/deliver/__pycache__"
+    compiled = f"{folder}/stage.cpython-*.pyc"
     assert rig.machine.told("sh", "-c", f"ls {compiled}").count("stage.cpython") == 1
 
 

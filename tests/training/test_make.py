@@ -37,7 +37,7 @@ def test_twenty_photographs_become_a_model_that_trapd_takes(tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "20 of the 20 listed photographs" in done.stdout
-    assert "auc" in json.loads(report.read_text())["left out"]["all"]
+    assert "auc" in json.loads(report.read_text())["each source left out"]["all"]
     classifier = TfliteClassifier(out, name="made", threads=1)
     info = classifier.open()
     assert (info.title, info.tells) == (card.NAME, frozenset())

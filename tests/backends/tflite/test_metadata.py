@@ -37,7 +37,7 @@ def model(folder: Path, **files: str | bytes) -> Path:
 def test_the_default_models_card_is_read() -> None:
     card = read_metadata(find("default", None), None).card
     assert card is not None
-    assert (card.name, card.threshold) == ("trapd-lite0", 0.35)
+    assert (card.name, card.threshold) == ("trapd-lite1", 0.35)
     assert card.labels == ("empty", "animal", "person", "vehicle")
 
 
