@@ -1,7 +1,8 @@
 """kill -9 of the daemon while commands come: each is obeyed or known to be interrupted, and one record.
 
 The broker is a real Mosquitto, which keeps what is not acknowledged. At most 60 records are written in an
-hour of running time: so there are fewer commands.
+hour of running time: so there are fewer commands. One that two processes were killed over, by chance, is
+refused by the third, which does not read it: its record and its answer cannot name it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tests.brokers import Listener, make_mosquitto
 from tests.figures import PROVE, tell
 from tests.system.daemon import BASE, Daemon, until
 from trapd.demo.broker import EmbeddedBroker, MosquittoBroker, free_port
+from trapd.stages.control.looking import ENDS_PROCESS
 from trapd.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.rig]
@@ -56,6 +58,7 @@ class Desk:
         self.listener = Listener(broker.port, f"{BASE}/#")
         self.asked: list[str] = []
         self.answers: dict[str, Counter[int]] = {}
+        self.unread = 0  # answers to what had ended two processes
         self.is_online = False
 
     def ask(self) -> None:
@@ -72,6 +75,9 @@ class Desk:
                 self.is_online = message.payload == b"online"
             if "/res/" in message.topic:
                 said = json.loads(message.payload)
+                if said["txn"] is None and ENDS_PROCESS in said["error"]:
+                    self.unread += 1
+                    continue
                 self.answers.setdefault(said["txn"], Counter())[said["code"]] += 1
 
     def live(self) -> None:
@@ -101,7 +107,7 @@ class Desk:
 
     def is_answered(self) -> bool:
         self.hear()
-        return set(self.answers) >= set(self.asked)
+        return len(set(self.asked) - set(self.answers)) <= self.unread
 
     def under(self, draw: random.Random) -> list[str]:
         call = draw.choice(list(_CALLS))
@@ -118,12 +124,14 @@ class Desk:
         self.hear()
         with Store.peek(self.daemon.root) as session:
             records = [json.loads(line) for line in session.obeyed.trail(1000)]
+        unread = [each for each in records if each["txn"] is None and each["message"] == ENDS_PROCESS]
+        records = [each for each in records if each not in unread]
         found = Counter(record["txn"] for record in records)
         lost = set(self.asked) - set(found)
-        assert not lost, f"without a record: {sorted(lost)}"
+        assert len(lost) <= len(unread), f"without a record: {sorted(lost)}"
         assert set(found.values()) == {1}, f"more than one record: {found.most_common(3)}"
         codes = {record["txn"]: record["code"] for record in records}
-        for txn in self.asked:
+        for txn in found:
             assert set(self.answers[txn]) == {codes[txn]}
             assert codes[txn] in (200, 500)
 
