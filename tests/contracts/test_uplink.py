@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
 
 from tests.brokers import WITHIN_S
-from tests.contracts.uplink_sites import Hearing, Site, make_site
+from tests.contracts.uplink_sites import Hearing, Site
 from trapd.errors import BadInput, LinkUnavailable
 from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed, Uplink
 
@@ -33,16 +31,6 @@ WITH_RECEIVE_MAXIMUM = ["fake", on_rig("paho-mosquitto"), on_rig("paho-mosquitto
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
-
-
-@pytest.fixture
-def site(backend: str, tmp_path: Path) -> Iterator[Site]:
-    made = make_site(backend, tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
-        assert not [thread for thread in threading.enumerate() if thread.name == "uplink"]
 
 
 @pytest.fixture

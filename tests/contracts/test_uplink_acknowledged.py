@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.contracts.test_uplink import EVERY, UNIT, WITH_SESSIONS, connect, first
-from tests.contracts.uplink_sites import Site, make_site
+from tests.contracts.uplink_sites import Site
 from trapd.ports import Acknowledged, Link, Received, Subscribed
 
 
@@ -17,16 +13,6 @@ from trapd.ports import Acknowledged, Link, Received, Subscribed
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
-
-
-@pytest.fixture
-def site(backend: str, tmp_path: Path) -> Iterator[Site]:
-    made = make_site(backend, tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
-        assert not [thread for thread in threading.enumerate() if thread.name == "uplink"]
 
 
 def ask(site: Site, link: Link, *payloads: bytes) -> list[Received]:
