@@ -22,6 +22,8 @@ _MOST_FAULTS = 50
 _DEEPEST = 32
 _MOST_VALUES = 12_000
 _SPACE = " \t\n\r"
+_LOOKED_THROUGH = 65_536  # bytes of what nobody reads, for its name
+_TXN_IN_BYTES = re.compile(rb'"txn"\s*:\s*"([^"\\\x00-\x1f]{1,128})"')
 _PLAIN_KEY = r"[A-Za-z0-9_.-]{1,60}"
 _HALF = r"[\ud800-\udfff]"
 _SHOWN = 60
@@ -103,6 +105,15 @@ def begun(text: str) -> dict[str, Any]:
     except (ValueError, IndexError, RecursionError):
         pass  # here it is broken: what stood before it counts
     return texts_and_numbers({key: value for key, value in found.items() if key not in twice})
+
+
+def txn_unread(payload: bytes) -> str | None:
+    """What a payload that must not be read seems to call itself: the only text of that name in it."""
+    found = _TXN_IN_BYTES.findall(payload, 0, _LOOKED_THROUGH)
+    if len(found) != 1:
+        return None
+    txn = found[0].decode("utf-8", "replace")
+    return txn if txn.isprintable() else None
 
 
 def _skip(text: str, at: int) -> int:

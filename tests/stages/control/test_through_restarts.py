@@ -135,6 +135,39 @@ def test_a_reboot_that_nobody_does_is_answered_again(site: Site) -> None:
     assert (site.control.reboots, site.answers("res/reboot")[-1]) == (1, ("t1", 500))
 
 
+def test_a_reboot_that_nobody_does_is_taken_back_by_the_next_process_too(site: Site) -> None:
+    """It began within the minute, and the boot is the same."""
+    site.say("cmd/reboot", {"txn": "t1"}, response_topic="trapd/v1/_reply/desk", correlation=b"who")
+    site.turn(3)
+    for _ in range(2):
+        site.kill()
+        site.begin()
+    site.turn(3)
+    assert site.answers("res/reboot") == [("t1", 200)]
+    site.turn(3, after_s=30.0)
+    assert site.answers("res/reboot") == [("t1", 200), ("t1", 500)]
+    assert site.records() == [("t1", 200), ("t1", 500)]
+    assert site.control.forgotten == 1
+    reply = [message for message in site.broker.published if message.topic == "trapd/v1/_reply/desk"]
+    assert [(json.loads(one.payload)["code"], one.correlation) for one in reply] == [
+        (200, b"who"), (500, b"who"),
+    ]  # fmt: skip
+    site.kill()
+    site.begin()
+    site.turn(3, after_s=30.0)
+    assert site.records() == [("t1", 200), ("t1", 500)]
+
+
+def test_a_reboot_that_came_is_not_taken_back(site: Site) -> None:
+    site.say("cmd/reboot", {"txn": "t1"})
+    site.turn(3)
+    site.kill()
+    site.bench.clock.boot_anew("another")
+    site.begin()
+    site.turn(5, after_s=30.0)
+    assert site.records() == [("t1", 200)]
+
+
 def test_a_reboot_that_cannot_be_asked_for_says_so(site: Site) -> None:
     site.control.reboot_fails = OSError(28, "No space left on device")
     site.say("cmd/reboot", {"txn": "t1"})

@@ -20,7 +20,7 @@ from trapd.store import Session
 from trapd.store.queue.obeyed import Begun, Known, Outgoing
 from trapd.wire import codec
 from trapd.wire.authority import CONFLICT, OK, ROLLED_BACK, Refused
-from trapd.wire.topics import Topics, answer, topic_of
+from trapd.wire.topics import Topics, answer, command, topic_of
 
 log = logging.getLogger("trapd.control")
 
@@ -137,12 +137,21 @@ class Answers:
             outgoing = self._outgoing(session, known.answer, caller)
         session.obeyed.tell(outgoing, *(() if recorded else (self._record(caller, code, said),)))
 
-    def _answer_for_the_dead(self, session: Session, begun: Begun) -> None:
+    def promised(self, session: Session) -> list[Caller]:
+        """Who was told in this boot that the machine would begin anew, by an earlier process."""
+        boot_id = self._clock.now().boot_id
+        told = session.obeyed.answered(command(REBOOT), boot_id)
+        return [self._caller(begun) for begun, payload in told if _code_of(payload) == OK]
+
+    def _caller(self, begun: Begun) -> Caller:
         reply = begun.reply
         if reply is not None and not self._topics.may_answer_to(topic_of(reply)):
             reply = None  # it was, under another configuration
-        name = name_of(begun.command)
-        caller = Caller(begun.command, answer(name), reply, begun.correlation, begun.txn, begun.kid)
+        leaf = answer(name_of(begun.command))
+        return Caller(begun.command, leaf, reply, begun.correlation, begun.txn, begun.kid)
+
+    def _answer_for_the_dead(self, session: Session, begun: Begun) -> None:
+        caller = self._caller(begun)
         untold = self._desired.untold(session)
         for note in untold.notes:
             if (note.leaf, note.txn) == (caller.leaf, caller.txn):
@@ -152,7 +161,7 @@ class Answers:
                 self._end(session, _Owed(caller, Answer(note.code, data, note.message), considered))
                 return
         found = Answer(ROLLED_BACK, error=_INTERRUPTED)
-        if name == REBOOT and begun.boot_id not in (None, self._clock.now().boot_id):
+        if caller.command == REBOOT and begun.boot_id not in (None, self._clock.now().boot_id):
             found = Answer(OK, {})  # it was asked for, and has happened before that could be said
         self._end(session, _Owed(caller, found, None))
 

@@ -19,7 +19,7 @@ from trapd.wire import inbound
 from trapd.wire.authority import CANNOT, CONFLICT, INVALID, OK, ROLLED_BACK, TOO_LARGE
 from trapd.wire.inbound import Request
 
-_REBOOT_WITHIN_S = 60.0  # a machine that goes down ends its services within seconds
+REBOOT_WITHIN_S = 60.0  # a machine that goes down ends its services within seconds
 
 Facts = Mapping[str, int | float | str | bool]
 
@@ -126,7 +126,7 @@ def reboot(means: Means, session: Session, asked: Asked) -> Outcome:
         means.reboot()
     except OSError as error:
         return Outcome(Answer(ROLLED_BACK, error=f"it cannot be asked for: {error.strerror or error}"))
-    return Outcome(Answer(OK, {}), ends_within_s=_REBOOT_WITHIN_S)
+    return Outcome(Answer(OK, {}), ends_within_s=REBOOT_WITHIN_S)
 
 
 def config_patch(means: Means, session: Session, asked: Asked) -> Outcome:

@@ -13,6 +13,7 @@ from trapd.frozen import Frozen
 from trapd.ports import Clock, Overlays, Received
 from trapd.records import Considered, Kind, Note
 from trapd.rules import NS_PER_S
+from trapd.stages.control.copies import lying
 from trapd.stages.control.put_off import PutOff
 from trapd.stages.control.trail import Trail
 from trapd.store import Session
@@ -72,6 +73,7 @@ class Desired:
         self._began_ns = clock.boot_ns()
         self._put_off = PutOff()
         self._is_put_off = False  # what was looked at last
+        self._is_copy = False
         self._probe = os.urandom(16).hex().encode()
         self._probe_due_ns = 0
         self._report_due = False
@@ -90,8 +92,12 @@ class Desired:
             return True
         return self._clock.boot_ns() - self._began_ns > _FOUND_OUT_S * NS_PER_S
 
-    def take(self, session: Session, message: Received) -> None:
-        """A document of `config/desired`. Empty: no opinion. Raises StoreFull: then it has to come again."""
+    def take(self, session: Session, message: Received, *, is_copy: bool = False) -> None:
+        """A document of `config/desired`. Empty: no opinion. Raises StoreFull: then it has to come again.
+
+        `is_copy`: it was refused before, and lies at the broker; that it is again is no news.
+        """
+        self._is_copy = is_copy
         if not message.payload:
             self._put_off.forget(session)
             return
@@ -103,7 +109,7 @@ class Desired:
             if self._authority.unsigned:
                 self._reject(session, message, code, error)
             else:  # it may be a stranger's: nobody can tell whether it is signed
-                self._refuse(session, refused, error.members)
+                self._refuse(session, message, refused, error.members)
             return
         try:
             inbound.configuration(document)
@@ -112,12 +118,12 @@ class Desired:
             if self._authority.unsigned and document.get(SIGNATURE) is None:
                 self._reject(session, message, TOO_LARGE, error)
             else:
-                self._refuse(session, Refused(TOO_LARGE, str(error)), document)
+                self._refuse(session, message, Refused(TOO_LARGE, str(error)), document)
             return
         try:
             kid = self._authority.check(self._topic, document)
         except Refused as error:
-            self._refuse(session, error, document)
+            self._refuse(session, message, error, document)
             return
         if kid is not None:
             self._overlays.heard(kid)
@@ -149,8 +155,9 @@ class Desired:
         self._is_put_off = considered.code == 0 or (was_busy and considered.code == CONFLICT)
         if self._is_put_off and self._put_off.message is not message:
             self._put_off.keep(session, message)
-        if considered.code:
-            self._tell(session, considered, kid)
+        if considered.code and (considered.changed or not self._is_copy):
+            with session.obeyed.hearing(None if considered.changed else lying(message)):
+                self._tell(session, considered, kid)
         if not self._is_put_off and self._put_off.message is not message:
             with suppress(StoreFull):
                 self._put_off.forget(session)  # this is the newer word
@@ -246,8 +253,12 @@ class Desired:
             # leave the unit with a configuration that has failed.
             self.follow(considered)
 
-    def _refuse(self, session: Session, error: Refused, members: Mapping[str, Any]) -> None:
+    def _refuse(
+        self, session: Session, message: Received, error: Refused, members: Mapping[str, Any]
+    ) -> None:
         """What cannot be read, or is nobody's who may: recorded, and forgotten."""
+        if self._is_copy:
+            return
         log.warning("%s refused with %d: %s", CONFIG_DESIRED, error.code, error)
         session.counters.add("commands_refused")
         record = self._trail.record(
@@ -257,7 +268,8 @@ class Desired:
             version=inbound.version_of(members),
             message=error.message,
         )
-        session.obeyed.tell((), record)
+        with session.obeyed.hearing(lying(message)):
+            session.obeyed.tell((), record)
 
     def _send_probe(self, session: Session, standing: set[str]) -> None:
         """A word to itself, to see that it can still be reached; again now and then until it comes back."""

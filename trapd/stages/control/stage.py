@@ -22,7 +22,8 @@ from trapd.rules import NS_PER_S
 from trapd.stages.base import Stage
 from trapd.stages.control import unheard
 from trapd.stages.control.answering import Answers, Caller
-from trapd.stages.control.commands import Asked, Means, Outcome
+from trapd.stages.control.commands import REBOOT_WITHIN_S, Asked, Means, Outcome
+from trapd.stages.control.copies import Copies, lying
 from trapd.stages.control.desired import Desired
 from trapd.stages.control.fetch import Answer
 from trapd.stages.control.judging import Judge, Judged, Order, caller_of, leaf_of
@@ -42,6 +43,7 @@ from trapd.wire.authority import (
     Refused,
 )
 from trapd.wire.topics import CONFIG_DESIRED, CONFIG_SCHEMA, Asks, Operator, Topics
+from trapd.wire.unreadable import txn_unread
 
 log = logging.getLogger("trapd.control")
 
@@ -107,6 +109,7 @@ class Control(Stage):
         self._judge = Judge(topics, clock, authority, means.overlays.heard)
         self._noted = noted
         self._looking = Looking("control")
+        self._copies = Copies()
         self._means = means
         self._desired = desired
         self._trail = trail
@@ -165,6 +168,8 @@ class Control(Stage):
         self._desired.begin(session)
         with suppress(StoreFull):
             self._answers.settle(session)
+        for caller in self._answers.promised(session):
+            self._promise(caller, REBOOT_WITHIN_S)
         with suppress(StoreFull):  # the schema is told by the next start, all else when there is room
             self._desired.report(session)
             if session.outbox.retained(CONFIG_SCHEMA).get(CONFIG_SCHEMA) != schema:
@@ -227,15 +232,18 @@ class Control(Stage):
             log.info("a message came again that is noted already")
             return
         with session.obeyed.hearing(delivery):
-            self._look_at(session, message)
+            self._look_at(session, message, is_copy=self._copies.is_one(session, message))
 
-    def _look_at(self, session: Session, message: Received) -> None:
+    def _look_at(self, session: Session, message: Received, *, is_copy: bool = False) -> None:
         """Unless it has ended two processes already. Raises StoreFull."""
         if not self._looking.begin(session, message):
-            self._answers.refuse(session, self._caller(message), Refused(ROLLED_BACK, ENDS_PROCESS))
+            if not is_copy:
+                with session.obeyed.hearing(lying(message)):
+                    caller = replace(self._caller(message), txn=txn_unread(message.payload))
+                    self._answers.refuse(session, caller, Refused(ROLLED_BACK, ENDS_PROCESS))
             return
         try:
-            self._take(session, message)
+            self._take(session, message, is_copy=is_copy)
         except StoreError:
             self._looking.failed(session)
             raise
@@ -258,15 +266,16 @@ class Control(Stage):
         self._look_at(session, message)
         self._desired.was_due(session)
 
-    def _take(self, session: Session, message: Received) -> None:
+    def _take(self, session: Session, message: Received, *, is_copy: bool) -> None:
         asked = self._topics.parse(message.topic)
         if asked is None:
             error = Refused(NOT_FOUND, "no command has such a name")
             self._answers.refuse(session, Caller("cmd/?"), error)
         elif asked.asks is Asks.CONFIG:
-            self._desired.take(session, message)
+            self._desired.take(session, message, is_copy=is_copy)
         elif message.retained:
-            self._retained(session, message, asked)
+            if message.payload and not is_copy:  # without a payload: somebody clears it at the broker
+                self._retained(session, message, asked)
         else:
             judged = self._judge.look(session, message, asked)
             if asked.group is None:
@@ -295,11 +304,10 @@ class Control(Stage):
 
     def _retained(self, session: Session, message: Received, asked: Operator) -> None:
         """It would be obeyed again with every connection; nor is it answered, with every connection."""
-        if not message.payload:
-            return  # somebody clears it at the broker
         log.warning("a retained %s is refused; clear it at the broker", asked.command)
         session.counters.add("commands_refused")
-        session.obeyed.tell((), self._trail.record(leaf_of(asked), INVALID, message="retained"))
+        with session.obeyed.hearing(lying(message)):
+            session.obeyed.tell((), self._trail.record(leaf_of(asked), INVALID, message="retained"))
 
     def _do(self, session: Session, judged: Judged, *, is_noted: bool = False) -> None:
         caller = judged.caller
@@ -338,8 +346,10 @@ class Control(Stage):
             return
         self._answers.end(session, caller, outcome.answer or Answer(OK), outcome.considered)
         if outcome.ends_within_s is not None:
-            by_ns = self._clock.boot_ns() + int(outcome.ends_within_s * NS_PER_S)
-            self._promised.append(_Promised(caller, by_ns))
+            self._promise(caller, outcome.ends_within_s)
+
+    def _promise(self, caller: Caller, within_s: float) -> None:
+        self._promised.append(_Promised(caller, self._clock.boot_ns() + int(within_s * NS_PER_S)))
 
     def _take_back(self, session: Session) -> None:
         """The machine was to begin anew, and this process is still here: who asked is told so."""

@@ -25,8 +25,7 @@ _FORGETS_EVERY = 50
 _TRAIL_KEPT = 1000
 _FORGOTTEN_MS = "commands_forgotten_ms"
 TOLD = "notes_told"
-HEARD = "heard"
-_HEARD_KEPT = 64  # more than a broker gives before it has our acknowledgement
+_HEARD_KEPT = 1000  # more than a broker without a limit gives before it has our acknowledgement
 
 
 class Outgoing(Frozen):
@@ -67,21 +66,24 @@ class Obeyed:
     def __init__(self, database: Database, *, now: Callable[[], Moment]) -> None:
         self._database = database
         self._now = now
-        self._hearing: str | None = None
+        self._hearing: tuple[str, ...] = ()
 
     @contextmanager
     def hearing(self, message: str | None) -> Iterator[None]:
-        """What is noted within notes also, in the same transaction, that this message was heard."""
-        self._hearing = message
+        """What is noted within notes also, in the same transaction, that this message was heard.
+
+        It may have another name in a block within this one.
+        """
+        before = self._hearing
+        self._hearing = before if message is None else (*before, message)
         try:
             yield
         finally:
-            self._hearing = None
+            self._hearing = before
 
     def heard(self, message: str) -> bool:
-        """Whether anything was noted of this message; the latest 64 are known."""
-        row = self._database.one("SELECT value FROM meta WHERE key = ?", (HEARD,))
-        return row is not None and message in json.loads(row["value"])
+        """Whether anything was noted of this message; the latest 1,000 are known."""
+        return self._database.one("SELECT row FROM heard WHERE message = ?", (message,)) is not None
 
     def known(self, txn: str) -> Known | None:
         """What is known of this command; None where it is new."""
@@ -95,6 +97,15 @@ class Obeyed:
             " WHERE answer IS NULL ORDER BY row"
         )
         return [Begun(*row) for row in rows]
+
+    def answered(self, command: str, boot_id: str) -> list[tuple[Begun, bytes]]:
+        """All commands of this leaf that were begun in this boot and are answered, the oldest first."""
+        rows = self._database.all(
+            "SELECT txn, command, issued_ms, reply, correlation, kid, boot_id, answer FROM command"
+            " WHERE command = ? AND boot_id = ? AND answer IS NOT NULL ORDER BY row",
+            (command, boot_id),
+        )
+        return [(Begun(*row[:-1]), row["answer"]) for row in rows]
 
     def told(self) -> frozenset[str]:
         """The keys of the notes that the trail has."""
@@ -216,12 +227,11 @@ class Obeyed:
             put_meta(connection, TOLD, json.dumps(sorted(told)))
 
     def _note_heard(self, connection: sqlite3.Connection) -> None:
-        if self._hearing is None:
+        if not self._hearing:
             return
-        row = connection.execute("SELECT value FROM meta WHERE key = ?", (HEARD,)).fetchone()
-        known: list[str] = [] if row is None else json.loads(row["value"])
-        if self._hearing not in known:
-            put_meta(connection, HEARD, json.dumps([*known, self._hearing][-_HEARD_KEPT:]))
+        for message in self._hearing:
+            connection.execute("INSERT INTO heard (message) VALUES (?) ON CONFLICT DO NOTHING", (message,))
+        connection.execute("DELETE FROM heard WHERE row <= (SELECT max(row) FROM heard) - ?", (_HEARD_KEPT,))
 
     def _add_line(self, connection: sqlite3.Connection, line: bytes) -> None:
         connection.execute("INSERT INTO trail (payload) VALUES (?)", (line,))

@@ -16,7 +16,7 @@ from trapd.records import Kind, Priority, State
 from trapd.store.bursts.event_rows import SELECT, to_event
 from trapd.store.files import names
 from trapd.store.queue import trail_hour
-from trapd.store.queue.obeyed import HEARD, TOLD
+from trapd.store.queue.obeyed import TOLD
 from trapd.store.sqlite import schema
 from trapd.store.sqlite.database import Database
 from trapd.store.sqlite.rows import EPOCH, LAST_N, LAST_SEQ, REBUILT, meta_number
@@ -25,7 +25,7 @@ _EPOCH = "[0-9a-f]{4}"
 _NUMBERS = frozenset(
     {LAST_N, LAST_SEQ, "backed_up_seq", "last_delivery_ms", "told_losses", "commands_forgotten_ms"}
 )
-_JSON = frozenset({REBUILT, trail_hour.KEY, HEARD, TOLD})
+_JSON = frozenset({REBUILT, trail_hour.KEY, TOLD})
 _COUNTED = (
     "SELECT 'event.' || state, count(*) FROM event GROUP BY 1"
     " UNION ALL SELECT 'outbox.' || kind, count(*) FROM outbox GROUP BY 1"

@@ -181,7 +181,13 @@ _VERSION_4 = (
     "ALTER TABLE outbox ADD COLUMN correlation BLOB",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5 = (
+    # Messages of which something was noted, by delivery and by content; the newest of them.
+    "CREATE TABLE heard (row INTEGER PRIMARY KEY AUTOINCREMENT, message TEXT NOT NULL UNIQUE)",
+    "DELETE FROM meta WHERE key = 'heard'",  # where the newest 64 were
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 VERSION = len(MIGRATIONS)
 
 
