@@ -43,7 +43,9 @@ NEEDS = {
 _OF_THE_LINK = ("link", "heard", "puback", "probe")
 _IF_IT_WORKED = ("camera", "filter")
 _Judged = Callable[[bool], Considered]  # told whether it comes again
-_BUSY = Fault("", "another version is on trial", "this one is considered when that has ended")
+_ON_TRIAL = "another version is on trial"
+_LATER = Fault("", _ON_TRIAL, "this one is considered when that has ended")
+_BUSY = Fault("", _ON_TRIAL, "ask again when that has ended")
 
 
 class RemoteConfiguration:
@@ -62,7 +64,6 @@ class RemoteConfiguration:
         self._seen: frozenset[str] = frozenset()
         self._began_ns = clock.boot_ns()
         self._ran_before_s = start.trial.ran_s if start.trial is not None else 0.0
-        self._told: frozenset[str] = frozenset()  # documents that lie at the broker, and are out of date
         self._again_s = 0.0 if start.unsettled else _AGAIN_S
 
     def moved_to(self, around: Surroundings) -> None:
@@ -122,8 +123,8 @@ class RemoteConfiguration:
     ) -> Considered | None:
         """A whole document; None for the one of the latest attempt: it comes again with each connection.
 
-        So does one of an earlier attempt, where a patch or a way back was the latest. It is no attempt then:
-        what is refused of it is told once, and what is reported stays.
+        So does one of an earlier attempt, where a patch or a way back was the latest. It is no attempt then,
+        and what is reported stays.
         """
         try:
             hash_ = proposal.hash_of(document)
@@ -171,13 +172,8 @@ class RemoteConfiguration:
             return None
         is_again = retained and hash_ in self._ledger.known
         if self.busy:
-            return Considered(CONFLICT, *proposal.named(document), (_BUSY,))
-        considered = judged(is_again)
-        if not is_again or considered.changed or considered.code == 0:
-            return considered
-        is_told = hash_ in self._told
-        self._told = (self._told & frozenset(self._ledger.known)) | {hash_}
-        return None if is_told else considered
+            return Considered(CONFLICT, *proposal.named(document), (_LATER,))
+        return judged(is_again)
 
     def heard(self, kid: str) -> None:
         """This trusted key has signed something: where its list was not proved yet, it is now."""
@@ -203,7 +199,7 @@ class RemoteConfiguration:
         if self.busy:
             return Considered(CONFLICT, self._overlay.version, txn, (_BUSY,))
         if type(base) is not int or base != self._overlay.version:
-            message = f"the version in force is {self._overlay.version}, and not the base"
+            message = f"must be the version in force, which is {self._overlay.version}"
             return Considered(CONFLICT, self._overlay.version, txn, (Fault("base", message, "look again"),))
         document = {"v": 1, "version": version, "txn": txn, "doc": patched(self._overlay.doc, patch)}
         try:
@@ -219,8 +215,8 @@ class RemoteConfiguration:
             return _invalid("", 'config_confirm takes "version", and nothing else')
         version = args.get("version")
         if trial is None or (version is not None and version != trial.overlay.version):
-            message = "nothing is on trial" if trial is None else "another version is on trial"
-            return Considered(CONFLICT, self.version, faults=(Fault("version", message),))
+            message = "nothing is on trial" if trial is None else _ON_TRIAL
+            return Considered(CONFLICT, self.version, faults=(Fault("", message),))
         confirmed = replace(trial, confirmed=True, ran_s=self._ran_s())
         self._files.update(confirmed)
         self._trial = confirmed

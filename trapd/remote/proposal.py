@@ -175,11 +175,11 @@ def faults_beside(members: Mapping[str, Any], known: tuple[Fault, ...]) -> tuple
 def _by_its_version(desired: Desired, present: Present) -> None:
     version, stored = desired.overlay.version, present.ledger.stored_version
     if version in present.ledger.quarantined:
-        _at("version", QUARANTINED, f"version {version} has failed its trial", "send it with a new version")
+        _at("version", QUARANTINED, f"{version} has failed its trial", "send it with a new version")
     if version <= stored:
-        _at("version", CONFLICT, f"version {version} is not above {stored}, the last one tried")
+        _at("version", CONFLICT, f"must be above {stored}, the last one tried, is {version}")
     if version > stored + VERSION_STEP:
-        _at("version", CONFLICT, f"version {version} is more than {VERSION_STEP} above {stored}")
+        _at("version", CONFLICT, f"must be at most {VERSION_STEP} above {stored}, is {version}")
     refuse_expired(desired.period, present.now)
 
 

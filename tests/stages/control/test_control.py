@@ -333,6 +333,16 @@ def test_an_answer_goes_where_it_may(control: ControlDriver, topic: str, honoure
     assert len(control.bench.leaf(f"@{topic}")) == int(honoured)
 
 
+@pytest.mark.parametrize("name", ["ping", "config_patch"])
+def test_an_answer_goes_to_no_other_commands_place_and_to_its_own_once(
+    control: ControlDriver, name: str
+) -> None:
+    topic = f"{BASE}/res/{name}"
+    control.say("cmd/ping", command(), response_topic=topic, correlation=b"who")
+    own, there = control.bench.leaf("res/ping"), control.bench.leaf(f"@{topic}")
+    assert (len(own), len(there)) == ((0, 1) if name == "ping" else (1, 0))
+
+
 @pytest.mark.parametrize("name", ["ping", "no_such"])
 def test_every_answer_says_whose_it_is(control: ControlDriver, name: str) -> None:
     """Those of a group's units come to one topic."""

@@ -16,13 +16,10 @@ from tests.fakes.store import FULL
 from tests.stages.driver import BASE, Bench
 from tests.stages.unit_and_broker import Site
 from trapd.ports import Received
-from trapd.records import Considered
 from trapd.stages.control import looking
 from trapd.stages.control.stage import Control
 from trapd.stages.deliver import inbound
 from trapd.store.queue import trail_hour
-from trapd.wire.authority import Authority
-from trapd.wire.signing import Keyring
 
 GROUP = "trapd/v1/_group/valley"
 
@@ -94,72 +91,6 @@ def test_of_however_many_that_were_not_acknowledged_none_is_a_second_attempt(
     site.turn(200)
     assert site.records() == noted
     assert site.unacknowledged() == []
-
-
-# --- what lies retained at the broker -----------------------------------------------------------------------
-
-
-def test_a_retained_command_is_one_record_however_often_the_link_gives_it(site: Site) -> None:
-    site.say("cmd/reboot", {"txn": "t1"}, retain=True)
-    site.turn()
-    refused = [(None, 400)]
-    assert site.records() == refused
-    for _ in range(2):
-        site.broker.drop()
-        site.link.connect()
-        site.turn()
-        site.kill()
-        site.begin()
-        site.turn()
-    assert site.records() == refused
-    assert site.control.reboots == 0
-    site.say("cmd/reboot", {"txn": "t1"}, retain=True)  # somebody says it again
-    site.turn()
-    assert site.records() == refused * 2
-    site.say("cmd/reboot", {"txn": "t2"}, retain=True)
-    site.turn()
-    assert site.records() == refused * 3
-
-
-def test_a_retained_command_that_replaced_another_while_the_unit_was_away_is_an_attempt(site: Site) -> None:
-    site.say("cmd/reboot", {"txn": "t1"}, retain=True)
-    site.turn()
-    site.kill()
-    site.broker.say(f"{BASE}/cmd/reboot", b'{"txn":"t2"}', retain=True)
-    site.begin()
-    site.turn()
-    assert len(site.records()) >= 2
-
-
-@pytest.mark.parametrize("document", [b'{"v":1,"version":1,"txn":"t1","doc":{}}', b"{", b" " * 300_000])
-def test_a_strangers_document_that_lies_retained_is_one_record(bench: Bench, document: bytes) -> None:
-    """It is judged each time: a key may be trusted meanwhile."""
-    site = Site(bench, Authority(Keyring([]), signed_only=True, open_=True))
-    site.say("config/desired", document, retain=True)
-    site.turn()
-    refused = site.records()
-    assert len(refused) == 1
-    for _ in range(3):
-        site.kill()
-        site.begin()
-        site.turn()
-    assert site.records() == refused
-    site.say("config/desired", document, retain=True)
-    site.turn()
-    assert site.records() == refused * 2
-    site.kill()
-
-
-def test_a_document_that_waits_for_the_end_of_a_trial_is_one_record_though_links_break(site: Site) -> None:
-    site.control.overlays.is_busy = True
-    site.control.overlays.verdict = Considered(409, 7, "later")
-    site.say("config/desired", {"v": 1, "version": 7, "txn": "later", "doc": {}}, retain=True)
-    site.turn()
-    for _ in range(3):
-        site.broker.drop()
-        site.link.connect()
-        site.turn()
-    assert site.records() == [("later", 409)]
 
 
 def test_a_reboot_that_comes_again_is_not_obeyed_again(site: Site) -> None:

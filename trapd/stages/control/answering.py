@@ -68,6 +68,12 @@ def name_of(leaf: str) -> str:
     return leaf.rpartition("/")[2]
 
 
+def own_place(topics: Topics, name: str, reply: str | None) -> str | None:
+    """The leaf below `res/` of the command's answer; None where who asked has named that very topic."""
+    leaf = answer(name)
+    return None if reply is not None and topic_of(reply) == topics.full(leaf) else leaf
+
+
 class Answers:
     """`desired` tells what the configuration's files have noted of a command."""
 
@@ -147,7 +153,7 @@ class Answers:
         reply = begun.reply
         if reply is not None and not self._topics.may_answer_to(topic_of(reply)):
             reply = None  # it was, under another configuration
-        leaf = answer(name_of(begun.command))
+        leaf = own_place(self._topics, name_of(begun.command), reply)
         return Caller(begun.command, leaf, reply, begun.correlation, begun.txn, begun.kid)
 
     def _answer_for_the_dead(self, session: Session, begun: Begun) -> None:

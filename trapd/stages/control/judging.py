@@ -8,7 +8,7 @@ from trapd.errors import BadDocument
 from trapd.frozen import Frozen, replace
 from trapd.ports import Clock, Received
 from trapd.records import Moment
-from trapd.stages.control.answering import Caller
+from trapd.stages.control.answering import Caller, own_place
 from trapd.stages.control.commands import COMMANDS, Asked, Means, Outcome
 from trapd.store import Session
 from trapd.wire import inbound
@@ -55,10 +55,13 @@ def leaf_of(asked: Operator) -> str:
 def caller_of(topics: Topics, message: Received, asked: Operator) -> Caller:
     """Whom to answer; what the message says has not been looked at."""
     reply = None if message.response_topic is None else topics.elsewhere(message.response_topic)
+    others = COMMANDS.keys() - {asked.command}
+    if message.response_topic in (topics.full(answer(name)) for name in others):
+        reply = None  # what is said there is another command's
     correlation = message.correlation if reply is not None else None
     if correlation is not None and len(correlation) > _LONGEST_CORRELATION:
         correlation = None  # nobody needs so much to know an answer by
-    return Caller(leaf_of(asked), answer(asked.command or ""), reply, correlation)
+    return Caller(leaf_of(asked), own_place(topics, asked.command or "", reply), reply, correlation)
 
 
 class Judge:
