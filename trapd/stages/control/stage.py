@@ -109,7 +109,7 @@ class Control(Stage):
         self._judge = Judge(topics, clock, authority, means.overlays.heard)
         self._noted = noted
         self._looking = Looking("control")
-        self._copies = Copies()
+        self._copies = Copies(clock)
         self._means = means
         self._desired = desired
         self._trail = trail
