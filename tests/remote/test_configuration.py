@@ -111,12 +111,13 @@ def test_what_arrives_during_a_trial_is_no_attempt_whatever_it_is(unit: Unit) ->
         before = unit.report
         for asked in (document(2), {"version": 7}, document(2, {"burst": {"frames": 0}}), {}):
             assert unit.desire(asked) == 409
-        assert unit.remote.consider(document(2), kid=None, ready=True) == Considered(
-            409,
-            2,
-            "t2",
-            unit.remote.patch("p", {"base": 1, "version": 2, "patch": {}}, kid=None, ready=True).faults,
-        )
+        waits = unit.remote.consider(document(2), kid=None, ready=True)
+        assert waits is not None
+        assert waits == Considered(409, 2, "t2", waits.faults)
+        assert waits.faults[0].hint == "this one is considered when that has ended"
+        # A command does not wait.
+        patched = unit.remote.patch("p", {"base": 1, "version": 2, "patch": {}}, kid=None, ready=True)
+        assert (patched.code, patched.faults[0].hint) == (409, "ask again when that has ended")
         assert unit.report == before
         if starts == 0:
             unit.start()

@@ -31,7 +31,9 @@ def test_the_retained_document_does_not_overwrite_the_report_of_a_later_patch(
     else:
         assert unit.desire(lies_there) == 400
     assert patch(unit, 2 if outcome == "committed" else 1, 3, {"heartbeat_s": 60}).code == 202
+    assert unit.desire(lies_there, retained=True) is None  # it does not wait for the end of the trial
     unit.start()
+    assert unit.desire(lies_there, retained=True) is None
     unit.watch()
     good = unit.report
     assert state(unit) == (3, "committed", (3, 200))

@@ -168,9 +168,9 @@ class RemoteConfiguration:
         self, hash_: str, document: Mapping[str, Any], retained: bool, judged: _Judged
     ) -> Considered | None:
         """What becomes of it, unless it is the latest again, or somebody else's turn."""
-        if hash_ in self._unchanged():
-            return None
         is_again = retained and hash_ in self._ledger.known
+        if hash_ in self._unchanged() or (is_again and self.busy):
+            return None
         if self.busy:
             return Considered(CONFLICT, *proposal.named(document), (_LATER,))
         return judged(is_again)

@@ -24,7 +24,7 @@ from trapd.wire.authority import (
     refuse_early,
     refuse_expired,
 )
-from trapd.wire.topics import GROUP_COMMANDS, Operator, Topics, answer, command
+from trapd.wire.topics import GROUP_COMMANDS, Operator, Topics, answer, command, topic_of
 from trapd.wire.unreadable import Unreadable
 
 _LONGEST_CORRELATION = 256
@@ -55,8 +55,8 @@ def leaf_of(asked: Operator) -> str:
 def caller_of(topics: Topics, message: Received, asked: Operator) -> Caller:
     """Whom to answer; what the message says has not been looked at."""
     reply = None if message.response_topic is None else topics.elsewhere(message.response_topic)
-    others = COMMANDS.keys() - {asked.command}
-    if message.response_topic in (topics.full(answer(name)) for name in others):
+    others = (topics.full(answer(name)) for name in COMMANDS.keys() - {asked.command})
+    if reply is not None and topic_of(reply) in others:
         reply = None  # what is said there is another command's
     correlation = message.correlation if reply is not None else None
     if correlation is not None and len(correlation) > _LONGEST_CORRELATION:

@@ -307,7 +307,9 @@ class Control(Stage):
         log.warning("a retained %s is refused; clear it at the broker", asked.command)
         session.counters.add("commands_refused")
         with session.obeyed.hearing(lying(message)):
-            session.obeyed.tell((), self._trail.record(leaf_of(asked), INVALID, message="retained"))
+            txn = txn_unread(message.payload)
+            record = self._trail.record(leaf_of(asked), INVALID, txn=txn, message="retained")
+            session.obeyed.tell((), record)
 
     def _do(self, session: Session, judged: Judged, *, is_noted: bool = False) -> None:
         caller = judged.caller
