@@ -46,13 +46,16 @@ def test_the_same_when_it_goes_again_while_a_start_finishes_what_a_kill_left(lif
     began = time.monotonic()
     found = sweep_second(life.operations, chosen, draws=DRAWS // 3)
     points = sum(swept.points for swept in found.values())
+    drawn = sum(swept.states[way] for swept in found.values() for way in RANDOM)
     tell(
         f"remote configuration, second cut: {len(chosen)} starts, {points} points,"
-        f" {sum(swept.states.total() for swept in found.values())} states ({time.monotonic() - began:.0f} s)"
+        f" {sum(swept.states.total() for swept in found.values())} states, {drawn} random"
+        f" ({time.monotonic() - began:.0f} s)"
     )
     breached = {point: str(swept) for point, swept in found.items() if swept.breaches}
     assert not breached, breached
     assert points > len(chosen)
+    assert not PROVE or drawn > 2000
 
 
 def begun(life: Recording) -> int:
