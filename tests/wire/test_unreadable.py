@@ -68,3 +68,21 @@ def test_whatever_comes_is_read_or_refused(payload: bytes) -> None:
         except Unreadable as error:
             json.dumps(error.members).encode()
             assert all(fault.path.isprintable() and fault.message.isprintable() for fault in error.faults)
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [
+        (b'{"txn" : "t-1", broken', "t-1"),
+        ('{"txn":"горы"}'.encode(), "горы"),
+        (b'{"txn":"a","args":{"txn":"b"}}', None),
+        (b'{"txn":"a\\nb"}', None),
+        (b'{"txn":7}', None),
+        (b'{"x":"\\"txn\\":\\"a\\""}', None),
+        (b'{"txn":"' + b"a" * 129 + b'"}', None),
+        (b" " * 70_000 + b'{"txn":"a"}', None),
+        ('{"txn":"a\u202eb"}'.encode(), None),
+    ],
+)
+def test_what_must_not_be_read_is_named_where_it_holds_one_name(payload: bytes, named: str | None) -> None:
+    assert unreadable.txn_unread(payload) == named

@@ -188,3 +188,38 @@ def test_who_only_looks_sees_the_trail_and_writes_nothing(tmp_path: Path) -> Non
             assert looking.obeyed.trail(10) == [b"line"]
             with pytest.raises(StoreError, match="readonly"):
                 looking.obeyed.begin(Begun("t1", "ping", None))
+
+
+def test_what_is_heard_is_noted_with_what_came_of_it_and_the_newest_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(obeyed, "_HEARD_KEPT", 4)
+    with running(tmp_path) as (_, session):
+        with session.obeyed.hearing("nothing came of it"):
+            pass
+        with session.obeyed.hearing("1:a"), session.obeyed.hearing(None), session.obeyed.hearing("lies:a"):
+            session.obeyed.tell([], b"line")
+        session.obeyed.tell([], b"of no message")
+        assert [session.obeyed.heard(name) for name in ("1:a", "lies:a", "nothing came of it")] == [
+            True, True, False,
+        ]  # fmt: skip
+        for number in range(3):
+            with session.obeyed.hearing(f"2:{number}"):
+                session.obeyed.tell([], b"line")
+        assert [session.obeyed.heard(name) for name in ("1:a", "lies:a", "2:0", "2:2")] == [
+            False, True, True, True,
+        ]  # fmt: skip
+
+
+def test_what_was_answered_in_this_boot_is_known_by_its_leaf(tmp_path: Path) -> None:
+    with running(tmp_path) as (_, session):
+        for txn, leaf, boot in (
+            ("t1", "cmd/reboot", "now"),
+            ("t2", "cmd/reboot", "before"),
+            ("t3", "cmd/ping", "now"),
+        ):
+            session.obeyed.begin(Begun(txn, leaf, reply="@x", correlation=b"c", kid="k", boot_id=boot))
+            session.obeyed.end(txn, b"{}", [])
+        session.obeyed.begin(Begun("t4", "cmd/reboot", boot_id="now"))
+        expected = Begun("t1", "cmd/reboot", None, "@x", b"c", "k", "now")
+        assert session.obeyed.answered("cmd/reboot", "now") == [(expected, b"{}")]
