@@ -330,3 +330,14 @@ def test_close_lets_the_broker_read_to_the_end(raw: Callable[..., RawServer]) ->
     link.close()
     server.close()
     assert broken == []
+
+
+@pytest.mark.parametrize(("protocol", "lines"), [("5", 0), ("3.1.1", 2)])
+def test_what_the_protocol_lacks_is_said_in_the_log(
+    caplog: pytest.LogCaptureFixture, protocol: str, lines: int
+) -> None:
+    uplink_to(1, protocol=protocol)
+    assert len(caplog.messages) == lines
+    if lines:
+        assert "delivery: receipt" in caplog.text
+        assert "retained" in caplog.text

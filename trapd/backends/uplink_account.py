@@ -38,6 +38,10 @@ class Account:
     def __post_init__(self) -> None:
         if self.protocol == "3.1.1":
             log.warning("MQTT 3.1.1 hides what a broker refuses: only with delivery: receipt is nothing lost")
+            log.warning(
+                "MQTT 3.1.1 has no response topic, and does not show that a command which comes now is"
+                " retained: it is obeyed once, and refused when it comes with the next connection"
+            )
 
     @property
     def where(self) -> str:
