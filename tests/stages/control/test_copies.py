@@ -46,6 +46,18 @@ def test_a_retained_command_is_one_record_however_often_the_link_gives_it(site: 
     assert site.records() == [*refused, *refused, ("t2", 400)]
 
 
+def test_a_retained_command_with_an_impossible_name_is_one_record_and_clearing_it_is_none(site: Site) -> None:
+    site.say("cmd/FORMAT", {"txn": "t1"}, retain=True)
+    site.turn()
+    for _ in range(2):
+        site.broker.drop()
+        site.link.connect()
+        site.turn()
+    site.say("cmd/FORMAT", b"", retain=True)
+    site.turn()
+    assert site.records() == [(None, 404)]
+
+
 def test_a_retained_command_that_replaced_another_while_the_unit_was_away_is_one_more(site: Site) -> None:
     """The session gives it, and the subscription its copy."""
     site.say("cmd/reboot", {"txn": "t1"}, retain=True)

@@ -268,14 +268,16 @@ class Control(Stage):
 
     def _take(self, session: Session, message: Received, *, is_copy: bool) -> None:
         asked = self._topics.parse(message.topic)
-        if asked is None:
-            error = Refused(NOT_FOUND, "no command has such a name")
-            self._answers.refuse(session, Caller("cmd/?"), error)
-        elif asked.asks is Asks.CONFIG:
+        if asked is not None and asked.asks is Asks.CONFIG:
             self._desired.take(session, message, is_copy=is_copy)
+        elif message.retained and (is_copy or not message.payload):
+            pass  # it is recorded already, or somebody clears it at the broker
+        elif asked is None:
+            with session.obeyed.hearing(lying(message)):
+                error = Refused(NOT_FOUND, "no command has such a name")
+                self._answers.refuse(session, Caller("cmd/?"), error)
         elif message.retained:
-            if message.payload and not is_copy:  # without a payload: somebody clears it at the broker
-                self._retained(session, message, asked)
+            self._retained(session, message, asked)
         else:
             judged = self._judge.look(session, message, asked)
             if asked.group is None:
