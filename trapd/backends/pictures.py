@@ -82,6 +82,7 @@ def small_of(jpeg: bytes, size: tuple[int, int]) -> tuple[Small, int, int]:
     upright = (width, height) if turns % 2 == 0 else (height, width)
     wanted = (size[0] & ~1, max(2, 2 * round(size[0] * upright[1] / upright[0] / 2)))
     small = _scaled(image, "YCbCr", wanted if turns % 2 == 0 else (wanted[1], wanted[0]))
+    del image  # what was decoded is larger: it goes before the planes come
     if small.mode != "YCbCr":
         small = small.convert("RGB").convert("YCbCr")
     luma, blue, red = small.split()
