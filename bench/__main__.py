@@ -63,6 +63,7 @@ def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
         Bar("sync calls per outbox row", store["syncs_per_row"], 1),
         # An absolute, on x86-64. Other work on the machine does not blur it as it does a ratio of times.
         Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90, tolerance=1.1),
+        Bar("the most it ever was, MB", figures["memory"]["peak_mb"], memory.PEAK_BAR_MB, tolerance=1.1),
         Bar("memory grown over the soak, MB", figures["memory"]["grown_mb"], memory.GROWN_BAR_MB),
         Bar(
             "memory of the daemon with many rows queued - with none, MB",

@@ -147,8 +147,8 @@ def prove_daemon(chip: Path) -> None:
                 time.sleep(0.02)
             if photographs() == before:
                 say(f"rig-gpio: pulse {number} came to nothing; interrupts: {interrupts() - heard}")
-            # The transaction; and no PIR is faster. On a busy host longer: the kernel asks for the level when it
-            # comes to it, and takes a falling edge that the next pulse has overtaken for a rising one.
+            # The transaction; and no PIR is faster. On a busy host longer: the kernel asks for the level when
+            # it comes to it, and takes a falling edge that the next pulse has overtaken for a rising one.
             time.sleep(max(0.4, time.monotonic() - began_s))
         tell(
             f"{EDGES} of {EDGES} edges, half of them 5 ms, are photographs",
