@@ -183,7 +183,7 @@ def fill(store: Any, clock: Any, what: str, count: int, files: Path) -> None:
     """`count` rows that wait: 500-byte payloads, or thumbnails of bare events."""
     from trapd.records import Kind, Trigger, Verdict
     from trapd.rules import PRIORITY
-    from trapd.store.rows import queue_row
+    from trapd.store.sqlite.rows import queue_row
 
     now = clock.now()
     with store.session() as session:

@@ -23,8 +23,8 @@ from trapd.host.clock import SystemClock
 from trapd.records import Kind
 from trapd.rules import PRIORITY
 from trapd.store import Session, Store
-from trapd.store.database import FILE
-from trapd.store.rows import queue_row
+from trapd.store.sqlite.database import FILE
+from trapd.store.sqlite.rows import queue_row
 
 _PAYLOAD = os.urandom(500)
 _KINDS = (Kind.TRAIL, *(Kind.EVENT,) * 6, *(Kind.THUMB,) * 3)

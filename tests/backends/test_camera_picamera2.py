@@ -15,7 +15,8 @@ from tests.fakes.picamera2 import CameraClock, StandIn
 from trapd.backends import picamera2_ring
 from trapd.backends.camera_picamera2 import PicameraCamera
 from trapd.records import Frame, Moment, Trigger, TsQuality
-from trapd.store import ExifContext, exif
+from trapd.store import ExifContext
+from trapd.store.photographs import exif
 
 NEVER = threading.Event()
 MS = 1_000_000

@@ -11,10 +11,14 @@ from typing import Any
 
 from trapd.errors import StoreError
 from trapd.records import Message
-from trapd.store import burst, damage, database, durable, log, outbox, rebuild, recovery, schema, thumbs
-from trapd.store.database import Database
-from trapd.store.outbox import Outbox
-from trapd.store.rows import EPOCH, REBUILT, Meta
+from trapd.store.files import durable
+from trapd.store.photographs import burst, thumbs
+from trapd.store.queue import outbox
+from trapd.store.queue.outbox import Outbox
+from trapd.store.repair import damage, rebuild, recovery
+from trapd.store.sqlite import database, log, schema
+from trapd.store.sqlite.database import Database
+from trapd.store.sqlite.rows import EPOCH, REBUILT, Meta
 
 
 def _nothing(*_: object) -> None:

@@ -19,7 +19,8 @@ from tests.crash.workload import RESERVE_BYTES
 from tests.fakes.clock import FakeClock
 from tests.store.common import ANIMAL, CONTEXT, capture, files_below
 from trapd.records import Event, State
-from trapd.store import Session, Store, reserve
+from trapd.store import Session, Store
+from trapd.store.room import reserve
 
 _LATER_MS = 1_700_600_000_000
 _ALL = 10_000

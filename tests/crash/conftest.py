@@ -12,7 +12,7 @@ import pytest
 from tests.crash.pool import scratch_place
 from tests.crash.recording import Recording, cannot_record, record
 from tests.crash.sweep import STORE
-from trapd.store import reserve
+from trapd.store.room import reserve
 
 
 def recorded(*options: str) -> Recording:

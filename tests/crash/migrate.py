@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from tests.crash.workload import AMPLE_BYTES, begin, life
 from tests.fakes.clock import FakeClock
-from trapd.store import schema
+from trapd.store.sqlite import schema
 
 STEP = (
     "CREATE TABLE later (event INTEGER PRIMARY KEY REFERENCES event (row), n INTEGER)",

@@ -24,7 +24,8 @@ from tests.fakes.clock import FakeClock
 from tests.store.common import ANIMAL, CONFIG, CONTEXT, EMPTY, frame, jpeg
 from trapd.errors import BadPicture, StoreError, StoreFull, TrapdError
 from trapd.records import Event, Kind, Message, Trigger
-from trapd.store import Session, Store, Tombstones, reserve
+from trapd.store import Session, Store, Tombstones
+from trapd.store.room import reserve
 
 AMPLE_BYTES = 10**9
 _TIGHT_BYTES = 60_000  # less than what lies there: everything that may go is evicted

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trapd.store import durable
+from trapd.store.files import durable
 
 
 class Killed(BaseException):

@@ -19,7 +19,7 @@ from tests.crash.promises import say
 from tests.remote.common import ALL, CONFIRM_S, Unit, document
 from trapd.remote.files import COMMITTED, PREVIOUS, TRIAL, ConfigFiles
 from trapd.remote.ledger import Ledger, Trial
-from trapd.store.durable import sync_folder
+from trapd.store.files.durable import sync_folder
 
 
 def trial_removed_first() -> None:

@@ -19,7 +19,7 @@ from tests.remote.common import Unit, document, mark
 from trapd.errors import Fault, StoreError, StoreFull
 from trapd.remote.files import ConfigFiles, Damaged
 from trapd.remote.ledger import Attempt, Ledger, Overlay, Trial
-from trapd.store import durable
+from trapd.store.files import durable
 
 OLD = Overlay(1, {"burst": {"frames": 2}}, "one")
 NEW = Overlay(2, {"burst": {"frames": 3}}, "two")

@@ -14,7 +14,7 @@ from trapd.remote import start
 from trapd.remote.configuration import RemoteConfiguration
 from trapd.remote.files import COMMITTED, PREVIOUS, TRIAL, ConfigFiles
 from trapd.remote.ledger import Ledger, Trial
-from trapd.store import durable
+from trapd.store.files import durable
 
 
 def a_trial_is_removed_before_it_is_committed(patch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,10 @@ from trapd.stages.control import answering
 from trapd.stages.control.desired import Desired, Untold
 from trapd.stages.control.put_off import PutOff
 from trapd.stages.control.stage import Control
-from trapd.store import Store, reserve
-from trapd.store.durable import sync_folder
-from trapd.store.obeyed import Obeyed
+from trapd.store import Store
+from trapd.store.files.durable import sync_folder
+from trapd.store.queue.obeyed import Obeyed
+from trapd.store.room import reserve
 
 DESIRED = "config/desired"
 WAITS, WAITED = document(7), (DESIRED, "t7", 409)

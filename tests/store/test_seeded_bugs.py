@@ -10,7 +10,10 @@ from tests.machines import find
 from tests.store.test_machine import StoreMachine
 from trapd.errors import StoreError
 from trapd.records import State
-from trapd.store import events, eviction, recovery, rows, schema
+from trapd.store.bursts import events
+from trapd.store.repair import recovery
+from trapd.store.room import eviction
+from trapd.store.sqlite import rows, schema
 
 
 def n_is_not_moved_on(patch: pytest.MonkeyPatch) -> None:

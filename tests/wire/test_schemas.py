@@ -15,7 +15,7 @@ from trapd.errors import BadDocument
 from trapd.records import Kind, Refusal, State
 from trapd.remote import proposal
 from trapd.stages.control.commands import COMMANDS
-from trapd.store import eviction
+from trapd.store.room import eviction
 from trapd.wire import codec, inbound, schemas, shapes_state
 from trapd.wire.authority import Refused
 

@@ -111,7 +111,7 @@ class _View:
         """The burst on one sheet; its thumbnail where the photographs are gone; None without either."""
         from trapd.errors import BadPicture
         from trapd.offline.sheet import sheet
-        from trapd.store import photographs, thumbs
+        from trapd.store.photographs import reading, thumbs
 
         event = self.session.events.get(event_id)
         if event is None:
@@ -119,7 +119,7 @@ class _View:
         found: list[bytes] = []
         for medium in event.media:
             try:
-                found.append(photographs.read(self.session.root, medium))
+                found.append(reading.read(self.session.root, medium))
             except BadPicture:
                 continue
         made = sheet(found)

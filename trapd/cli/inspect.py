@@ -167,8 +167,8 @@ def _alerts(session: Session) -> list[dict[str, str]]:
 
 
 def _disk(root: Path, max_bytes: int, min_free_bytes: int) -> dict[str, int]:
-    from trapd.store.durable import tree_bytes
-    from trapd.store.space import free_bytes_at
+    from trapd.store.files.durable import tree_bytes
+    from trapd.store.room.space import free_bytes_at
 
     return {
         "used_bytes": tree_bytes(root),

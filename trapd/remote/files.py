@@ -27,7 +27,7 @@ from trapd.errors import Fault, StoreError, TrapdError
 from trapd.frozen import asdict, replace
 from trapd.remote import stored
 from trapd.remote.ledger import Ledger, Overlay, Trial, keys_named
-from trapd.store import durable
+from trapd.store.files import durable
 from trapd.wire.authority import OK, ON_TRIAL, ROLLED_BACK
 
 log = logging.getLogger("trapd.remote")

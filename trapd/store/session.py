@@ -8,16 +8,16 @@ from types import TracebackType
 
 from trapd.errors import StoreError
 from trapd.records import Moment
-from trapd.store.audits import Audits
-from trapd.store.counters import Counters
-from trapd.store.database import FILE, Database
-from trapd.store.events import Events
-from trapd.store.late_sync import LateSync
-from trapd.store.obeyed import Obeyed
-from trapd.store.outbox import Outbox
-from trapd.store.rows import EPOCH, Meta
-from trapd.store.sums import Sums
-from trapd.store.timeline import Timeline
+from trapd.store.bursts.audits import Audits
+from trapd.store.bursts.events import Events
+from trapd.store.bursts.timeline import Timeline
+from trapd.store.photographs.sums import Sums
+from trapd.store.queue.obeyed import Obeyed
+from trapd.store.queue.outbox import Outbox
+from trapd.store.sqlite.counters import Counters
+from trapd.store.sqlite.database import FILE, Database
+from trapd.store.sqlite.late_sync import LateSync
+from trapd.store.sqlite.rows import EPOCH, Meta
 
 
 class Session:

@@ -14,29 +14,19 @@ from pathlib import Path
 from trapd.errors import StoreError, StoreFull, UsageError
 from trapd.ports import Clock
 from trapd.records import Event, Medium, Moment, Trigger
-from trapd.store import (
-    damage,
-    days,
-    durable,
-    in_place,
-    lock,
-    names,
-    photographs,
-    rebuild,
-    recovery,
-    reserve,
-    schema,
-    strange,
-    thumbs,
-)
-from trapd.store.burst import BurstFiles
-from trapd.store.database import BACKUP, FILE, Database, database_bytes, is_damage
-from trapd.store.durable import disk_errors
-from trapd.store.exif import ExifContext
-from trapd.store.recovery import Found, MediaFiles, Recovery
-from trapd.store.rows import CLEAN, REBUILT, Meta
+from trapd.store.files import durable, lock, names, strange
+from trapd.store.files.durable import disk_errors
+from trapd.store.photographs import reading, thumbs
+from trapd.store.photographs.burst import BurstFiles
+from trapd.store.photographs.exif import ExifContext
+from trapd.store.repair import damage, rebuild, recovery
+from trapd.store.repair.recovery import Found, MediaFiles, Recovery
+from trapd.store.room import days, reserve
+from trapd.store.room.space import Space, free_bytes_at
 from trapd.store.session import Session
-from trapd.store.space import Space, free_bytes_at
+from trapd.store.sqlite import in_place, schema
+from trapd.store.sqlite.database import BACKUP, FILE, Database, database_bytes, is_damage
+from trapd.store.sqlite.rows import CLEAN, REBUILT, Meta
 
 log = logging.getLogger("trapd.store")
 
@@ -189,11 +179,11 @@ class Store:
 
     def check(self, medium: Medium) -> None:
         """Raises BadPicture for a photograph that is not there whole, or cannot be decoded."""
-        photographs.check(self.root, medium)
+        reading.check(self.root, medium)
 
     def read(self, medium: Medium) -> bytes:
         """A photograph's bytes. Raises BadPicture where it is evicted, missing, empty or unreadable."""
-        return photographs.read(self.root, medium)
+        return reading.read(self.root, medium)
 
     def write_thumb(self, event: Event, frame: int, max_bytes: int) -> tuple[str, int] | None:
         """Make the thumbnail of an event from its photograph number `frame`: (path, bytes) for `settle`.
@@ -218,7 +208,7 @@ class Store:
         `each` is called at every step; what it raises ends the copy, and the one before stays. Without room
         it is left out. Raises StoreCorrupt where the copy shows damage, StoreFull, StoreError.
         """
-        from trapd.store import backup
+        from trapd.store.repair import backup
 
         age_s = backup.age_s(self.root, self._clock.now().wall_ms)
         if age_s is not None and age_s < _BACKUP_EVERY_S:

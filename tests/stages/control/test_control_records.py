@@ -10,7 +10,7 @@ from tests.stages.control.test_control import GROUP, answers, command, trail
 from tests.stages.control_driver import ControlDriver
 from tests.stages.driver import BASE, Bench
 from trapd.ports import Received
-from trapd.store.obeyed import Begun
+from trapd.store.queue.obeyed import Begun
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from tests.stages.control.test_control import answers, at, command, signed, trai
 from tests.stages.control_driver import ControlDriver
 from tests.stages.driver import Bench
 from trapd.records import TsQuality
-from trapd.store import obeyed
-from trapd.store.obeyed import Begun
+from trapd.store.queue import obeyed
+from trapd.store.queue.obeyed import Begun
 
 FAR: dict[str, Any] = {"issued_at": "2031-01-01T00:00:00Z", "expires_at": "2036-01-01T00:00:00Z"}
 

@@ -13,7 +13,7 @@ from tests.stages.control_driver import PROVED, ControlDriver
 from tests.stages.driver import Bench
 from trapd.errors import Fault
 from trapd.records import Considered, Note
-from trapd.store.obeyed import Begun
+from trapd.store.queue.obeyed import Begun
 from trapd.wire.authority import Authority
 from trapd.wire.signing import Keyring
 

@@ -14,8 +14,8 @@ from trapd.records import Kind, Message, State
 from trapd.rules import NS_PER_S, PRIORITY
 from trapd.stages.deliver.stage import DeliverPlan
 from trapd.stages.upkeep.facts import Facts
-from trapd.store.outbox import Outbox
-from trapd.store.rows import queue_row
+from trapd.store.queue.outbox import Outbox
+from trapd.store.sqlite.rows import queue_row
 from trapd.wire.window import Limit
 
 # --- alerts ------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from tests.stages.driver import BASE, DEAD_AFTER_S, LIMIT, UNIT, Bench, DeliverD
 from trapd.parts import TOMBSTONES
 from trapd.records import Kind, State
 from trapd.stages.deliver.stage import DeliverPlan
-from trapd.store.eviction import give_up_rows
+from trapd.store.room.eviction import give_up_rows
 
 PLAN = DeliverPlan(LIMIT, DEAD_AFTER_S, receipts=True)
 RECEIPT = f"{BASE}/receipt"

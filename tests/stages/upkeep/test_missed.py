@@ -6,7 +6,7 @@ from tests.fakes.classifier import FakeClassifier
 from tests.stages.driver import Bench
 from tests.stages.screen_driver import EMPTY, screening
 from trapd.stages.upkeep.missed import Missed
-from trapd.store.audits import JUDGED
+from trapd.store.bursts.audits import JUDGED
 
 CLASSES = ("animal", "person", "vehicle")
 

@@ -17,7 +17,7 @@ from trapd.stages.control.desired import Desired
 from trapd.stages.control.fetch import Answer
 from trapd.stages.control.trail import Trail
 from trapd.store import Session
-from trapd.store.obeyed import Begun, Known, Outgoing
+from trapd.store.queue.obeyed import Begun, Known, Outgoing
 from trapd.wire import codec
 from trapd.wire.authority import CONFLICT, OK, ROLLED_BACK, Refused
 from trapd.wire.topics import Topics, answer, topic_of

@@ -16,7 +16,7 @@ from trapd.rules import NS_PER_S
 from trapd.stages.control.put_off import PutOff
 from trapd.stages.control.trail import Trail
 from trapd.store import Session
-from trapd.store.obeyed import Outgoing
+from trapd.store.queue.obeyed import Outgoing
 from trapd.wire import inbound
 from trapd.wire.authority import CONFLICT, INVALID, TOO_LARGE, Authority, Refused
 from trapd.wire.signing import SIGNATURE

@@ -29,7 +29,7 @@ from trapd.stages.control.judging import Judge, Judged, Order, caller_of, leaf_o
 from trapd.stages.control.looking import ENDS_PROCESS, Looking, delivery_of
 from trapd.stages.control.trail import Trail
 from trapd.store import Session, Store
-from trapd.store.obeyed import Begun
+from trapd.store.queue.obeyed import Begun
 from trapd.wire.authority import (
     CANNOT,
     CONFLICT,

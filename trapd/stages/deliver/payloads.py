@@ -9,7 +9,8 @@ from collections.abc import Callable
 from trapd.errors import BadPicture
 from trapd.frozen import replace
 from trapd.records import Event, Kind, Medium, Message
-from trapd.store import Session, Store, transfer
+from trapd.store import Session, Store
+from trapd.store.queue import transfer
 from trapd.wire import codec, topics
 
 _END_OF_JPEG = b"\xff\xd9"

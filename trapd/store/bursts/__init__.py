@@ -1,0 +1,1 @@
+"""Bursts: recorded, judged, dated, drawn for audit."""

@@ -1,0 +1,1 @@
+"""Photographs and their thumbnails, from the burst to the disk and back."""

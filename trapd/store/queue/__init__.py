@@ -1,0 +1,1 @@
+"""What waits to be sent, in which order, and what the unit was told."""

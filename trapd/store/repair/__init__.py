@@ -1,0 +1,1 @@
+"""What start-up brings back together after power cuts and damage."""

@@ -1,0 +1,1 @@
+"""Room on the disk, and what goes first when there is none."""

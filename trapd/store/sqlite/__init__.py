@@ -1,0 +1,1 @@
+"""One SQLite file: its connections, its tables, and what is durable when."""
