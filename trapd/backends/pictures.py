@@ -73,8 +73,8 @@ def decode_fitted(
 def small_of(jpeg: bytes, filter_size: tuple[int, int]) -> tuple[Small, int, int]:
     """The small frame a camera would have given beside this JPEG, and the JPEG's own width and height.
 
-    The small frame is `filter_size[0]` wide, keeps the photograph's own aspect (height rounded to even) and is
-    upright. Layout i420, no padding. Raises BadPicture.
+    The small frame is `filter_size[0]` wide, keeps the photograph's own aspect (height rounded to even) and
+    is upright. Layout i420, no padding. Raises BadPicture.
     """
     image = _opened(jpeg)
     width, height = image.size
