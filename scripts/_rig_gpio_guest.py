@@ -128,6 +128,12 @@ def interrupts() -> int:
     return sum(int(n) for line in lines if "gpio" in line for n in line.split()[1:] if n.isdecimal())
 
 
+def is_watched() -> bool:
+    """Whether the kernel tells somebody of edges: lgpio has a pin for a while before it asks for them."""
+    lines = Path("/proc/interrupts").read_text().splitlines()
+    return any(line.split()[-1:] == ["lg"] for line in lines)
+
+
 def prove_daemon(chip: Path) -> None:
     """Every edge becomes a photograph."""
     log = Path("/run/trapd/log").open("wb")  # noqa: SIM115 - the daemon's, for as long as it runs
@@ -138,6 +144,7 @@ def prove_daemon(chip: Path) -> None:
         # Up does not wait for the sensor: its libraries take a while to load here.
         device = Path("/dev") / chip.name
         tell("it has the pin", until(lambda: holder(device, 17) != ""), holder(device, 17))
+        tell("it hears the pin's edges", until(is_watched))
         time.sleep(5.0)
         for number in range(EDGES):
             before, heard, began_s = photographs(), interrupts(), time.monotonic()

@@ -125,7 +125,7 @@ def test_a_captured_photograph_goes_from_a_trigger_to_the_receiver_over_tls(runn
 
 
 def test_every_stack_is_in_the_journal_when_asked_for(running: Unit) -> None:
-    running.systemctl("kill", "--signal=SIGUSR1", "trapd")
+    running.systemctl("kill", "--kill-whom=main", "--signal=SIGUSR1", "trapd")
     running.machine.until(lambda: _said(running, "in watch"), "the main thread's stack")
     assert _said(running, "stages/capture/stage.py")
     assert running.restarts() == 0
@@ -243,6 +243,28 @@ def test_an_upgrade_keeps_everything_and_restarts(running: Unit) -> None:
     assert len(running.machine.told("ls", "/usr/lib/trapd/environments").split()) == 1
     ids = {event["id"] for event in running.events()}
     assert {event["id"] for event in before} <= ids
+
+
+def test_another_python_makes_the_environment_anew_and_restarts(running: Unit) -> None:
+    """As when Debian 12 becomes 13: dpkg tells the package that /usr/bin/python3 has changed."""
+    tell = ("dpkg-trigger", "--by-package=python3-minimal", "--no-await", "/usr/bin/python3")
+
+    def life() -> tuple[str, str]:
+        environment = running.machine.told("readlink", "/usr/lib/trapd/current")
+        return environment, running.machine.property("trapd.service", "InvocationID")
+
+    before = life()
+    running.machine.run(*tell)
+    running.machine.run("dpkg", "--triggers-only", "trapd")
+    assert life() == before  # the same Python: nothing to do
+    running.machine.write("/usr/lib/trapd/current/python-version", "3.9")
+    running.machine.run(*tell)
+    running.machine.run("dpkg", "--triggers-only", "trapd")
+    after = life()
+    assert after[0] != before[0]
+    assert after[1] != before[1]
+    assert running.machine.property("trapd.service", "ActiveState") == "active"
+    assert len(running.machine.told("ls", "/usr/lib/trapd/environments").split()) == 1
 
 
 def test_removal_keeps_what_was_captured_and_purging_says_what_it_deletes(running: Unit) -> None:

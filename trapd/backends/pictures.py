@@ -123,13 +123,16 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
 
 
 def _plugin(data: bytes) -> ImageFile.ImageFile:
-    from PIL import JpegImagePlugin, PngImagePlugin  # with the first picture: a start does without
-
-    # Not Image.open: it warns or raises at limits of its own, for the whole process.
+    # Imported with the first picture: a start does without. And not Image.open: it warns or raises at limits
+    # of its own, for the whole process.
     if data.startswith(_JPEG_BEGINS):
+        from PIL import JpegImagePlugin
+
         _refuse_many_scans(data)
         return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     if data.startswith(_PNG_BEGINS):
+        from PIL import PngImagePlugin
+
         return PngImagePlugin.PngImageFile(io.BytesIO(data))
     raise BadPicture("the file is neither a JPEG nor a PNG by its content")
 
