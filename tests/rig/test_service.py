@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests import canary, figures
 from tests.canary import PASSWORD
@@ -26,6 +27,7 @@ from tests.rig.unit import (
     STAND_INS,
     UNIT,
     Unit,
+    document,
 )
 from trapd.demo.photographs import SIZE as PHOTOGRAPH_SIZE
 
@@ -281,6 +283,22 @@ def test_removal_keeps_what_was_captured_and_purging_says_what_it_deletes(runnin
     assert f"deleting {CREDENTIAL}" in said
     left = running.machine.told("find", "/etc", "/usr", "/var/lib", "-xdev", "-name", "*trapd*")
     assert [line for line in left.splitlines() if "rig" not in line] == []
+
+
+def test_the_two_commands_of_the_documentation_are_enough(running: Unit) -> None:
+    """docs/install.md, on a machine without a trace of it; and the third, where a password is wanted."""
+    machine = running.machine
+    machine.run("rm", "-rf", "/etc/credstore")  # Debian 12 has none
+    written = document(camera=running.camera, mqtt={"tls": {"enabled": True, "ca_file": "/etc/trapd/ca.crt"}})
+    machine.write("/root/config.yaml", yaml.safe_dump(written))
+    machine.run("cp", "/shared/tls/ca.pem", "/root/ca.crt")
+    machine.write("/root/password", PASSWORD)
+    machine.run("sh", "-c", "umask 077 && cd /root && install -D -m 640 -t /etc/trapd config.yaml ca.crt")
+    machine.run("dpkg", "--install", PACKAGE)
+    machine.until(lambda: machine.property("trapd.service", "ActiveState") == "active", "the unit")
+    machine.run("install", "-m", "600", "/root/password", "/etc/credstore/trapd.mqtt-password")
+    machine.run("systemctl", "restart", "trapd")
+    machine.until(lambda: running.status().startswith("armed, link up, "), "the link")
 
 
 def _said(rig: Unit, text: str) -> bool:
