@@ -32,27 +32,19 @@ from typing import Any
 
 from gpiozero.pins.mock import MockFactory
 
-from bench.capture import Endless
+from bench.sensing import MEMORY, WITHIN_S, Told, p99, running
 from trapd.backends.camera_replay import ReplayCamera
 from trapd.backends.sensor_gpiozero import GpioSensor
 from trapd.demo.photographs import make_bursts
-from trapd.host import vitals
 from trapd.host.clock import SystemClock
 from trapd.records import Frame, Trigger
-from trapd.stages.alerts import Alerts
-from trapd.stages.capture.stage import Capture, CapturePlan
-from trapd.stages.capture.waiting import WaitingFrames
-from trapd.stages.screen import Screen, ScreenPlan
-from trapd.store import ExifContext, Store
-from trapd.wire import codec
+from trapd.stages.capture.stage import CapturePlan
 
 BAR_MS = 5.0
 """Of the 99th percentile."""
 
-_UNIT, _PIN = "bench-unit", 17
-_WITHIN_S = 30.0
+_PIN = 17
 _FRAME_NS = 33_000_000
-_MEMORY = Path("/dev/shm")
 
 
 def run(short: bool) -> dict[str, Any]:
@@ -64,7 +56,7 @@ def run(short: bool) -> dict[str, Any]:
     turns, edges = (10, 20) if short else (20, 25)
     with (
         _before_all_else() as undisturbed,
-        tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as name,
+        tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name,
     ):
         folder = Path(name)
         make_bursts(folder / "photographs")
@@ -76,10 +68,10 @@ def run(short: bool) -> dict[str, Any]:
         "undisturbed": int(undisturbed),
         "edges": len(taken),
         "median_ms": round(median(taken), 3),
-        "p99_ms": round(_p99(taken), 3),
+        "p99_ms": round(p99(taken), 3),
         "longest_ms": round(max(taken), 3),
         "floor_median_ms": round(median(floor), 3),
-        "floor_p99_ms": round(_p99(floor), 3),
+        "floor_p99_ms": round(p99(floor), 3),
         "own_p99_ms": round(_own(taken, floor), 3),
     }
 
@@ -159,51 +151,22 @@ class _Camera(ReplayCamera):
         yield from super().shoot(trigger, frames, interval_s)
 
 
-class _Told(WaitingFrames):
-    """Says when a burst is durable."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.durable = threading.Event()
-
-    def put(self, event_id: str, frames: Any) -> bool:
-        self.durable.set()
-        return super().put(event_id, frames)
-
-
 def _measure(folder: Path, turns: int, edges: int) -> tuple[list[float], list[float]]:
     clock, floor = SystemClock(), _Floor()
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        store = Store.open(Path(name), _UNIT, clock=clock, max_bytes=10**11, min_free_bytes=0)
-        factory = MockFactory(revision="c03114")
-        sensor = GpioSensor(
-            pins=[_PIN], active_high=True, min_pulse_ms=0, clock=clock, factory=lambda: factory
-        )
-        alerts, told, model = Alerts(store, codec.alert, lambda: ""), _Told(), Endless()
-        camera = _Camera(folder / "photographs", clock)
-        capture = Capture(
+    factory = MockFactory(revision="c03114")
+    camera = _Camera(folder / "photographs", clock)
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as name,
+        running(
+            Path(name),
             CapturePlan(3, 0.0, while_active=False, cooldown_s=0, max_per_hour=10**6, probe_s=300, config=""),
-            sensor=sensor,
+            sensor=GpioSensor(
+                pins=[_PIN], active_high=True, min_pulse_ms=0, clock=clock, factory=lambda: factory
+            ),
             camera=camera,
-            store=store,
-            exif=ExifContext(_UNIT, "replay"),
             clock=clock,
-            waiting=told,
-            alerts=alerts,
-            environment=vitals.environment,
-        )
-        screen = Screen(
-            ScreenPlan(None, (), 0.0, 24_576, discard_at_once=False),
-            classifier=model,
-            store=store,
-            waiting=told,
-            alerts=alerts,
-            clock=clock,
-            announce=lambda _: None,
-        )
-        threads = [threading.Thread(target=stage.run) for stage in (capture, screen)]
-        for thread in threads:
-            thread.start()
+        ) as (capture, told, model),
+    ):
         try:
             _await(lambda: bool(factory.pins) and capture.camera_seen)
             model.busy.set()
@@ -219,28 +182,22 @@ def _measure(folder: Path, turns: int, edges: int) -> tuple[list[float], list[fl
             return taken, bare
         finally:
             floor.end()
-            model.end.set()
-            for stage in (capture, screen):
-                stage.stop.set()
-            for thread in threads:
-                thread.join(_WITHIN_S)
-            store.close(clean=True)
 
 
-def _edge(pin: Any, camera: _Camera, told: _Told, clock: SystemClock) -> float:
+def _edge(pin: Any, camera: _Camera, told: Told, clock: SystemClock) -> float:
     """Milliseconds from the edge until the first frame is chosen; returns when the burst is durable."""
     camera.chosen.clear()
     told.durable.clear()
     began_ns = clock.boot_ns()
     pin.drive_high()
-    if not (camera.chosen.wait(_WITHIN_S) and told.durable.wait(_WITHIN_S)):
+    if not (camera.chosen.wait(WITHIN_S) and told.durable.wait(WITHIN_S)):
         raise SystemExit("an edge was not answered")
     pin.drive_low()
     return (camera.chosen_ns - began_ns) / 1e6
 
 
 def _await(ready: Any) -> None:
-    end_s = time.monotonic() + _WITHIN_S
+    end_s = time.monotonic() + WITHIN_S
     while not ready():
         if time.monotonic() > end_s:
             raise SystemExit("the stages did not come up")
@@ -248,11 +205,7 @@ def _await(ready: Any) -> None:
 
 
 def _own(taken: list[float], floor: list[float]) -> float:
-    return max(0.0, _p99(taken) - _p99(floor))
-
-
-def _p99(taken: list[float]) -> float:
-    return sorted(taken)[min(len(taken) - 1, int(len(taken) * 0.99))]
+    return max(0.0, p99(taken) - p99(floor))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import threading
 
+from tests.system.one_by_one import OneByOne
 from tests.system.rogue import CONNACK, packet
-from trapd.demo.broker import HOST
 
 _TIMEOUT_S = 5.0
 
 
-class PickyBroker:
+class PickyBroker(OneByOne):
     """`ends_over`: what a topic or payload must not hold. `word`: the reason of its DISCONNECT; None: none.
 
     `taken`: topic and payload of all that it has answered. `ended`: how many links it has ended.
@@ -27,28 +26,13 @@ class PickyBroker:
         self.word = word
         self.taken: list[tuple[str, bytes]] = []
         self.ended = 0
-        self._listening = socket.create_server((HOST, 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._thread = threading.Thread(target=self._run, name="picky")
-        self._thread.start()
+        super().__init__(_TIMEOUT_S)
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._thread.join(2 * _TIMEOUT_S)
-        self._listening.close()
+    def serve(self, line: socket.socket) -> None:
+        with contextlib.suppress(EOFError):
+            self._answer(line)
 
-    def _run(self) -> None:
-        while True:
-            try:
-                line, _ = self._listening.accept()
-            except OSError:
-                return
-            with line, contextlib.suppress(OSError, EOFError):
-                line.settimeout(_TIMEOUT_S)
-                self._serve(line)
-
-    def _serve(self, line: socket.socket) -> None:
+    def _answer(self, line: socket.socket) -> None:
         stream = line.makefile("rb")
         while True:
             first, body = _read(stream.read)

@@ -9,11 +9,10 @@ import contextlib
 import random
 import socket
 import struct
-import threading
 from collections import Counter
 from collections.abc import Callable
 
-from trapd.demo.broker import HOST
+from tests.system.one_by_one import OneByOne
 
 _TIMEOUT_S = 2.0
 _LISTEN_S = 0.015  # how long it waits for what a unit may have to say
@@ -36,15 +35,13 @@ def string(text: bytes) -> bytes:
     return struct.pack(">H", len(text)) + text
 
 
-class RogueBroker:
-    """Listens on `port`, one connection after another, on a thread of its own. `met`: how often each kind."""
+class RogueBroker(OneByOne):
+    """`met`: how often each kind."""
 
     def __init__(self, seed: int, base: str) -> None:
         self.met: Counter[str] = Counter()
         self._draw = random.Random(seed)
         self._base = base.encode()
-        self._listening = socket.create_server((HOST, 0))
-        self.port: int = self._listening.getsockname()[1]
         self._kinds: list[Callable[[socket.socket], None]] = [
             self.closes_at_once,
             self.closes_after_connect,
@@ -65,30 +62,18 @@ class RogueBroker:
             self.resets_in_the_middle,
             self.takes_little,
         ]
-        self._thread = threading.Thread(target=self._run, name="rogue")
-        self._thread.start()
+        super().__init__(_TIMEOUT_S)
 
     @property
     def connections(self) -> int:
         """How many it has dealt with."""
         return sum(self.met.values())
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._thread.join(2 * _TIMEOUT_S)
-        self._listening.close()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                taken, _ = self._listening.accept()
-            except OSError:
-                return
-            kind = self._draw.choice(self._kinds)
-            with taken, contextlib.suppress(OSError):
-                taken.settimeout(_TIMEOUT_S)
-                kind(taken)
+    def serve(self, line: socket.socket) -> None:
+        kind = self._draw.choice(self._kinds)
+        try:
+            kind(line)
+        finally:
             self.met[kind.__name__] += 1
 
     def _noise(self, most: int) -> bytes:
