@@ -27,6 +27,7 @@ from trapd.errors import UsageError
 from trapd.store import Store
 
 GROWN_BAR_MB = 4.0
+THUMBNAIL_BAR_MB = 8.0
 QUEUED_BAR_MB = 2.0
 PEAK_BAR_MB = 95.0
 _EVERY_S = 0.08
@@ -46,11 +47,35 @@ classifier.open()
 print(Path("/proc/self/status").read_text())
 """
 
+_THUMBNAIL = """
+import io
+from pathlib import Path
+from PIL import Image
+from trapd.host.memory import keep_small
+from trapd.store.photographs import thumbnail
+
+def read(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+keep_small()
+out = io.BytesIO()
+Image.effect_noise((192, 108), 90).resize((2304, 1296)).convert("RGB").save(out, "JPEG", quality=90)
+photograph = out.getvalue()
+small = io.BytesIO()
+Image.new("RGB", (64, 48)).save(small, "JPEG")
+thumbnail.make(small.getvalue(), 24576)
+before = read("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+thumbnail.make(photograph, 24576)
+print((read("VmHWM") - before) / 1000)
+"""
+
 
 def run(short: bool) -> dict[str, float]:
     """`resident_mb` at the end, `early_mb` after a hundred bursts, `peak_mb`, and the floor's `model_mb`;
-    `waiting`: the most bursts that ever waited for the filter; `queued_mb`: what `queued` rows that wait
-    offline add.
+    `waiting`: the most bursts that ever waited for the filter; `thumbnail_mb`: what making one of a
+    photograph of the default size takes; `queued_mb`: what `queued` rows that wait offline add.
     """
     bursts = _SHORT_BURSTS if short else _FULL_BURSTS
     queued = _SHORT_QUEUED_ROWS if short else _QUEUED_ROWS
@@ -61,7 +86,7 @@ def run(short: bool) -> dict[str, float]:
             # Small enough to be full before the end: making room is part of the soak.
             soak = _watch(folder, broker.port, bursts, max_bytes=100_000_000)
         none_mb, many_mb = (_offline_mb(folder, rows) for rows in (0, queued))
-    floor = subprocess.run([sys.executable, "-c", _FLOOR], check=True, capture_output=True, text=True).stdout
+    floor, thumbnail_mb = (_said(code) for code in (_FLOOR, _THUMBNAIL))
     return {
         "bursts": bursts,
         "grown_mb": round(soak.late_mb - soak.early_mb, 1),
@@ -70,9 +95,14 @@ def run(short: bool) -> dict[str, float]:
         "resident_mb": soak.late_mb,
         "peak_mb": soak.peak_mb,
         "waiting": soak.waiting,
+        "thumbnail_mb": round(float(thumbnail_mb), 1),
         "queued": queued,
         "queued_mb": round(many_mb - none_mb, 1),
     }
+
+
+def _said(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
 def _offline_mb(folder: Path, rows: int) -> float:
