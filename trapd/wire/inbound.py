@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from trapd.errors import BadDocument
@@ -34,6 +35,8 @@ _LONGEST_ID = 128
 _LONGEST_TXN = 128
 _MOST_RANGES = 1000
 _SHOWN = 80
+_NOT_TAKEN = "this is no JSON that is taken"
+_BEYOND = "an integer is beyond 2^53"
 
 
 class Receipt(Frozen):
@@ -62,6 +65,10 @@ class TooLarge(Unreadable):
     """More than anybody sends in good faith."""
 
 
+class _Wrong(ValueError):
+    """JSON, and yet not what is taken."""
+
+
 def document(payload: bytes) -> dict[str, Any]:
     """A JSON object. Refuses duplicate keys, NaN, integers beyond 2^53, half characters, and too much.
 
@@ -71,23 +78,19 @@ def document(payload: bytes) -> dict[str, Any]:
         members = unreadable.begun(payload[:_LOOKED_INTO].decode("utf-8", "replace"))
         raise TooLarge(f"{len(payload)} bytes", f"at most {MOST_BYTES} are taken", members=members)
     try:
-        found = json.loads(
-            payload.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_int=_small_integer,
-            parse_float=_finite,
-        )
+        # Numbers are read as they stand, and looked at afterwards where they are few enough: asked of each
+        # one while it is read, a payload full of them takes a small machine too long.
+        found = json.loads(payload.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise unreadable.look(payload, f"this is no JSON that is taken: {str(error)[:_SHOWN]}") from error
+        raise unreadable.look(payload, f"{_NOT_TAKEN}: {_reason(error)}") from error
     if not isinstance(found, dict):
         raise Unreadable("this is JSON, and no object")
-    _refuse_too_much(found)
-    if rb"\u" in payload:
-        try:
+    try:
+        _refuse_too_much(found)
+        if rb"\u" in payload:
             _refuse_half_characters(found)
-        except BadDocument as error:
-            raise unreadable.look(payload, error.message) from None
+    except _Wrong as error:
+        raise unreadable.look(payload, str(error)) from None
     return found
 
 
@@ -189,7 +192,10 @@ def _is_count(value: object) -> bool:
 
 
 def _refuse_too_much(found: dict[str, Any]) -> None:
-    """Raises BadDocument for too many values, and for more levels than anybody needs. Counts no further."""
+    """Raises BadDocument for too many values, and for more levels than anybody needs; counts no further.
+
+    Raises _Wrong for a number that other programs may read otherwise.
+    """
     level: list[object] = [found]
     count = 0
     for _ in range(_DEEPEST + 1):
@@ -199,6 +205,8 @@ def _refuse_too_much(found: dict[str, Any]) -> None:
             if isinstance(item, dict | list):
                 nested = True
                 below += item.values() if isinstance(item, dict) else item
+            elif isinstance(item, int | float):
+                _refuse_number(item)
         if not nested:
             return
         count += len(below)
@@ -216,30 +224,30 @@ def _refuse_half_characters(found: object) -> None:
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise BadDocument("a text holds half a character") from None
+        raise _Wrong("a text holds half a character") from None
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key[:_SHOWN]!r} stands twice")
-        found[key] = value
+def _refuse_number(value: float) -> None:
+    """Integers beyond 2^53 differ between programs, and infinity is what JSON has no word for."""
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise _Wrong(f"{_NOT_TAKEN}: {_BEYOND}")
+    if not math.isfinite(value):
+        raise _Wrong(f"{_NOT_TAKEN}: a number is too large")
+
+
+def _reason(error: Exception) -> str:
+    """Python reads no integer of thousands of digits, and says so at length."""
+    known = isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError | _Wrong)
+    return str(error)[:_SHOWN] if known else _BEYOND
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _Wrong(f"the key {twice[:_SHOWN]!r} stands twice")
     return found
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("a number is too large")
-    return value
-
-
-def _small_integer(text: str) -> int:
-    if len(text) > len(str(-_LARGEST)) or abs(int(text)) > _LARGEST:
-        raise ValueError("an integer is beyond 2^53")
-    return int(text)
+    raise _Wrong(f"{name} is no JSON")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trapd.errors import BadDocument, Fault
@@ -111,18 +112,12 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    twice = set()
-    for key, value in pairs:
-        if key in found:
-            twice.add(key)
-        else:
-            found[key] = value
-    if not twice:
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
         return found
-    marked = _Twice(found)
-    marked.twice = frozenset(twice)
+    marked = _Twice(reversed(pairs))  # the first of each counts
+    marked.twice = frozenset(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
     return marked
 
 
