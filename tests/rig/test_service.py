@@ -290,13 +290,13 @@ def test_the_two_commands_of_the_documentation_are_enough(running: Unit) -> None
     machine = running.machine
     machine.run("rm", "-rf", "/etc/credstore")  # Debian 12 has none
     written = document(camera=running.camera, mqtt={"tls": {"enabled": True, "ca_file": "/etc/trapd/ca.crt"}})
-    machine.write("/root/config.yaml", yaml.safe_dump(written))
-    machine.run("cp", "/shared/tls/ca.pem", "/root/ca.crt")
-    machine.write("/root/password", PASSWORD)
-    machine.run("sh", "-c", "umask 077 && cd /root && install -D -m 640 -t /etc/trapd config.yaml ca.crt")
+    machine.write("/carried/config.yaml", yaml.safe_dump(written))
+    machine.run("cp", "/shared/tls/ca.pem", "/carried/ca.crt")
+    machine.write("/carried/password", PASSWORD)
+    machine.run("sh", "-c", "umask 077 && cd /carried && install -D -m 640 -t /etc/trapd config.yaml ca.crt")
     machine.run("dpkg", "--install", PACKAGE)
     machine.until(lambda: machine.property("trapd.service", "ActiveState") == "active", "the unit")
-    machine.run("install", "-m", "600", "/root/password", "/etc/credstore/trapd.mqtt-password")
+    machine.run("install", "-m", "600", "/carried/password", "/etc/credstore/trapd.mqtt-password")
     machine.run("systemctl", "restart", "trapd")
     machine.until(lambda: running.status().startswith("armed, link up, "), "the link")
     # The password is root's alone: to the unit's user a broker that wants one is no fault of the unit.
