@@ -55,6 +55,21 @@ def test_what_stands_beside_a_fault_is_whole() -> None:
     assert found(text.encode()).members == {"v": 1, "doc": {"burst": {"frames": 0}, "c": [1]}}
 
 
+def test_of_too_much_only_what_a_record_names_is_read() -> None:
+    text = json.dumps({"version": 3, "txn": "a", "v": 10**20, "doc": {"x": [1.5] * 20_000}})
+    error = found(text.encode())
+    assert error.members == {"version": 3, "txn": "a"}
+    assert [(fault.path, fault.message) for fault in error.faults] == [("v", "an integer is beyond 2^53")]
+
+
+@pytest.mark.parametrize("digits", [17, 5000])
+def test_an_integer_of_any_length_is_named(digits: int) -> None:
+    error = found(b'{"txn":"a","b":[' + b"9" * digits + b"]}")
+    assert [(fault.path, fault.message) for fault in error.faults] == [("b[0]", "an integer is beyond 2^53")]
+    assert error.message == "this is no JSON that is taken: an integer is beyond 2^53"
+    assert error.members == {"txn": "a", "b": []}
+
+
 def test_of_many_faults_fifty_are_named() -> None:
     many = ",".join(f'"k{n}":1,"k{n}":1' for n in range(300))
     assert len(found(f"{{{many}}}".encode()).faults) == 50

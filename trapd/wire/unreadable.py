@@ -26,6 +26,8 @@ _SPACE = " \t\n\r"
 _PLAIN_KEY = r"[A-Za-z0-9_.-]{1,60}"
 _HALF = r"[\ud800-\udfff]"
 _SHOWN = 60
+_BEYOND = "an integer is beyond 2^53"
+_HALVED = "holds half a character"
 _OVERLAY = "doc."  # what lies in it is named as in the configuration file
 
 
@@ -61,9 +63,7 @@ def look(payload: bytes, message: str) -> Unreadable:
     """What can be said of a payload that is refused with `message`."""
     try:
         text = payload.decode("utf-8")
-        found = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_real
-        )
+        found = _read(text)
     except (ValueError, RecursionError):
         return Unreadable(message, members=begun(payload.decode("utf-8", "replace")))
     if not isinstance(found, dict):
@@ -72,6 +72,16 @@ def look(payload: bytes, message: str) -> Unreadable:
     if not faults:
         return Unreadable(message, members=begun(text))
     return Unreadable(message, members=_sound(found), faults=faults)
+
+
+def _read(text: str) -> Any:
+    """JSON, with what is not taken in it. Raises ValueError, RecursionError."""
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of thousands of digits
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
 
 
 def texts_and_numbers(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,18 +136,11 @@ def _constant(name: str) -> _Wrong:
 
 
 def _integer(text: str) -> int | _Wrong:
-    if len(text) > len(str(-LARGEST)) or abs(int(text)) > LARGEST:
-        return _Wrong("an integer is beyond 2^53")
-    return int(text)
-
-
-def _real(text: str) -> float | _Wrong:
-    value = float(text)
-    return value if math.isfinite(value) else _Wrong("a number is too large")
+    return int(text) if len(text) <= len(str(-LARGEST)) else _Wrong(_BEYOND)
 
 
 def _faults(found: dict[str, Any]) -> Iterator[Fault]:
-    """Level by level, without recursion; `_MOST_FAULTS` of them."""
+    """Level by level, without recursion; `_MOST_FAULTS` of them, in `_MOST_VALUES` values or so."""
     level: list[tuple[str, Any]] = [("", found)]
     left, count = _MOST_FAULTS, 0
     for _ in range(_DEEPEST + 1):
@@ -146,31 +149,53 @@ def _faults(found: dict[str, Any]) -> Iterator[Fault]:
             here: list[Fault] = []
             if isinstance(value, _Twice):
                 here += (Fault(_joined(path, key), "stands twice", "keep one") for key in sorted(value.twice))
-            if isinstance(value, _Wrong):
-                here.append(Fault(path, value.message))
-            elif isinstance(value, str) and _is_half(value):
-                here.append(Fault(path, "holds half a character"))
-            elif isinstance(value, dict):
-                here += (
-                    Fault(_joined(path, key), "holds half a character") for key in value if _is_half(key)
-                )
-                below += ((_joined(path, key), each) for key, each in value.items())
-            elif isinstance(value, list):
-                below += ((f"{path}[{number}]", each) for number, each in enumerate(value))
+            if isinstance(value, dict):
+                here += (Fault(_joined(path, key), _HALVED) for key in value if _is_half(key))
+            elif (wrong := _wrong(value)) is not None:
+                here.append(Fault(path, wrong))
             yield from here[:left]
             left -= len(here)
             if left <= 0:
                 return
-        count += len(below)
-        if not below or count > _MOST_VALUES:
+            if isinstance(value, dict | list):
+                count += len(value)
+                if count > _MOST_VALUES:
+                    return
+                below += _parts(path, value)
+        if not below:
             return
         level = below
 
 
+def _parts(path: str, value: dict[str, Any] | list[Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return ((_joined(path, key), each) for key, each in value.items())
+    return ((f"{path}[{number}]", each) for number, each in enumerate(value))
+
+
 def _sound(found: dict[str, Any]) -> dict[str, Any]:
-    """Without what is wrong in it: a name that stands twice at the top says nothing, below it the first."""
+    """Without what is wrong in it: a name that stands twice at the top says nothing, below it the first.
+
+    Of what holds too much, only what a record names.
+    """
     at_the_top = found.twice if isinstance(found, _Twice) else frozenset()
-    return {key: value for key, value in _without(found, _DEEPEST).items() if key not in at_the_top}
+    members = {key: value for key, value in found.items() if key not in at_the_top}
+    if _holds_too_much(found):
+        return texts_and_numbers({key: value for key, value in members.items() if _wrong(value) is None})
+    sound: dict[str, Any] = _without(members, _DEEPEST)
+    return sound
+
+
+def _holds_too_much(found: dict[str, Any]) -> bool:
+    count = 0
+    waiting: list[Any] = [found]
+    while waiting and count <= _MOST_VALUES:
+        item = waiting.pop()
+        if isinstance(item, dict | list):
+            count += len(item)
+            if count <= _MOST_VALUES:
+                waiting += item.values() if isinstance(item, dict) else item
+    return count > _MOST_VALUES
 
 
 def _without(value: Any, deepest: int) -> Any:
@@ -180,15 +205,22 @@ def _without(value: Any, deepest: int) -> Any:
         return {
             key: _without(each, deepest - 1)
             for key, each in value.items()
-            if not _is_wrong(each) and not _is_half(key)
+            if _wrong(each) is None and not _is_half(key)
         }
     if isinstance(value, list):
-        return [_without(each, deepest - 1) for each in value if not _is_wrong(each)]
+        return [_without(each, deepest - 1) for each in value if _wrong(each) is None]
     return value
 
 
-def _is_wrong(value: object) -> bool:
-    return isinstance(value, _Wrong) or (isinstance(value, str) and _is_half(value))
+def _wrong(value: object) -> str | None:
+    """What is wrong with a value by itself."""
+    if isinstance(value, str):
+        return _HALVED if _is_half(value) else None
+    if isinstance(value, int):
+        return _BEYOND if abs(value) > LARGEST else None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "a number is too large"
+    return value.message if isinstance(value, _Wrong) else None
 
 
 def _joined(path: str, key: str) -> str:
