@@ -63,6 +63,12 @@ def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
         Bar("sync calls per outbox row", store["syncs_per_row"], 1),
         # An absolute, on x86-64. Other work on the machine does not blur it as it does a ratio of times.
         Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90, tolerance=1.1),
+        Bar("the most it ever was, MB", figures["memory"]["peak_mb"], memory.PEAK_BAR_MB, tolerance=1.1),
+        Bar(
+            "a thumbnail of a photograph of 2304 x 1296 while it is made, MB",
+            figures["memory"]["thumbnail_mb"],
+            memory.THUMBNAIL_BAR_MB,
+        ),
         Bar("memory grown over the soak, MB", figures["memory"]["grown_mb"], memory.GROWN_BAR_MB),
         Bar(
             "memory of the daemon with many rows queued - with none, MB",

@@ -156,20 +156,20 @@ def _trapd(port: int, folder: Path, what: str, count: int) -> float:
 def deliver(store: Any, clock: Any, port: int) -> Any:
     """Deliver as the daemon makes it, towards `port`."""
     from trapd import parts
-    from trapd.backends.uplink_paho import PahoUplink
+    from trapd.backends.uplink_paho import Account, PahoUplink
     from trapd.stages.alerts import Alerts
     from trapd.stages.deliver.stage import Deliver, DeliverPlan
     from trapd.wire import codec
     from trapd.wire.topics import Topics
     from trapd.wire.window import Backoff
 
-    uplink = PahoUplink(
+    account = Account(
         HOST, port, client_id=f"trapd-{UNIT}", username=None, password=lambda: None, tls=None,
         protocol="5", keepalive_s=60,
     )  # fmt: skip
     return Deliver(
         DeliverPlan(parts.WINDOW, 96.0),
-        uplink=uplink,
+        uplink=PahoUplink(account),
         topics=Topics("trapd/v1", UNIT),
         store=store,
         alerts=Alerts(store, codec.alert, lambda: ""),

@@ -28,7 +28,7 @@ WATCHING = (
 )
 ALL = (
     f"{WATCHING}; from trapd.backends.paho_lean import lean; lean(); "
-    "import trapd.backends.uplink_paho, trapd.interval; from PIL import JpegImagePlugin, PngImagePlugin"
+    "import trapd.backends.uplink_paho, trapd.interval; from PIL import JpegImagePlugin"
 )
 _EXAMPLE = Path(__file__).resolve().parent.parent / "config.example.yaml"
 

@@ -173,7 +173,7 @@ class _Daemon:
         self._capture = Capture(
             parts.capture_plan(loaded),
             sensor=parts.build_sensor(settings, clock),
-            camera=parts.build_camera(settings, clock),
+            camera=parts.build_camera(settings, clock, self._stops),
             store=store,
             exif=parts.exif_context(settings),
             clock=clock,
@@ -320,6 +320,9 @@ class _Daemon:
             draw=random.Random(),  # noqa: S311 - jitter, no secret
             noted=self._deliver.noted,
         )
+
+    def _stops(self) -> bool:
+        return self._capture.stop.is_set()
 
     def _rare_reboot(self) -> RareReboot | None:
         """For a camera that does not come back by itself; photographs in a folder are not helped by one."""

@@ -95,8 +95,8 @@ def exif_context(settings: Settings) -> ExifContext:
     )
 
 
-def build_camera(settings: Settings, clock: Clock) -> Camera:
-    """The configured camera, or one that says why there is none."""
+def build_camera(settings: Settings, clock: Clock, stopping: Callable[[], bool] = lambda: False) -> Camera:
+    """The configured camera, or one that says why there is none. `stopping`: it is not waited for long."""
     camera = settings.camera
     options: dict[str, Any] = {"filter_size": tuple(camera.filter_size), "clock": clock}
     if camera.backend == "replay":
@@ -109,6 +109,7 @@ def build_camera(settings: Settings, clock: Clock) -> Camera:
             "focus": camera.focus,
             "tuning_file": camera.tuning_file,
             "pre_trigger": settings.burst.pre_trigger,
+            "stopping": stopping,
         }
     try:
         return cast(Camera, _backend(f"camera.{camera.backend}")(**options))
@@ -168,23 +169,23 @@ def build_uplink(settings: Settings, *, visitor: str = "") -> Uplink:
     from trapd.backends.paho_lean import lean
 
     lean()
-    from trapd.backends.uplink_paho import Tls
+    from trapd.backends.uplink_paho import Account, Tls
 
     mqtt = settings.mqtt
     tls = Tls(_path(mqtt.tls.ca_file), _path(mqtt.tls.cert_file), _path(mqtt.tls.key_file))
     client_id = f"trapd-{settings.unit.id}"
-    uplink = _backend("uplink.paho")(
+    account = Account(
         mqtt.host,
         mqtt.port,
         client_id=f"{client_id}-{visitor}" if visitor else client_id,
         username=settings.mqtt_username,
         password=lambda: mqtt_password(settings, os.environ),
         tls=tls if mqtt.tls.enabled else None,
-        protocol=str(mqtt.protocol),
+        protocol="5" if mqtt.protocol == 5 else "3.1.1",
         keepalive_s=mqtt.keepalive_s,
         visitor=bool(visitor),
     )
-    return cast(Uplink, uplink)
+    return cast(Uplink, _backend("uplink.paho")(account))
 
 
 class LateUplink:

@@ -81,7 +81,7 @@ def walk(loaded: Loaded, *, stop: threading.Event, tell: Callable[[Step], None])
         try:
             alerts = Alerts(store, codec.alert, lambda: codec.rfc3339(clock.now().wall_ms))
             witness = _Witness(store, clock, tell)
-            with Supervisor((*_stages(loaded, store, clock, alerts), witness)) as supervisor:
+            with Supervisor((*_stages(loaded, store, clock, alerts, stop.is_set), witness)) as supervisor:
                 supervisor.watch(stop, lambda: None)
             summary = replace(witness.summary, alerts=alerts.names())
         finally:
@@ -89,7 +89,9 @@ def walk(loaded: Loaded, *, stop: threading.Event, tell: Callable[[Step], None])
     return replace(summary, seconds=(clock.boot_ns() - began_ns) / NS_PER_S)
 
 
-def _stages(loaded: Loaded, store: Store, clock: Clock, alerts: Alerts) -> tuple[Stage, ...]:
+def _stages(
+    loaded: Loaded, store: Store, clock: Clock, alerts: Alerts, stopping: Callable[[], bool]
+) -> tuple[Stage, ...]:
     """As the daemon has them, but for thumbnails and samples."""
     settings = loaded.settings
     waiting = WaitingFrames()
@@ -101,11 +103,12 @@ def _stages(loaded: Loaded, store: Store, clock: Clock, alerts: Alerts) -> tuple
         alerts=alerts,
         clock=clock,
         announce=lambda model: None,  # noqa: ARG005 - nobody is told of the model
+        scene=None if settings.filter.backend == "none" else parts.build_scene(),
     )
     capture = Capture(
         parts.capture_plan(loaded),
         sensor=parts.build_sensor(settings, clock),
-        camera=parts.build_camera(settings, clock),
+        camera=parts.build_camera(settings, clock, stopping),
         store=store,
         exif=parts.exif_context(settings),
         clock=clock,

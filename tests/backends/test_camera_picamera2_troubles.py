@@ -183,6 +183,20 @@ def test_an_opening_that_hangs_is_given_up_and_undone_when_it_comes(
     until(lambda: library.camera.is_closed)
 
 
+def test_a_stop_does_not_wait_for_an_opening_that_hangs(clock: CameraClock, library: StandIn) -> None:
+    told = threading.Event()
+    camera = PicameraCamera(
+        size=(640, 360), filter_size=(320, 180), clock=clock, stopping=told.is_set,
+        limits=Limits(open_s=20.0, stopping_s=0.05),
+    )  # fmt: skip
+    library.hang_start = threading.Event()
+    told.set()
+    with pytest.raises(CameraUnavailable, match="opening the camera is left behind: the unit was told to"):
+        camera.open()
+    library.hang_start.set()
+    until(lambda: library.camera.is_closed)
+
+
 def until(condition: Callable[[], bool]) -> None:
     """A thread of the backend's works at its own pace."""
     end_s = time.monotonic() + 10

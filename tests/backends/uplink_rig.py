@@ -12,7 +12,7 @@ import pytest
 
 from tests.brokers import WITHIN_S
 from tests.canary import PASSWORD
-from trapd.backends.uplink_paho import PahoUplink
+from trapd.backends.uplink_paho import Account, PahoUplink
 from trapd.demo.broker import HOST
 from trapd.ports import Connected, Link, LinkEvent, Lost
 
@@ -57,7 +57,7 @@ def uplink_to(port: int, **changes: Any) -> PahoUplink:
         "connect_timeout_s": 5.0,
     }
     host = changes.pop("host", HOST)
-    return PahoUplink(host, port, **(settings | changes))
+    return PahoUplink(Account(host, port, **(settings | changes)))
 
 
 def first(link: Link) -> LinkEvent:

@@ -15,6 +15,7 @@ from tests.cli.doctored import PARTS, Broker, Unit
 from tests.fakes.clock import FakeClock
 from trapd import doctor as doctor_module
 from trapd.config import load
+from trapd.doctor import link
 from trapd.doctor.link import of_answer
 from trapd.errors import ConfigurationError
 from trapd.store import Store
@@ -41,6 +42,7 @@ def closed_port() -> int:
 @pytest.fixture
 def unit(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Unit:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr(link, "CREDSTORES", (tmp_path / "credstore",))
     return Unit(tmp_path, port)
 
 
@@ -231,6 +233,30 @@ def test_a_password_that_cannot_be_read(unit: Unit) -> None:
     unit.change("mqtt", password_file=str(unit.folder / "none"))
     assert "password_file" in unit.fault("credential")["message"]
     assert "not asked" in unit.findings()["broker"]["message"]
+
+
+def test_the_password_that_systemd_hands_to_the_unit_is_the_visitors_too(unit: Unit, broker: Broker) -> None:
+    """Root may read it; to the unit it comes another way."""
+    store = unit.folder / "credstore"
+    store.mkdir()
+    (store / "trapd.mqtt-password").write_text("open-sesame\n")
+    assert unit.findings()["credential"]["message"] == "the broker password can be read"
+    assert b"open-sesame" in broker.told[0]
+
+
+@pytest.mark.parametrize("reason", [0x86, 0x87])
+def test_a_refusal_for_lack_of_a_password_that_only_root_may_read_is_no_fault(
+    unit: Unit, broker: Broker, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    """Run as the unit's user: systemd's folder of credentials is closed to it."""
+    (unit.folder / "credstore").mkdir()
+    monkeypatch.setattr(link, "_may_look", lambda path: False)
+    broker.reason = reason
+    assert unit.doctor("--json").exit_code == 0
+    findings = unit.findings()
+    for name in ("credential", "broker"):
+        assert "sudo trapd doctor" in findings[name]["hint"]
+    assert findings["broker"]["warning"]
 
 
 def test_a_password_is_never_shown(unit: Unit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from tests.fakes.camera import jpeg
 from tests.fakes.clock import FakeClock
@@ -87,6 +89,22 @@ def test_each_trigger_is_a_line_and_ctrl_c_ends_it_with_a_summary(unit: Unit) ->
     bursts = 3 + sum("verdict" in line for line in more)
     assert summary["bursts"] == summary["kept"] == summary["unjudged"] == bursts
     assert (summary["discarded"], summary["alerts"]) == (0, [])
+
+
+def test_the_verdict_is_the_daemons_own_also_where_nothing_can_be_seen(unit: Unit) -> None:
+    """A lens that is covered: for the model alone such a burst is empty, for the unit it is not."""
+    unit.document["filter"] = {"backend": "tflite"}
+    out = io.BytesIO()
+    Image.new("RGB", (640, 360)).save(out, "JPEG")
+    (unit.photographs / "1.jpg").write_bytes(out.getvalue())
+    with unit.command("--json") as process:
+        assert process.stdout is not None
+        told: dict[str, Any] = {}
+        while "verdict" not in told:
+            told = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=WITHIN_S)
+    assert (told["verdict"], told["kept"]) == ("unknown", True)
 
 
 def test_nothing_is_left_behind(unit: Unit) -> None:

@@ -10,7 +10,7 @@ from tests.brokers import Listener, make_certificates, make_mosquitto, make_tls_
 from tests.canary import PASSWORD
 from tests.fakes.uplink import FakeBroker, FakeUplink
 from tests.wires import Wire
-from trapd.backends.uplink_paho import PahoUplink, Tls
+from trapd.backends.uplink_paho import Account, PahoUplink, Tls
 from trapd.demo.broker import EmbeddedBroker, MosquittoBroker, free_port
 from trapd.ports import Received, Uplink
 
@@ -98,7 +98,7 @@ class PahoSite:
         self._listeners: list[Listener] = []
 
     def uplink(self, port: int | None = None) -> Uplink:
-        return PahoUplink(
+        account = Account(
             "localhost" if self._tls else "127.0.0.1",
             port or self._wire.port,
             client_id="trapd-unit",
@@ -109,6 +109,7 @@ class PahoSite:
             keepalive_s=30,
             connect_timeout_s=5.0,
         )
+        return PahoUplink(account)
 
     def unreachable(self) -> Uplink:
         return self.uplink(free_port())

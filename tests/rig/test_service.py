@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests import canary, figures
 from tests.canary import PASSWORD
@@ -26,6 +27,7 @@ from tests.rig.unit import (
     STAND_INS,
     UNIT,
     Unit,
+    document,
 )
 from trapd.demo.photographs import SIZE as PHOTOGRAPH_SIZE
 
@@ -125,7 +127,7 @@ def test_a_captured_photograph_goes_from_a_trigger_to_the_receiver_over_tls(runn
 
 
 def test_every_stack_is_in_the_journal_when_asked_for(running: Unit) -> None:
-    running.systemctl("kill", "--signal=SIGUSR1", "trapd")
+    running.systemctl("kill", "--kill-whom=main", "--signal=SIGUSR1", "trapd")
     running.machine.until(lambda: _said(running, "in watch"), "the main thread's stack")
     assert _said(running, "stages/capture/stage.py")
     assert running.restarts() == 0
@@ -245,6 +247,28 @@ def test_an_upgrade_keeps_everything_and_restarts(running: Unit) -> None:
     assert {event["id"] for event in before} <= ids
 
 
+def test_another_python_makes_the_environment_anew_and_restarts(running: Unit) -> None:
+    """As when Debian 12 becomes 13: dpkg tells the package that /usr/bin/python3 has changed."""
+    tell = ("dpkg-trigger", "--by-package=python3-minimal", "--no-await", "/usr/bin/python3")
+
+    def life() -> tuple[str, str]:
+        environment = running.machine.told("readlink", "/usr/lib/trapd/current")
+        return environment, running.machine.property("trapd.service", "InvocationID")
+
+    before = life()
+    running.machine.run(*tell)
+    running.machine.run("dpkg", "--triggers-only", "trapd")
+    assert life() == before  # the same Python: nothing to do
+    running.machine.write("/usr/lib/trapd/current/python-version", "3.9")
+    running.machine.run(*tell)
+    running.machine.run("dpkg", "--triggers-only", "trapd")
+    after = life()
+    assert after[0] != before[0]
+    assert after[1] != before[1]
+    assert running.machine.property("trapd.service", "ActiveState") == "active"
+    assert len(running.machine.told("ls", "/usr/lib/trapd/environments").split()) == 1
+
+
 def test_removal_keeps_what_was_captured_and_purging_says_what_it_deletes(running: Unit) -> None:
     said = running.machine.told("dpkg", "--remove", "trapd")
     assert "what was captured stays in /var/lib/trapd" in said
@@ -259,6 +283,25 @@ def test_removal_keeps_what_was_captured_and_purging_says_what_it_deletes(runnin
     assert f"deleting {CREDENTIAL}" in said
     left = running.machine.told("find", "/etc", "/usr", "/var/lib", "-xdev", "-name", "*trapd*")
     assert [line for line in left.splitlines() if "rig" not in line] == []
+
+
+def test_the_two_commands_of_the_documentation_are_enough(running: Unit) -> None:
+    """docs/install.md, on a machine without a trace of it; and the third, where a password is wanted."""
+    machine = running.machine
+    machine.run("rm", "-rf", "/etc/credstore")  # Debian 12 has none
+    written = document(camera=running.camera, mqtt={"tls": {"enabled": True, "ca_file": "/etc/trapd/ca.crt"}})
+    machine.write("/carried/config.yaml", yaml.safe_dump(written))
+    machine.run("cp", "/shared/tls/ca.pem", "/carried/ca.crt")
+    machine.write("/carried/password", PASSWORD)
+    machine.run("sh", "-c", "umask 077 && cd /carried && install -D -m 640 -t /etc/trapd config.yaml ca.crt")
+    machine.run("dpkg", "--install", PACKAGE)
+    machine.until(lambda: machine.property("trapd.service", "ActiveState") == "active", "the unit")
+    machine.run("install", "-m", "600", "/carried/password", "/etc/credstore/trapd.mqtt-password")
+    machine.run("systemctl", "restart", "trapd")
+    machine.until(lambda: running.status().startswith("armed, link up, "), "the link")
+    # The password is root's alone: to the unit's user a broker that wants one is no fault of the unit.
+    machine.run("trapd", "doctor")
+    machine.run("runuser", "-u", "trapd", "--", "trapd", "doctor")
 
 
 def _said(rig: Unit, text: str) -> bool:

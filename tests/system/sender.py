@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tests.system.daemon import UNIT
 from trapd import parts
-from trapd.backends.uplink_paho import PahoUplink
+from trapd.backends.uplink_paho import Account, PahoUplink
 from trapd.demo.broker import HOST
 from trapd.host.clock import SystemClock
 from trapd.ports import Acknowledged, Link, LinkEvent, Uplink
@@ -92,10 +92,11 @@ class Sender:
         self.unit = unit
         self.clock = SystemClock()
         self.store = Store.open(root, unit, clock=self.clock, max_bytes=10**11, min_free_bytes=0)
-        raw: Uplink = PahoUplink(
+        account = Account(
             HOST, port, client_id=f"trapd-{unit}", username=None, password=lambda: None, tls=None,
             protocol=protocol, keepalive_s=60,
         )  # fmt: skip
+        raw: Uplink = PahoUplink(account)
         self.uplink = WatchedUplink(raw)
         uplink: Uplink = self.uplink if watched else raw
         self.stage = Deliver(

@@ -228,3 +228,20 @@ def test_a_missing_part_is_an_alert_and_no_end(
         assert daemon.stop() == 0
     finally:
         daemon.close()
+
+
+def test_a_stop_does_not_wait_for_a_camera_that_hangs(daemon: Daemon, heard: Heard, tmp_path: Path) -> None:
+    """Its library hangs while it is imported; all else ends in order."""
+    modules, begun = tmp_path / "modules", tmp_path / "begun"
+    modules.mkdir()
+    (modules / "picamera2.py").write_text(
+        f"import pathlib, threading\npathlib.Path({str(begun)!r}).touch()\nthreading.Event().wait()\n"
+    )
+    daemon.configure(camera={"backend": "picamera2"})
+    daemon.start({"PYTHONPATH": str(modules)})
+    until(begun.exists, "the camera's library")
+    until(lambda: b"online" in heard.take().leaves.get("availability", []), "a link")
+    began_s = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began_s < 10
+    until(lambda: heard.take().leaves["availability"][-1] == b"stopped", "its last word")

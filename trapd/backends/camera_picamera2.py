@@ -14,12 +14,12 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from trapd.backends import abilities
-from trapd.backends.picamera2_library import LOOK_AT_CABLE, Calls, Hangs, Library, load, named
+from trapd.backends.picamera2_library import LOOK_AT_CABLE, Calls, Hangs, Library, Patience, load, named
 from trapd.backends.picamera2_ring import Held, Ring
 from trapd.backends.picamera2_streams import Stream, agreed, jpeg_of, small_of
 from trapd.errors import CameraUnavailable
@@ -50,6 +50,7 @@ class Limits(Frozen):
     close_s: float = 10.0
     frame_s: float = 5.0
     import_s: float = 45.0  # it is large, and read from a card
+    stopping_s: float = 3.0  # any of these three, once the unit is told to stop
 
 
 class _Open(Frozen):
@@ -64,7 +65,7 @@ class _Open(Frozen):
 
 
 class PicameraCamera:
-    """The Camera port over picamera2."""
+    """The Camera port over picamera2. `stopping`: whether the unit was told to stop."""
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class PicameraCamera:
         tuning_file: str | None = None,
         pre_trigger: bool = False,
         limits: Limits | None = None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._size = size
         self._filter_size = filter_size
@@ -88,7 +90,7 @@ class PicameraCamera:
         self._tuning_file = tuning_file
         self._pre_trigger = pre_trigger
         self._limits = limits or Limits()
-        self._calls = Calls()
+        self._calls = Calls(Patience(stopping, self._limits.stopping_s))
         self._open: _Open | None = None
         self._said: set[str] = set()
 

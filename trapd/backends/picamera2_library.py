@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -104,14 +105,37 @@ def _chain(error: BaseException) -> list[str]:
     return said
 
 
+_LOOK_S = 0.2
+
+
 class Hangs(CameraUnavailable):
     """A call has not come back in time."""
+
+
+class Patience(Frozen):
+    """A call is waited for no longer than `stopping_s` once `stopping`: a stop does not wait for a camera."""
+
+    stopping: Callable[[], bool]
+    stopping_s: float
+
+    def wait(self, done: threading.Event, timeout_s: float) -> bool:
+        """Whether it was done in time."""
+        end_s = time.monotonic() + timeout_s
+        is_told = False
+        while (left_s := end_s - time.monotonic()) > 0:
+            if not is_told and self.stopping():
+                is_told, left_s = True, min(left_s, self.stopping_s)
+                end_s = time.monotonic() + left_s
+            if done.wait(min(left_s, _LOOK_S)):
+                return True
+        return done.is_set()
 
 
 class Calls:
     """Calls into the library that come back in time or are left behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
         self._lost: str | None = None
         self._behind: _Late | None = None
 
@@ -144,8 +168,10 @@ class Calls:
         late = _Late(call, undo, what, self.give_up)
         thread = threading.Thread(target=late.run, name="camera-call", daemon=True)
         thread.start()
-        if not late.wait(timeout_s):
+        if not late.wait(timeout_s, self._patience):
             self._behind = late
+            if self._patience.stopping():
+                raise Hangs(f"{what} is left behind: the unit was told to stop", LOOK_AT_CABLE)
             raise Hangs(f"{what} took longer than {timeout_s:g} s", LOOK_AT_CABLE, restart_helps=True)
         return late.result()
 
@@ -192,9 +218,9 @@ class _Late:
                 self._tell_lost(self.what)
         self.over = True
 
-    def wait(self, timeout_s: float) -> bool:
+    def wait(self, timeout_s: float, patience: Patience) -> bool:
         """Whether it came back in time; after False its result is undone as soon as it comes."""
-        if self._done.wait(timeout_s):
+        if patience.wait(self._done, timeout_s):
             return True
         with self._lock:
             self._given_up = not self._done.is_set()

@@ -70,21 +70,27 @@ def decode_fitted(
     return np.rot90(pixels, turns) if turns else pixels, upright
 
 
-def small_of(jpeg: bytes, size: tuple[int, int]) -> tuple[Small, int, int]:
+def small_of(jpeg: bytes, filter_size: tuple[int, int]) -> tuple[Small, int, int]:
     """The small frame a camera would have given beside this JPEG, and the JPEG's own width and height.
 
-    The small frame is `size[0]` wide, keeps the photograph's own aspect (height rounded to even) and is
-    upright. Layout i420, no padding. Raises BadPicture.
+    The small frame is `filter_size[0]` wide, keeps the photograph's own aspect (height rounded to even) and
+    is upright. Layout i420, no padding. Raises BadPicture.
     """
     image = _opened(jpeg)
     width, height = image.size
     turns = _quarter_turns(image)
     upright = (width, height) if turns % 2 == 0 else (height, width)
-    wanted = (size[0] & ~1, max(2, 2 * round(size[0] * upright[1] / upright[0] / 2)))
-    small = _scaled(image, "YCbCr", wanted if turns % 2 == 0 else (wanted[1], wanted[0]))
-    if small.mode != "YCbCr":
-        small = small.convert("RGB").convert("YCbCr")
-    luma, blue, red = small.split()
+    across = filter_size[0]
+    wanted = (across & ~1, max(2, 2 * round(across * upright[1] / upright[0] / 2)))
+    size = wanted if turns % 2 == 0 else (wanted[1], wanted[0])
+    decoded = _decoded(image, "YCbCr", size)
+    del image  # what was decoded is the largest: it goes as soon as it can
+    if decoded.mode != "YCbCr":
+        decoded = _resized(decoded, size).convert("RGB").convert("YCbCr")
+    bands = decoded.split()
+    del decoded
+    # One after the other: to bring all of them to their size at once takes twice the memory.
+    luma, blue, red = (_resized(band, size) for band in bands)
     planes = [np.asarray(plane) for plane in (luma, blue.reduce(2), red.reduce(2))]
     data = b"".join(np.rot90(plane, turns).tobytes() for plane in planes)
     return Small(data, wanted[0], wanted[1], wanted[0], "i420"), width, height
@@ -117,13 +123,16 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
 
 
 def _plugin(data: bytes) -> ImageFile.ImageFile:
-    from PIL import JpegImagePlugin, PngImagePlugin  # with the first picture: a start does without
-
-    # Not Image.open: it warns or raises at limits of its own, for the whole process.
+    # Imported with the first picture: a start does without. And not Image.open: it warns or raises at limits
+    # of its own, for the whole process.
     if data.startswith(_JPEG_BEGINS):
+        from PIL import JpegImagePlugin
+
         _refuse_many_scans(data)
         return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     if data.startswith(_PNG_BEGINS):
+        from PIL import PngImagePlugin
+
         return PngImagePlugin.PngImageFile(io.BytesIO(data))
     raise BadPicture("the file is neither a JPEG nor a PNG by its content")
 
@@ -162,18 +171,31 @@ def _quarter_turns(image: ImageFile.ImageFile) -> int:
 
 def _scaled(image: ImageFile.ImageFile, mode: str | None, size: tuple[int, int]) -> Image.Image:
     """Decoded at no less than `size` where it is that large, then brought to exactly `size`."""
-    from PIL import Image
+    return _resized(_decoded(image, mode, size), size)
 
+
+def _decoded(image: ImageFile.ImageFile, mode: str | None, size: tuple[int, int]) -> Image.Image:
+    """In one of the plain modes, at no less than `size` where it is that large."""
     image.draft(mode, size)
     width, height = image.size
     if width * height > IN_MEMORY_PIXELS:
         raise BadPicture(f"the picture is too long and thin to be scaled ({width} x {height} at least)")
     try:
         image.load()
-        plain: Image.Image = image if image.mode in _PLAIN_MODES else image.convert("RGB")
-        return plain if plain.size == size else plain.resize(size, Image.Resampling.BILINEAR)
+        return image if image.mode in _PLAIN_MODES else image.convert("RGB")
     except Exception as error:  # a decoder fed hostile bytes raises almost anything
         raise BadPicture(f"the picture cannot be decoded: {_sentence(error)}") from error
+
+
+def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    from PIL import Image
+
+    if picture.size == size:
+        return picture
+    try:
+        return picture.resize(size, Image.Resampling.BILINEAR)
+    except Exception as error:  # such as a size that takes more memory than there is
+        raise BadPicture(f"the picture cannot be scaled: {_sentence(error)}") from error
 
 
 _PLAIN_MODES: Final = frozenset({"RGB", "YCbCr", "L", "CMYK"})

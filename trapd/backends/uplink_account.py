@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 
 from trapd.backends.uplink_tls import Tls
 from trapd.errors import LinkUnavailable, TrapdError
+from trapd.frozen import Frozen
 
-log = logging.getLogger("trapd.uplink")
 
-
-@dataclass(slots=True)
-class Account:
+class Account(Frozen):
     """Where to connect, as whom, and how.
 
     `password` is called for each connection, so that a renewed one counts without a restart. Session expiry
@@ -24,24 +20,15 @@ class Account:
 
     host: str
     port: int
-    _: KW_ONLY
     client_id: str
     username: str | None
-    password: Callable[[], str | None] = field(repr=False)
+    password: Callable[[], str | None]
     tls: Tls | None
     protocol: Literal["5", "3.1.1"]
     keepalive_s: int
     session_expiry_s: int = 7 * 86400
     connect_timeout_s: float = 15.0
     visitor: bool = False
-
-    def __post_init__(self) -> None:
-        if self.protocol == "3.1.1":
-            log.warning("MQTT 3.1.1 hides what a broker refuses: only with delivery: receipt is nothing lost")
-            log.warning(
-                "MQTT 3.1.1 has no response topic, and does not show that a command which comes now is"
-                " retained: it is obeyed once, and refused when it comes with the next connection"
-            )
 
     @property
     def where(self) -> str:

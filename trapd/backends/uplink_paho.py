@@ -17,7 +17,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
@@ -35,7 +34,7 @@ from trapd.backends.uplink_tls import Tls
 from trapd.errors import BadInput, LinkUnavailable
 from trapd.ports import Acknowledged, Connected, Link, LinkEvent, Lost, Received, Subscribed
 
-__all__ = ["PahoLink", "PahoUplink", "Tls"]
+__all__ = ["Account", "PahoLink", "PahoUplink", "Tls"]
 
 log = logging.getLogger("trapd.uplink")
 
@@ -55,11 +54,18 @@ _LINKS = itertools.count(1)
 _WRITE_BYTES = 32_768  # that much need not wait for more
 
 
-@dataclass(slots=True)
-class PahoUplink(Account):
+class PahoUplink:
     """The Uplink port over paho."""
 
-    _attempts: list[Attempt[Made]] = field(default_factory=list, init=False, repr=False)
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._attempts: list[Attempt[Made]] = []
+        if account.protocol == "3.1.1":
+            log.warning("MQTT 3.1.1 hides what a broker refuses: only with delivery: receipt is nothing lost")
+            log.warning(
+                "MQTT 3.1.1 has no response topic, and does not show that a command which comes now is"
+                " retained: it is obeyed once, and refused when it comes with the next connection"
+            )
 
     def connect(self, will: tuple[str, bytes] | None, *, fresh: bool = False) -> Link:
         """Begin a connection; its first event tells how it went."""
@@ -68,13 +74,13 @@ class PahoUplink(Account):
             stuck = len(self._attempts)
             return NoLink(f"{stuck} earlier attempts to connect are still stuck (is DNS answering?)")
         attempt = Attempt(
-            lambda: make(self, will, fresh=fresh),
+            lambda: make(self._account, will, fresh=fresh),
             lambda made: hang_up(made, orderly=False),
-            within_s=_ATTEMPT_IN_TIMEOUTS * self.connect_timeout_s,
+            within_s=_ATTEMPT_IN_TIMEOUTS * self._account.connect_timeout_s,
         )
         self._attempts.append(attempt)
         attempt.start()
-        return PahoLink(self, attempt)
+        return PahoLink(self._account, attempt)
 
 
 class PahoLink:

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from types import FrameType
+from typing import NoReturn
 
 from trapd.errors import SourceUnavailable, StageStuck
 
@@ -37,6 +38,7 @@ def run(config: str | None) -> None:
         return
     if again and not _told_to_end():
         _begin_again()
+    _leave_if_left_behind()
 
 
 def _until_told(config: str | None, stop: threading.Event) -> bool:
@@ -79,9 +81,7 @@ def _show_stacks_when_asked() -> None:
 
 def _begin_again() -> None:
     """The same command in the same process: the service manager sees no end, and without one it works too."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
+    _flush()
     # Signals are held back (see _told_to_end) until the new interpreter has its handlers.
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
 
@@ -121,15 +121,31 @@ def _told_to_end() -> bool:
     return bool(_received)
 
 
+def _leave_if_left_behind() -> None:
+    """A call into the camera's library that hangs (ADR 25): all is in order, but what the library does when
+    the process ends might wait for it.
+    """
+    if any(thread.name == "camera-call" for thread in threading.enumerate()):
+        _leave(0)
+
+
 def _leave_if_stuck(error: Exception) -> None:
     """A thread that cannot be joined: leave without it, the next start recovers."""
     if not isinstance(error, StageStuck):
         return
     _say(error)
+    _leave(1)
+
+
+def _leave(status: int) -> NoReturn:
+    _flush()
+    os._exit(status)
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    os._exit(1)
 
 
 def _say(error: Exception) -> None:

@@ -3,7 +3,7 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from tests.store.common import jpeg
 from trapd.errors import BadPicture
@@ -58,6 +58,29 @@ def test_it_carries_no_metadata() -> None:
     assert small is not None
     assert b"secret" not in small
     assert not opened(small).getexif()
+
+
+def test_a_comment_in_the_photograph_stays_there() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (1600, 900)).save(out, "JPEG", comment=b"a secret place")
+
+    small = thumbnail.make(out.getvalue(), 24_576)
+
+    assert small is not None
+    assert b"secret" not in small
+
+
+@pytest.mark.parametrize("size", [(1440, 960), (2304, 1296), (700, 500), (500, 700), (4000, 60)])
+def test_it_shows_what_the_photograph_shows(size: tuple[int, int]) -> None:
+    """It is decoded at a fraction of the photograph's size, and looks as if all of it had been."""
+    picture = Image.effect_noise((size[0] // 20, size[1] // 20), 120).resize(size, Image.Resampling.BICUBIC)
+    out = io.BytesIO()
+    picture.convert("RGB").save(out, "JPEG", quality=95)
+
+    small = opened(thumbnail.make(out.getvalue(), 500_000) or b"").convert("L")
+
+    whole = picture.resize(small.size, Image.Resampling.BICUBIC)
+    assert ImageStat.Stat(ImageChops.difference(small, whole)).mean[0] < 4
 
 
 def test_it_stands_upright() -> None:

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 from trapd.records import Small
 
-_ROOM_BYTES = (
-    4_000_000  # four bursts of three at 640 x 360: the memory of a 512 MB machine is not for a backlog
-)
+# Two bursts of three at 640 x 360: the memory of a machine of 512 MB is not for a backlog.
+_ROOM_BYTES = 2_100_000
 
 
 class WaitingFrames:

@@ -48,10 +48,12 @@ def check(data: bytes) -> None:
 def _decode(data: bytes) -> Image.Image:
     from PIL import Image
 
-    picture: Image.Image = _open(data, 2 * _LONG_EDGES[0])
+    picture: Image.Image = _open(data, _LONG_EDGES[0])
     turned = exif.orientation(data)
     try:
-        picture = picture.convert("L" if picture.mode == "L" else "RGB")
+        picture.load()  # as small as it was opened; thumbnail() would ask for twice that
+        if picture.mode not in ("L", "RGB"):
+            picture = picture.convert("RGB")
         picture.thumbnail((_LONG_EDGES[0], _LONG_EDGES[0]))
     except Exception as error:
         raise _undecodable(error) from error
@@ -69,12 +71,15 @@ def _decode(data: bytes) -> Image.Image:
 
 def _encode(picture: Image.Image, quality: int) -> bytes:
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=quality, optimize=True)
+    picture.save(out, "JPEG", quality=quality, optimize=True, comment=b"")  # not the photograph's own
     return out.getvalue()
 
 
 def _open(data: bytes, edge: int) -> Image.Image:
-    """The photograph, not decoded yet; at the smallest scale that has `edge` pixels. Raises BadPicture."""
+    """The photograph, not decoded yet; at the smallest scale whose longer side has `edge` pixels.
+
+    Raises BadPicture.
+    """
     from PIL import JpegImagePlugin
 
     width, height = jpeg.size(data)
@@ -85,7 +90,9 @@ def _open(data: bytes, edge: int) -> Image.Image:
     try:
         # Not Image.open: other formats, and its warnings about size, have no place here.
         picture = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
-        picture.draft("RGB", (edge, edge))
+        longer = max(width, height)
+        # In whole numbers, at least 1: libjpeg takes the smallest scale that has both.
+        picture.draft("RGB", (max(1, width * edge // longer), max(1, height * edge // longer)))
     except Exception as error:
         raise _undecodable(error) from error
     return picture
