@@ -3,7 +3,8 @@
 A source is a `set` of the list: photographs of one project or station; sets `NAME-1`, `NAME-2` are stations
 of one place. The head is fitted without any view in which something of that source is; the trunk is never
 fitted. A detector of the user's choice can be judged on the same photographs. Scores of all sources are put
-together; each photograph has been judged by a head that saw none of its source.
+together; each photograph has been judged by a head that saw none of its source. `by burst` is what the unit
+would make of whole bursts: best frame, and what changes from frame to frame.
 """
 
 from __future__ import annotations
@@ -16,18 +17,27 @@ from typing import Any
 import numpy as np
 
 from training.catalogue import EMPTY, Photograph
+from trapd.backends.scene import Scene
+from trapd.frozen import replace
 from trapd.offline import statistics
+from trapd.records import FrameScore, Look
+from trapd.rules import burst_score
 
 RECALL = 0.95
+_ALONE = 10  # of both kinds a place has so many photographs: it is shown by itself too
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One photograph and its score. `burst`: photographs of one burst share a number."""
+    """One photograph and its score. `burst`: photographs of one burst share a number.
+
+    `embedding`: float32, as the model gives it; empty for a model without one.
+    """
 
     photograph: Photograph
     score: float
     burst: int
+    embedding: bytes = b""
 
 
 Group = frozenset[str]
@@ -37,12 +47,12 @@ def folds(photographs: Sequence[Photograph]) -> dict[str, list[Group]]:
     """What is left out at once: each source, and, where a place has several stations, each place."""
     sources = sorted({one.set for one in photographs if one.trap})
     places: dict[str, set[str]] = {}
-    for source in sources:
-        name, _, number = source.rpartition("-")
-        places.setdefault(name if name and number.isdigit() else source, set()).add(source)
+    for one in photographs:
+        if one.trap:
+            places.setdefault(place_of(one), set()).add(one.set)
     found = {"each source left out": [frozenset({source}) for source in sources]}
     if len(places) < len(sources):
-        found["each place left out"] = [frozenset(stations) for stations in places.values()]
+        found["each place left out"] = [frozenset(stations) for _, stations in sorted(places.items())]
     return found
 
 
@@ -50,6 +60,7 @@ def judge_left_out(
     photographs: Sequence[Photograph],
     groups: Sequence[Group],
     fit_without: Callable[[Group], Callable[[Sequence[int]], Any]],
+    embeddings: Sequence[bytes] | None = None,
 ) -> list[Judged]:
     """`fit_without` gives, for what is left out, what scores photographs by their numbers."""
     found: dict[int, float] = {}
@@ -57,7 +68,8 @@ def judge_left_out(
         numbers = [n for n, one in enumerate(photographs) if one.trap and one.set in group]
         found |= zip(numbers, map(float, fit_without(group)(numbers)), strict=True)
     bursts = burst_numbers(photographs)
-    return [Judged(photographs[n], found[n], bursts[n]) for n in sorted(found)]
+    seen = embeddings or [b""] * len(photographs)
+    return [Judged(photographs[n], found[n], bursts[n], seen[n]) for n in sorted(found)]
 
 
 def judge_with(model: Path, photographs: Sequence[Photograph]) -> list[Judged]:
@@ -68,13 +80,32 @@ def judge_with(model: Path, photographs: Sequence[Photograph]) -> list[Judged]:
     classifier.open()
     bursts = burst_numbers(photographs)
     try:
-        return [
-            Judged(one, classifier.judge(one.path.read_bytes()).score, bursts[n])
+        found = [
+            (one, classifier.judge(one.path.read_bytes()), bursts[n])
             for n, one in enumerate(photographs)
             if one.trap and one.path is not None
         ]
     finally:
         classifier.close()
+    return [Judged(one, score.score, burst, score.embedding) for one, score, burst in found]
+
+
+def whole_bursts(judged: Sequence[Judged]) -> list[Judged]:
+    """Each burst as the unit judges it, with its first photograph in its place."""
+    scene = Scene()
+    members: dict[int, list[Judged]] = {}
+    for each in judged:
+        members.setdefault(each.burst, []).append(each)
+    found = []
+    for burst, frames in members.items():
+        look = Look()
+        files = [each.photograph.path for each in frames if each.photograph.path is not None]
+        if len(files) > 1:
+            shift = scene.shift([FrameScore(each.score, embedding=each.embedding) for each in frames])
+            look = replace(scene.look([file.read_bytes() for file in files]), shift=shift)
+        score = burst_score(max(each.score for each in frames), look)
+        found.append(Judged(frames[0].photograph, score, burst))
+    return found
 
 
 def burst_numbers(photographs: Sequence[Photograph]) -> list[int]:
@@ -93,7 +124,10 @@ def burst_numbers(photographs: Sequence[Photograph]) -> list[int]:
 
 
 def figures(judged: Sequence[Judged]) -> dict[str, Any]:
-    """AUC, and the share of the empties that is kept where 95 % of the rest are; all, and by group."""
+    """AUC, and the share of the empties that is kept where 95 % of the rest are; all, and by group.
+
+    A set's row has all empties; `alone` is a place's own animals against its own empties.
+    """
     groups: dict[str, Callable[[Photograph], bool]] = {
         "all": lambda _: True,
         "day": lambda one: not one.night,
@@ -105,9 +139,25 @@ def figures(judged: Sequence[Judged]) -> dict[str, Any]:
             for name in sorted({each.photograph.set for each in judged})
         },
     }
-    return {
+    found = {
         name: _figures([each for each in judged if holds(each.photograph)]) for name, holds in groups.items()
     }
+    found["by burst"] = _figures(whole_bursts(judged))
+    places: dict[str, list[Judged]] = {}
+    for each in judged:
+        places.setdefault(place_of(each.photograph), []).append(each)
+    for name, members in places.items():
+        alone = _figures(members)
+        if min(alone["n_nonempty"], alone["n_empty"]) >= _ALONE:
+            found[f"{name}, alone"] = alone
+            found[f"{name}, alone, by burst"] = _figures(whole_bursts(members))
+    return found
+
+
+def place_of(one: Photograph) -> str:
+    """The set without its station's number."""
+    name, _, number = one.set.rpartition("-")
+    return name if name and number.isdigit() else one.set
 
 
 def _figures(judged: Sequence[Judged]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training import card, leave_out
+from training import card, leave_out, paired
 from training.catalogue import EMPTY, LIST, Photograph, find, listed
 from training.features import Examples, Material, Trunk, examples, kept, luma_and_chroma, whole
 from training.naming import named
@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         made = kept(options.keep, make) if options.keep else make()
         say(f"{len(made.something)} views were made and looked at")
         if options.judge:
-            report = judge(material, made, options.reference)
+            against = json.loads(options.against.read_text("utf-8")) if options.against else {}
+            report = judge(material, made, options.reference, against)
             if options.report:
                 options.report.write_text(json.dumps(report, indent=1), "utf-8")
     from training.fit import Recipe, fit  # torch: seconds, and only where the environment has it
@@ -104,8 +105,13 @@ def export_whole(file: Path, heads: Any, pixels: Sequence[Pixels], side: int) ->
     card.append(file, side=side, photographs=len(pixels), grid=side // STRIDE)
 
 
-def judge(material: Material, made: Examples, reference: Path | None) -> dict[str, Any]:
-    """The recipe with each source left out, and the reference, on the same photographs."""
+def judge(
+    material: Material, made: Examples, reference: Path | None, against: dict[str, Any]
+) -> dict[str, Any]:
+    """The recipe with each source left out, and the reference, on the same photographs.
+
+    `against`: the report of an earlier recipe, for the difference in the same folds.
+    """
     from training.fit import Recipe, fit, score
 
     photographs = material.photographs
@@ -117,18 +123,37 @@ def judge(material: Material, made: Examples, reference: Path | None) -> dict[st
         heads = fit(made, made.without(left_out), Recipe())
         return lambda numbers: score(heads, maps[list(numbers)])
 
-    named_figures: dict[str, Any] = {}
-    for name, groups in leave_out.folds(photographs).items():
-        named_figures[name] = leave_out.figures(leave_out.judge_left_out(photographs, groups, fit_without))
+    embeddings = [each.mean(0, dtype=np.float32).tobytes() for each in maps]
+    folds = {
+        name: leave_out.judge_left_out(photographs, groups, fit_without, embeddings)
+        for name, groups in leave_out.folds(photographs).items()
+    }
+    compared = dict(folds)
     if reference is not None:
-        named_figures[reference.stem] = leave_out.figures(leave_out.judge_with(reference, photographs))
+        compared[reference.stem] = leave_out.judge_with(reference, photographs)
+    named_figures = {name: leave_out.figures(judged) for name, judged in compared.items()}
     say(leave_out.table(named_figures))
+    scores = {name: paired.scores_of(judged) for name, judged in compared.items()}
+    differences: dict[str, Any] = {}
+    for name, judged in folds.items():
+        others = {"the earlier recipe": against.get("scores", {}).get(name)}
+        if reference is not None:
+            others[reference.stem] = scores[reference.stem]
+        differences[name] = {
+            other: paired.differences(judged, theirs) for other, theirs in others.items() if theirs
+        }
+    for name, others_of in differences.items():
+        for other, groups_of in others_of.items():
+            for group, found in groups_of.items():
+                if not found:
+                    continue
+                say(f"{name}, {group}, less {other}: {paired.words(found)}")
     naming = named(photographs, list(maps))
     for group, names in naming.items():
-        for name, found in names.items():
-            low, high = found["recall_ci"]
-            say(f"{name}, {group}: named {found['recall']:.2f} [{low:.2f}-{high:.2f}] of {found['n']}")
-    return {**named_figures, "naming": naming}
+        for name, hits in names.items():
+            low, high = hits["recall_ci"]
+            say(f"{name}, {group}: named {hits['recall']:.2f} [{low:.2f}-{high:.2f}] of {hits['n']}")
+    return {**named_figures, "naming": naming, "differences": differences, "scores": scores}
 
 
 def check(file: Path, photographs: Sequence[Photograph]) -> str:
@@ -147,7 +172,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--judge", action="store_true", help="measure the recipe, each source left out in turn"
     )
     parser.add_argument("--reference", type=Path, metavar="MODEL", help="judged beside it")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="the figures as JSON")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="an earlier --report: the difference from it",
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="the figures, and each score, as JSON")
     parser.add_argument("--views", type=int, default=VIEWS, metavar="N", help=f"{VIEWS}; fewer for a try")
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="leave there what the trunk made of the views, or take it"

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from trapd.frozen import Slotted, field, replace
+from trapd.frozen import Slotted, field
 from trapd.records import Detection, FrameScore, Kind, Look, ModelInfo, Priority, Refusal, Verdict
 
 NS_PER_S = 1_000_000_000
@@ -186,7 +186,7 @@ def _name_and_keep(
 
 def _strongest(frames: Sequence[FrameScore | None]) -> tuple[Detection, ...]:
     every = [
-        replace(box, frame=index)
+        Detection(index, box.category, box.conf, box.bbox)
         for index, frame in enumerate(frames)
         if frame is not None
         for box in frame.detections

@@ -108,3 +108,10 @@ def test_tiles_are_finer_parts_that_overlap() -> None:
 )
 def test_no_frame_makes_it_raise(data: bytes, width: int, height: int, layout: str) -> None:
     SCENE.look([Small(data, width, height, width, layout), data])
+
+
+@pytest.mark.parametrize("layout", ["i420", "nv12"])
+def test_a_frame_of_odd_width_is_none(layout: str) -> None:
+    """Its planes cannot be told apart; it shows nothing, and raises nothing."""
+    odd = Small(bytes(700 * 24), 641, 16, 700, layout)
+    assert Scene().look([odd, odd]) == Look()

@@ -100,6 +100,15 @@ def test_a_burst_in_two_folders_is_refused_and_a_strange_file_named(unit: Bench,
     assert unit.session.audits.truths() == {}
 
 
+def test_a_folder_that_was_never_exported_is_not_read_as_one_without_judgements(
+    unit: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "another").mkdir()
+    for folder in (tmp_path / "misspelt", tmp_path / "another"):
+        with pytest.raises(UsageError, match="none of the folders animal"):
+            run(unit, "--read", str(folder))
+
+
 def test_what_has_no_picture_left_is_not_asked_for(unit: Bench, tmp_path: Path) -> None:
     for file in (unit.store.root / "media").rglob("*.jpg"):
         file.unlink()

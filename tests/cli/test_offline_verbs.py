@@ -220,6 +220,16 @@ def test_evaluate_names_and_counts_what_it_leaves_out(photograph: Path, tmp_path
     ]
 
 
+def test_the_figures_are_there_where_the_curves_cannot_be_drawn(photograph: Path, tmp_path: Path) -> None:
+    """They may have taken an hour."""
+    photograph.parent.rename(tmp_path / "animal")
+    (tmp_path / "file").write_text("no folder")
+    for form in ([], ["--json"]):
+        result = CliRunner().invoke(evaluate, [str(tmp_path), "--curves", str(tmp_path / "file"), *form])
+        assert isinstance(result.exception, UsageError)
+        assert "recall" in result.stdout
+
+
 def test_evaluate_with_nothing_to_judge_says_why(tmp_path: Path) -> None:
     (tmp_path / "animal").mkdir()
     os.mkfifo(tmp_path / "animal" / "2.jpg")

@@ -23,7 +23,10 @@ _TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int8": 9}
 
 @dataclass
 class Value:
-    """An input or output: `values` real numbers; quantised as `dtype` by scale and zero point."""
+    """An input or output: `values` real numbers; quantised as `dtype` by scale and zero point.
+
+    Without a scale they are cast to it. `scales`: said of each channel of what is cast so.
+    """
 
     values: Any
     dtype: str = "float32"
@@ -31,6 +34,7 @@ class Value:
     zero_point: int = 0
     gain: Any = 0.0
     name: str = ""
+    scales: Sequence[float] = ()
 
 
 @dataclass
@@ -119,7 +123,9 @@ class _Graph:
             noise = self.run(schema.BuiltinOperator.RANDOM_UNIFORM, [shape], values.shape)
             scaled = self.run(schema.BuiltinOperator.MUL, [scaled, noise], values.shape)
         total = self.run(schema.BuiltinOperator.ADD, [scaled, self.constant(values)], values.shape)
-        if value.dtype != "float32":
+        if value.dtype != "float32" and not value.scale:
+            total = self.cast(total, value)
+        elif value.dtype != "float32":
             total = self.run(
                 schema.BuiltinOperator.QUANTIZE,
                 [total],
@@ -128,6 +134,15 @@ class _Graph:
             )
         self.tensors[total].name = (value.name or f"output_{total}").encode()
         return total
+
+    def cast(self, real: int, value: Value) -> int:
+        found = self.run(schema.BuiltinOperator.CAST, [real], np.shape(value.values), (value.dtype, 0.0, 0))
+        if value.scales:
+            said = schema.QuantizationParametersT()
+            said.scale, said.zeroPoint = list(value.scales), [0] * len(value.scales)
+            said.quantizedDimension = 1
+            self.tensors[found].quantization = said
+        return found
 
     def tensor(
         self, shape: Sequence[int], dtype: str, scale: float = 0.0, zero_point: int = 0, name: str = ""

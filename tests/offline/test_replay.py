@@ -18,7 +18,9 @@ from tests.fakes.classifier import INFO, FakeClassifier
 from trapd.errors import BadPicture
 from trapd.offline import megadetector, video
 from trapd.offline.gather import Burst, bursts, gather
-from trapd.offline.replay import Result, replay
+from trapd.offline.replay import Judged, Result, replay
+from trapd.records import FrameScore
+from trapd.rules import judge_burst
 
 
 @pytest.fixture
@@ -126,6 +128,26 @@ def test_the_batch_names_the_model_by_its_title_or_its_file(
     ):
         made = megadetector.document([], info, threshold=0.35, finished=finished)
         assert made["info"]["detector"] == name
+
+
+@pytest.mark.parametrize(
+    ("by_class", "category"),
+    [({"animal": 0.85}, "1"), ({"animal": 0.1, "person": 0.7}, "2"), ({"animal": 0.1}, "4"), ({}, "4")],
+    ids=["named", "the strongest", "something that has no name", "no names"],
+)
+def test_what_a_classifier_finds_is_a_box_around_the_whole_picture(
+    tmp_path: Path, by_class: dict[str, float], category: str
+) -> None:
+    """It gives no boxes: without one Timelapse would take the photograph for empty."""
+    frame = Judged(tmp_path / "1.jpg", FrameScore(0.9, by_class))
+    burst = Burst("b", (tmp_path / "1.jpg",))
+    result = Result(burst, judge_burst([frame.score], INFO, threshold=0.5, classes=()), (frame,))
+    info = replace(INFO, layout="classifier")
+    document = megadetector.document(
+        [result], info, threshold=0.35, finished=datetime(2026, 11, 22, tzinfo=UTC)
+    )
+    (box,) = document["images"][0]["detections"]
+    assert box == {"category": category, "conf": 0.9, "bbox": [0.0, 0.0, 1.0, 1.0]}
 
 
 def test_what_became_a_pipe_meanwhile_is_not_waited_for(tmp_path: Path, classifier: FakeClassifier) -> None:

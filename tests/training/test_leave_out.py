@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.pictures import made
 from training import leave_out
-from training.catalogue import Photograph, listed
+from training.catalogue import Photograph, find, listed
 
 
 @pytest.fixture
@@ -60,3 +60,33 @@ def test_photographs_that_follow_each_other_are_one_burst_of_three_at_most() -> 
     photographs = [Photograph(name, "", "empty", False, True, "x", "") for name in names]
     photographs.append(Photograph("animal/x__EK000011.jpg", "", "animal", False, True, "x", ""))
     assert leave_out.burst_numbers(photographs) == [0, 0, 0, 1, 2]
+
+
+def test_a_whole_burst_is_its_best_frame_and_what_changes(
+    photographs: tuple[Photograph, ...], tmp_path: Path
+) -> None:
+    """Two photographs of different grounds change a great deal; one alone stays what it is."""
+    discs = [one for one in find([tmp_path], photographs).photographs if one.label != "empty"][:3]
+    judged = [
+        leave_out.Judged(discs[0], 0.3, 0),
+        leave_out.Judged(discs[1], 0.4, 0),
+        leave_out.Judged(discs[2], 0.4, 1),
+    ]
+    (together, alone) = leave_out.whole_bursts(judged)
+    assert (together.burst, alone.burst) == (0, 1)
+    assert together.score > 0.4
+    assert alone.score == 0.4
+
+
+def test_a_place_with_both_kinds_is_shown_by_itself() -> None:
+    """Its animals against its own empties: nothing else tells how good it is at one place."""
+    judged = [
+        leave_out.Judged(Photograph("", "", label, False, True, name, ""), score, number)
+        for number, (name, label, score) in enumerate(
+            [("far-1", "animal", 0.6), ("far-2", "empty", 0.4)] * 10 + [("near", "animal", 0.3)] * 12
+        )
+    ]
+    figures = leave_out.figures(judged)
+    assert figures["far, alone"]["auc"] == 1.0
+    assert figures["all"]["auc"] < 1.0
+    assert "near, alone" not in figures

@@ -30,6 +30,8 @@ MOST_PIXELS: Final = 200_000_000
 """Of any picture: beyond this even counting its bits takes too long."""
 IN_MEMORY_PIXELS: Final = 25_000_000
 """Of a picture that must be held whole while it is decoded: 3 to 6 bytes each."""
+MOST_SMALL_PIXELS: Final = 8_000_000
+"""Of a small frame, which keeps its width whatever the picture's aspect."""
 MOST_SCANS: Final = 100
 """Of a progressive JPEG: each one is a pass over the whole picture. Cameras write about ten."""
 
@@ -82,6 +84,8 @@ def small_of(jpeg: bytes, filter_size: tuple[int, int]) -> tuple[Small, int, int
     upright = (width, height) if turns % 2 == 0 else (height, width)
     across = filter_size[0]
     wanted = (across & ~1, max(2, 2 * round(across * upright[1] / upright[0] / 2)))
+    if wanted[0] * wanted[1] > MOST_SMALL_PIXELS:
+        raise BadPicture(f"the picture is too long and thin for a small frame ({width} x {height})")
     size = wanted if turns % 2 == 0 else (wanted[1], wanted[0])
     decoded = _decoded(image, "YCbCr", size)
     del image  # what was decoded is the largest: it goes as soon as it can

@@ -111,11 +111,13 @@ def _grey_of_small(small: Small) -> Grey:
     down, across = (max(1, round(n / m)) for n, m in ((small.height, _SIZE[1]), (small.width, _SIZE[0])))
     rows, columns = small.height // down, small.width // across
     upper, lower = (luma[top::down][:rows] for top in (down // 4, down * 3 // 4))
-    pairs = np.add(upper, lower, dtype=np.uint16)
-    left, right = (pairs[:, start::across][:, :columns] for start in (across // 4, across * 3 // 4))
-    found: Grey = np.add(left, right, dtype=np.float32)
-    found *= _QUARTER
-    return found
+    lefts, rights = (
+        slice(start, start + across * columns, across) for start in (across // 4, across * 3 // 4)
+    )
+    left, right = (np.add(upper[:, some], lower[:, some], dtype=np.float32) for some in (lefts, rights))
+    left += right
+    left *= _QUARTER
+    return left
 
 
 def _is_coloured(picture: Small | bytes) -> bool | None:
@@ -155,7 +157,7 @@ def _tints(small: Small) -> tuple[Bytes, Bytes]:
 
 
 def _require_sound(small: Small) -> None:
-    impossible = min(small.width, small.height) < _BLOCK or small.stride < small.width
+    impossible = min(small.width, small.height) < _BLOCK or small.stride < small.width or small.width % 2
     if impossible or small.layout not in ("i420", "nv12"):
         raise BadPicture(f"a {small.layout} frame of {small.width} x {small.height} is none")
 
@@ -183,14 +185,15 @@ def _compared(greys: Sequence[Grey]) -> _Compared | None:
     rows, columns = (height - 2 * _STRIP) // _BLOCK, width // _BLOCK
     if rows < 1 or columns < 1:
         return None
-    frames = np.ones((len(greys) + 1, rows * _BLOCK, columns * _BLOCK), np.float32)
+    frames = np.empty((len(greys) + 1, rows * _BLOCK, columns * _BLOCK), np.float32)
+    frames[-1] = 1
     for at, grey in enumerate(greys):
         frames[at] = grey[_STRIP : _STRIP + rows * _BLOCK, : columns * _BLOCK]
     flat = frames.reshape(len(frames), -1)
-    ones = flat[-1]
-    places = len(ones)
-    means = [float(np.dot(each, ones)) / places for each in flat[:-1]]
-    squares = [float(np.dot(each, each)) / places for each in flat[:-1]]
+    *products, sums = flat.dot(flat.T).tolist()  # of any two; the last row is of ones
+    places = sums.pop()
+    means = [each / places for each in sums]
+    squares = [each[at] / places for at, each in enumerate(products)]
     spreads = [math.sqrt(max(0.0, square - mean * mean)) for square, mean in zip(squares, means, strict=True)]
     return _Compared(flat, rows, columns, means, [1 / max(spread, _FLOOR) for spread in spreads])
 
@@ -244,8 +247,8 @@ def _shift(embeddings: Sequence[bytes]) -> float | None:
     if len(embeddings) < 2 or not all(embeddings) or len({len(each) for each in embeddings}) > 1:
         return None
     vectors = np.frombuffer(b"".join(embeddings), np.float32).reshape(len(embeddings), -1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        products = (vectors @ vectors.T).tolist()  # cosines follow from the products of any two
+    # Cosines follow from the products of any two. `dot`, for `@` warns of infinite ones.
+    products = vectors.dot(vectors.T).tolist()
     # A few numbers: Python is quicker with them than numpy.
     squares = [row[at] for at, row in enumerate(products)]
     if not all(math.isfinite(sum(row)) for row in products) or min(squares) <= 0:

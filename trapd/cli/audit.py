@@ -214,11 +214,12 @@ def _read_back(view: _View, folder: Path) -> None:
 
     drawn = {one.id for one in view.session.audits.samples()}
     told: dict[str, str] = {}
+    there = [truth for truth in TRUTHS if (folder / truth).is_dir()]
+    if not there:
+        raise UsageError(f"{folder} has none of the folders {', '.join(TRUTHS)}", "name the exported folder")
     try:
-        for truth in TRUTHS:
-            below = folder / truth
-            files = sorted(below.iterdir()) if below.is_dir() else []
-            for file in files:
+        for truth in there:
+            for file in sorted((folder / truth).iterdir()):
                 event_id = file.stem
                 if event_id not in drawn:
                     click.echo(f"{file}: no burst of this unit's sample; passed over", err=True)

@@ -166,12 +166,12 @@ def evaluate(
         **evaluation.report(judged, recall=recall, threshold=info.threshold, whole=whole),
         "failed": failed,
     }
-    if curves is not None and judged:
-        write_curves(curves, report)
     if as_json:
         click.echo(json.dumps(report))
     else:
         _tell_evaluation(report)
+    if curves is not None and judged:
+        write_curves(curves, report)  # last: where they cannot be drawn the figures are there
     ctx.exit(0 if judged else 1)
 
 

@@ -13,6 +13,7 @@ from trapd.records import FrameScore, ModelInfo
 
 FORMAT_VERSION = "1.6"
 CATEGORIES = {"1": "animal", "2": "person", "3": "vehicle", "4": "unclassified"}
+_BOXLESS = "classifier"
 _NUMBER_OF = {name: number for number, name in CATEGORIES.items()}
 
 
@@ -39,19 +40,19 @@ def document(
             },
         },
         "detection_categories": CATEGORIES,
-        "images": [_image(result, frame, root) for result, frame in entries],
+        "images": [_image(result, frame, root, info) for result, frame in entries],
     }
 
 
-def _image(result: Result, frame: Judged, root: Path) -> dict[str, Any]:
+def _image(result: Result, frame: Judged, root: Path, info: ModelInfo) -> dict[str, Any]:
     if result.burst.video:
-        return _video(result, root)
+        return _video(result, root, info)
     if frame.score is None:
         return {"file": _relative(frame.path, root), "failure": frame.failure, "detections": None}
-    return {"file": _relative(frame.path, root), "detections": _boxes(frame.score)}
+    return {"file": _relative(frame.path, root), "detections": _boxes(frame.score, info)}
 
 
-def _video(result: Result, root: Path) -> dict[str, Any]:
+def _video(result: Result, root: Path, info: ModelInfo) -> dict[str, Any]:
     file = _relative(result.burst.files[0], root)
     judged = [frame for frame in result.frames if frame.score is not None]
     failures = [frame.failure for frame in result.frames if frame.score is None]
@@ -61,7 +62,7 @@ def _video(result: Result, root: Path) -> dict[str, Any]:
         {**box, "frame_number": frame.video_frame}
         for frame in judged
         if frame.score is not None
-        for box in _boxes(frame.score)
+        for box in _boxes(frame.score, info)
     ]
     return {
         "file": file,
@@ -71,7 +72,7 @@ def _video(result: Result, root: Path) -> dict[str, Any]:
     }
 
 
-def _boxes(score: FrameScore) -> list[dict[str, Any]]:
+def _boxes(score: FrameScore, info: ModelInfo) -> list[dict[str, Any]]:
     boxes = [
         {
             "category": _NUMBER_OF.get(box.category, _NUMBER_OF["unclassified"]),
@@ -80,10 +81,17 @@ def _boxes(score: FrameScore) -> list[dict[str, Any]]:
         }
         for box in score.detections
     ]
-    if not boxes and score.score > 0 and not score.by_class:
+    if not boxes and score.score > 0 and (info.layout == _BOXLESS or not score.by_class):
         # A model without boxes: its score holds for the whole picture.
-        boxes = [{"category": "4", "conf": round(score.score, 3), "bbox": [0.0, 0.0, 1.0, 1.0]}]
+        number = _NUMBER_OF[_name(score)]
+        boxes = [{"category": number, "conf": round(score.score, 3), "bbox": [0.0, 0.0, 1.0, 1.0]}]
     return boxes
+
+
+def _name(score: FrameScore) -> str:
+    """Of the class that makes up the most of the score; `unclassified` where none does."""
+    name, most = max(score.by_class.items(), key=lambda item: item[1], default=("", 0.0))
+    return name if name in _NUMBER_OF and most > score.score / 2 else "unclassified"
 
 
 def _relative(path: Path, root: Path) -> str:

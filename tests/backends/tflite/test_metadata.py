@@ -94,6 +94,15 @@ def test_a_label_file_that_cannot_be_used_is_refused(tmp_path: Path, content: by
         read_metadata(model(tmp_path), tmp_path / "absent.txt")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_labels_in_another_encoding_are_refused_with_the_one_to_use(tmp_path: Path, encoding: str) -> None:
+    """UTF-16 without its mark passes for UTF-8: with a zero byte in each name, which no set knows."""
+    labels = tmp_path / "labels.txt"
+    labels.write_bytes("vide\nbelette à queue\n".encode(encoding))
+    with pytest.raises(ModelUnavailable, match="not text in UTF-8"):
+        read_metadata(model(tmp_path), labels)
+
+
 def test_a_zip_that_unpacks_to_too_much_is_passed_over(tmp_path: Path) -> None:
     assert read_metadata(model(tmp_path, labels_txt=b"a\n" * 2_000_000), None).labels is None
 

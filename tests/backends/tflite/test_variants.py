@@ -161,3 +161,28 @@ def test_an_input_that_is_no_picture_is_refused_with_what_to_do(
     with pytest.raises(ModelUnavailable, match="the model takes") as caught:
         opened(tmp_path, [Value([[0.1, 0.9]])], {}, **options)
     assert "export it" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32"])
+@pytest.mark.parametrize("scales", [(), (1 / 128, 1 / 256, 1 / 64)], ids=["no scale", "one a channel"])
+def test_whole_numbers_of_which_nothing_says_what_they_stand_for_are_refused(
+    tmp_path: Path, dtype: str, scales: tuple[float, ...]
+) -> None:
+    """As logits they would be a score: 0 or 1, whatever the picture."""
+    row = Value(np.array([[100, 20, 7]]), dtype=dtype, scales=scales)
+    with pytest.raises(ModelUnavailable, match="no scale of its own") as refused:
+        opened(tmp_path, [row], {"labels.txt": "empty\nanimal\nperson\n"})
+    assert "float outputs" in refused.value.hint
+
+
+def test_a_yolos_bytes_without_a_scale_are_refused(tmp_path: Path) -> None:
+    table = Value(np.full((1, 7, GRID), 50), dtype="int8")
+    with pytest.raises(ModelUnavailable, match="no scale of its own"):
+        opened(tmp_path, [table], NAMES)
+
+
+def test_ssd_classes_may_be_whole_numbers_as_they_are(tmp_path: Path) -> None:
+    boxes = Value(np.tile((0.1, 0.1, 0.5, 0.5), (1, 10, 1)))
+    scores, classes = Value(np.linspace(0.9, 0.1, 10)[None]), Value(np.full((1, 10), 2), dtype="int32")
+    score = judged(tmp_path, [boxes, classes, scores, Value([10.0])], NAMES)
+    assert score.detections[0].category == "vehicle"

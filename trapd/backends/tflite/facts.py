@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from trapd.backends.tflite.interpreter import Array, Tensor, real
 from trapd.backends.tflite.labels import Labels
 from trapd.backends.tflite.metadata import Metadata
+from trapd.errors import ModelUnavailable
 from trapd.frozen import Frozen
 
 
@@ -23,8 +24,20 @@ class ModelFacts(Frozen):
     file: str = ""
 
     def real(self, at: int) -> list[Array]:
-        """What output `at` was for each picture, in real numbers."""
+        """What output `at` was for each picture, in real numbers. Raises ModelUnavailable: require_scale."""
+        self.require_scale(at)
         return [real(sample[at], self.outputs[at]) for sample in self.samples]
+
+    def require_scale(self, at: int) -> None:
+        """Raise ModelUnavailable where whole numbers have no scale, or one for each channel: what they stand
+        for cannot be told, and every guess would give a score.
+        """
+        tensor = self.outputs[at]
+        if tensor.dtype.lstrip("u").startswith("int") and not tensor.scale:
+            raise ModelUnavailable(
+                f"the model's output {tensor} has no scale of its own: nothing says what its numbers are",
+                "export it with float outputs, or with one scale for the whole output",
+            )
 
     def labels(self) -> Labels | None:
         """What its classes are called and mean; None where nobody says."""

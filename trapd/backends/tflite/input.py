@@ -78,9 +78,18 @@ class PictureInput:
             write = partial(self._write, partial(_copy, pixels), placed)
             return Reading(write, placed, placed.fills(self.size))
         plan, placed, whole = self._plan_for(picture)
-        if whole and self._direct:
-            return Reading(partial(self._write_whole, plan, picture.data), placed, True)
         return Reading(partial(self._write, partial(plan.write, picture.data), placed), placed, whole)
+
+    def plan_of(self, picture: Small) -> Plan | None:
+        """What fills the whole tensor, channels last, as it is; None where there is more to do.
+
+        The ordinary case, without a step too many: just after the network has run, each one is felt. Raises
+        BadPicture.
+        """
+        if not self._direct or self.planar:
+            return None
+        plan, _, whole = self._plan_for(picture)
+        return plan if whole else None
 
     def write_pixels(self, pixels: Pixels, out: Array) -> None:
         """Fill `out` with pixels of exactly its size, uint8 [height, width, 3], in the colours it takes."""
@@ -107,10 +116,6 @@ class PictureInput:
     def _last(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The same, channels last."""
         return array.transpose(1, 2, 0) if self.planar else array
-
-    def _write_whole(self, plan: Plan, data: bytes, out: Array) -> None:
-        """The ordinary case, without a step too many: just after the network has run, each one is felt."""
-        plan.write(data, out[0].transpose(1, 2, 0) if self.planar else out[0])
 
     def _write(self, fill: Writer, placed: Placed, out: Array) -> None:
         """`fill` writes the picture, channels last, into what it is given: bytes, or int8 less 128."""

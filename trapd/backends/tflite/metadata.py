@@ -190,8 +190,19 @@ def _read(path: Path) -> bytes:
 
 def _parsed(data: bytes, where: str) -> tuple[tuple[str, ...], dict[str, str]]:
     try:
-        return parse_label_file(data.decode("utf-8-sig"))
+        return parse_label_file(_text(data))
     except ValueError as error:
         raise ModelUnavailable(
             f"{where} cannot be used: {error}", "a label file has one label a line, in UTF-8"
         ) from error
+
+
+def _text(data: bytes) -> str:
+    """Raises ValueError. A zero byte is UTF-16's, which may pass for UTF-8."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ValueError("it is not text in UTF-8")
+    return text

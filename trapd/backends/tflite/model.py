@@ -55,7 +55,7 @@ class Model:
         self.title = metadata.card.name if metadata.card else ""
         self._interpreter = Interpreter(path, threads=threads, runtime=runtime)
         self.runtime = self._interpreter.runtime
-        self._ready: deque[tuple[Small, Array]] = deque()
+        self._ready: deque[tuple[Small, Array | None]] = deque()  # None: it is in the input already
         self._spare: list[Array] = []
         self._size = require_picture_input(self._interpreter.inputs)
         self._quantised = any(tensor.scale for tensor in self._interpreter.outputs)
@@ -83,22 +83,31 @@ class Model:
         """
         self._ready.clear()
         tensor = self._interpreter.inputs[0]
-        for number, picture in enumerate(pictures[:_AHEAD]):
+        for picture in pictures[:_AHEAD]:
             try:
-                reading = self._pictures.read(picture)
+                plan = self._pictures.plan_of(picture)
             except BadPicture:
                 continue  # whoever judges it is told
-            if not reading.whole or tensor.dtype == "float32":
-                return  # not the ordinary case; and floats would take much memory
-            if number == len(self._spare):
+            if plan is None:
+                return  # floats, for one, would take much memory
+            number = len(self._ready)
+            if number > len(self._spare):
                 self._spare.append(np.empty(tensor.shape, tensor.dtype))
-            reading.write(self._spare[number])
-            self._ready.append((picture, self._spare[number]))
+            place = self._spare[number - 1] if number else None
+            plan.write(picture.data, (self._interpreter.input() if place is None else place)[0])
+            self._ready.append((picture, place))
 
     def judge(self, picture: Small | bytes) -> FrameScore:
         """One frame's score. Raises BadPicture; ModelUnavailable for what is no score."""
         if self._ready and self._ready[0][0] is picture:
-            self._interpreter.fill(self._ready.popleft()[1])
+            place = self._ready.popleft()[1]
+            if place is not None:
+                self._interpreter.fill(place)
+            return self._decode(self._interpreter.run())
+        if self._ready and self._ready[0][1] is None:
+            self._ready.popleft()  # this one takes its place
+        if isinstance(picture, Small) and (plan := self._pictures.plan_of(picture)) is not None:
+            plan.write(picture.data, self._interpreter.input()[0])
             return self._decode(self._interpreter.run())
         reading = self._pictures.read(picture)
         reading.write(self._interpreter.input())

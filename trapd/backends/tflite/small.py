@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PAIR: Final = np.dtype("<u2")  # two neighbouring bytes, the left one low
 _INT16: Final = np.dtype("<i2")
-_WEIGHT_BITS: Final = 6  # a pair of pixels (510) times 64 just fits into 16 bits
+_WEIGHT_BITS: Final = 7  # a pair of pixels (510) times 128 just fits into 16 bits without a sign
 _LUMA_BITS: Final = 1 + _WEIGHT_BITS
 _TINT_BITS: Final = 6  # 255 times 113 fits
 _MOST_SHRINK: Final = 4.0  # rows of the frame per row of the input; beyond it the taps grow too many
@@ -104,59 +104,63 @@ class HalvingPlan:
         columns, rows = size
         half = self._height // 2
         self._lowest, self._highest = (-128, 127) if signed else (0, 255)
-        self._taps = taps_of(self._height, rows, _WEIGHT_BITS) or whole_rows(rows, _WEIGHT_BITS)
+        taps = taps_of(self._height, rows, _WEIGHT_BITS) or whole_rows(rows, _WEIGHT_BITS)
+        self._taps = [(places, weights.view(np.uint16)) for places, weights in taps]
         self._chroma_rows = ((np.arange(rows) + 0.5) * half / rows).astype(np.intp)
         self._constants = _TINT_CONSTANTS - ((128 << _TINT_BITS) if signed else 0)
         # Few arrays, used again and again: what limits the speed is memory, not sums.
         most = max(self._height, rows)
         one, two, three = (np.empty((most + extra, columns), _INT16) for extra in (0, 0, half))
-        self._pairs, self._odd = one[: self._height], two[: self._height]
-        self._unsigned = self._pairs.view(np.uint16), self._odd.view(np.uint16)
-        self._luma, self._tap = two[:rows], three[:rows]
+        self._pairs, self._odd = (each[: self._height].view(np.uint16) for each in (one, two))
+        self._luma = two[:rows].view(np.uint16)
+        self._tap = three[:rows].view(np.uint16)
         self._chroma = one[: 2 * half].reshape(2, half, columns)
         self._tints = three[: 3 * half].reshape(3, half, columns)
         self._row = one[:rows]
-        # A row clipped to 8 bits: its low bytes are all there is.
+        # A value clipped to 8 bits: its low bytes are all there is. Of luma the high ones.
         self._low = self._row.view(np.int8 if signed else np.uint8)[:, ::2]
+        self._high = self._luma.view(np.uint8)[:, 1::2]
         self._flip = 0x80 if signed else 0  # of a byte: the same as taking 128 away
-        self._planes = np.empty((2, half, columns), np.uint8) if ycc else None
-        self._bytes = one.reshape(-1).view(np.uint8)[: rows * columns].reshape(rows, columns)
+        chroma = one.reshape(-1).view(np.uint8)[: 3 * half * columns].reshape(half, columns, 3)
+        self._grown = chroma if ycc else None
 
     def write(self, data: bytes, out: npt.NDArray[Any]) -> None:
         """See Plan."""
         self._read_luma(data)
-        if self._planes is not None:
-            self._write_planes(data, self._planes, out)
+        if self._grown is not None:
+            self._write_planes(data, self._grown, out)
             return
         self._read_chroma(data)
-        row, luma = self._row, self._luma
+        np.right_shift(self._luma, _LUMA_BITS, out=self._luma)
+        row, luma = self._row, self._luma.view(_INT16)
         for channel in range(3):
             self._tints[channel].take(self._chroma_rows, axis=0, out=row, mode="clip")
             np.add(row, luma, out=row)
             _clip(row, self._lowest, self._highest, out=row)
             np.copyto(out[..., channel], self._low)
 
-    def _write_planes(self, data: bytes, planes: Pixels, out: npt.NDArray[Any]) -> None:
-        np.bitwise_xor(self._chroma_planes(data), self._flip, out=planes)
-        np.bitwise_xor(self._luma, self._flip, out=self._luma)
+    def _write_planes(self, data: bytes, grown: Pixels, out: npt.NDArray[Any]) -> None:
+        """`grown`: chroma in its place among the pixels, but only as many rows as the frame has of it."""
+        for number, plane in enumerate(self._chroma_planes(data), 1):
+            np.copyto(grown[..., number], plane)
         into = out.view(np.uint8)
-        np.copyto(into[..., 0], self._luma.view(np.uint8)[:, ::2])
-        for channel in (0, 1):
-            planes[channel].take(self._chroma_rows, axis=0, out=self._bytes, mode="clip")
-            np.copyto(into[..., 1 + channel], self._bytes)
+        grown.take(self._chroma_rows, axis=0, out=into, mode="clip")
+        np.copyto(into[..., 0], self._high)
+        if self._flip:
+            np.bitwise_xor(into, self._flip, out=into)
 
     def _read_luma(self, data: bytes) -> None:
+        """Luma in the high bytes, the rest behind the point."""
         plane = np.frombuffer(data, np.uint8, self._height * self._stride).reshape(self._height, self._stride)
         pairs, luma = self._pairs, self._luma
-        _split(plane[:, : self._width], *self._unsigned)
+        _split(plane[:, : self._width], pairs, self._odd)
         np.add(pairs, self._odd, out=pairs)
-        for tap, (rows, weights) in enumerate(self._taps):
-            into = self._tap if tap else luma
+        for number, (rows, weights) in enumerate(self._taps):
+            into = self._tap if number else luma
             pairs.take(rows, axis=0, out=into, mode="clip")
             np.multiply(into, weights, out=into)
-            if tap:
+            if number:
                 np.add(luma, into, out=luma)
-        np.right_shift(luma, _LUMA_BITS, out=luma)
 
     def _read_chroma(self, data: bytes) -> None:
         """What red, green and blue add to luma, at chroma's own resolution."""

@@ -59,11 +59,11 @@ class ClassifierLayout(Frozen):
         total = sum(values)
         if not math.isfinite(total):
             raise ValueError("a value that is not a number")
-        low, high = min(values), max(values)
+        high = max(values)
         if self.values == LOGITS:
             values = [math.exp(value - high) for value in values]
             total = sum(values)
-        elif not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
+        elif not (min(values) >= -_TOLERANCE and high <= 1 + _TOLERANCE):
             raise ValueError("probabilities outside 0 to 1")
         if self.labels is None:
             return FrameScore(0.0)

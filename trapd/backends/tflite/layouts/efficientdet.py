@@ -92,6 +92,7 @@ def recognise(facts: ModelFacts) -> EfficientDetLayout | None:
     if len(boxes) != 1 or shapes[1 - boxes[0]][1] != places or shapes[1 - boxes[0]][2] < 1:
         return None
     scores_at = 1 - boxes[0]
+    facts.require_scale(boxes[0])
     labels = facts.labels()
     classes = shapes[scores_at][2]
     if labels is not None and len(labels.names) == classes + 1:

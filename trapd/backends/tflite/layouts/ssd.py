@@ -18,7 +18,7 @@ import numpy as np
 from trapd.backends.tflite.boxes import Categories, frame_score, require_confidence
 from trapd.backends.tflite.facts import ModelFacts
 from trapd.backends.tflite.fit import STRETCH
-from trapd.backends.tflite.interpreter import Array
+from trapd.backends.tflite.interpreter import Array, real
 from trapd.backends.tflite.pixels import SIGNED
 from trapd.errors import ModelUnavailable
 from trapd.frozen import Frozen
@@ -100,6 +100,8 @@ def recognise(facts: ModelFacts) -> SsdLayout | None:
     if len(count) != 1 or len(rest) != 2 or places < 1:
         return None
     scores, classes = _told_apart(facts, rest, boxes[0], count[0])
+    for at in (boxes[0], scores):
+        facts.require_scale(at)
     labels = facts.labels()
     if labels and (labels.meanings[0] == "empty" or labels.names[0].strip() == "???"):
         # Class 0 is the first object. A list that begins with the background begins one too early.
@@ -111,7 +113,7 @@ def recognise(facts: ModelFacts) -> SsdLayout | None:
 
 def _told_apart(facts: ModelFacts, rest: Sequence[int], boxes_at: int, count_at: int) -> tuple[int, int]:
     """Scores and classes among the two outputs `rest`."""
-    values = {at: facts.real(at) for at in rest}
+    values = {at: _values(facts, at) for at in rest}
     for first, second in (rest, rest[::-1]):
         if all(map(_confidences, values[first])) and not all(map(_confidences, values[second])):
             if all(map(_whole_numbers, values[second])):
@@ -133,7 +135,12 @@ def _told_apart(facts: ModelFacts, rest: Sequence[int], boxes_at: int, count_at:
 
 def _nothing_found(facts: ModelFacts, rest: Sequence[int]) -> bool:
     """Whether the usual order is all there is to go by: both are zero for every picture."""
-    return all(not values.any() for at in rest for values in facts.real(at))
+    return all(not values.any() for at in rest for values in _values(facts, at))
+
+
+def _values(facts: ModelFacts, at: int) -> list[Array]:
+    """Classes may be whole numbers as they are; scores may not."""
+    return [real(sample[at], facts.outputs[at]) for sample in facts.samples]
 
 
 def _confidences(values: Array) -> bool:

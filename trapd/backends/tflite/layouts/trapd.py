@@ -90,8 +90,11 @@ def hot_box(logits: list[list[float]]) -> tuple[float, float, float, float]:
     rows, columns = len(logits), len(logits[0])
     if not math.isfinite(sum(map(sum, logits))):
         raise ValueError("the heat map holds a value that is not a number")
-    _, peak = max((value, (y, x)) for y, line in enumerate(logits) for x, value in enumerate(line))
-    limit = _logit(_probability(logits[peak[0]][peak[1]]) / 2)
+    tops = [max(line) for line in logits]
+    hottest = max(tops)
+    row = tops.index(hottest)
+    peak = row, logits[row].index(hottest)
+    limit = _logit(_probability(hottest) / 2)
     found, edge = {peak}, [peak]
     while edge:
         y, x = edge.pop()

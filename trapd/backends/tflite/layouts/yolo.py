@@ -141,6 +141,7 @@ def recognise(facts: ModelFacts) -> YoloLayout | None:
     samples = [found for sample in facts.samples if (found := flat(sample[output_at])) is not None]
     if len(samples) < len(facts.samples) or min(samples[0].shape) < 1:
         return None
+    facts.require_scale(output_at)
     labels = facts.labels()
     tensor = facts.outputs[output_at]
     weighed = [
