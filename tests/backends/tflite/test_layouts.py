@@ -299,6 +299,11 @@ def test_label_files_have_a_label_a_line_with_or_without_its_number() -> None:
     assert parse_labels("person\n\ncar \n\n") == ("person", "", "car")
     assert parse_labels("0  person\n2  car\n") == ("person", "", "car")
     assert parse_labels("0: person\n1: potted plant\n") == ("person", "potted plant")
+    assert parse_labels("0,person\n2,sloth bear, Melursus ursinus\n") == (
+        "person",
+        "",
+        "sloth bear, Melursus ursinus",
+    )
     assert told(parse_labels("person\nsofa\n")) == {"person"}
     for text in ("", "\n\n", "1 a\n1 b\n", "99999999 a\n"):
         with pytest.raises(ValueError, match=r"."):

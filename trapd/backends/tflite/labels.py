@@ -7,6 +7,7 @@ counts as something, for what trapd cannot name it must not throw away.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -26,6 +27,8 @@ MEANINGS: Final = (*CLASSES, UNCLASSIFIED, EMPTY, NOTHING)
 
 EVERY_OTHER: Final = "*"
 """In a label file: all labels that neither it nor trapd knows."""
+
+_NUMBERED: Final = re.compile(r"(\d{1,9})(?::?\s+|[,;:]\s*)(\S.*)", re.ASCII)
 
 _MEANING: Final = {
     name.replace("-", "_"): meaning
@@ -107,7 +110,8 @@ def _plain(label: str) -> str:
 
 
 def parse_labels(text: str) -> tuple[str, ...]:
-    """One label a line, or `NUMBER label` with gaps left empty, as Coral's files have it.
+    """One label a line, or `NUMBER label` with gaps left empty, as Coral's files have it; also
+    `NUMBER: label` and `NUMBER,label`.
 
     Raises ValueError, with a sentence, for what is no list of labels.
     """
@@ -134,20 +138,15 @@ def _listed(lines: list[str]) -> tuple[str, ...]:
         lines.pop()
     if not lines:
         raise ValueError("the label file is empty")
-    numbered = [line.split(maxsplit=1) for line in lines if line]
-    if not all(len(parts) == 2 and _is_number(parts[0]) for parts in numbered):
+    numbered = [_NUMBERED.fullmatch(line) for line in lines if line]
+    places = {int(found[1]): found[2] for found in numbered if found is not None}
+    if None in numbered:
         return tuple(lines)
-    places = {int(parts[0].rstrip(":")): parts[1] for parts in numbered}
     if len(places) != len(numbered) or max(places) > _MOST_LABELS:
         raise ValueError("the label file numbers a label twice, or beyond any model's")
     return tuple(places.get(place, "") for place in range(max(places) + 1))
 
 
-def _is_number(word: str) -> bool:
-    digits = word.rstrip(":")
-    return digits.isascii() and digits.isdigit() and len(digits) <= 9
-
-
 def _unnumbered(label: str) -> str:
-    number, _, rest = label.partition(" ")
-    return rest.strip() if rest and _is_number(number) else label
+    found = _NUMBERED.fullmatch(label)
+    return found[2] if found is not None else label
