@@ -10,7 +10,17 @@ import pytest
 from tests.crash import operations as op
 from tests.crash.conftest import recorded
 from tests.crash.disk import Way
-from tests.crash.faults import KILL, Fault, disk_dies, disk_fills, once, places, put_each, sync_fails
+from tests.crash.faults import (
+    KILL,
+    Fault,
+    Outcome,
+    disk_dies,
+    disk_fills,
+    once,
+    places,
+    put_each,
+    sync_fails,
+)
 from tests.crash.migrated import check_migrated
 from tests.crash.pool import in_processes
 from tests.crash.recording import Call, Recording
@@ -138,8 +148,13 @@ def test_a_fault_finds_it(suite: str) -> None:
     options = ("--bug", seed.bug, "--life", seed.life)
     recording = recorded(*options)
     calls = [call for call in places(recording) if call.name == seed.call and seed.is_at(call.path)]
-    faults = [seed.make(recording, calls[n * len(calls) // AT_MOST]) for n in range(AT_MOST)]
-    outcomes = put_each([Fault(fault.at, fault.injections, options) for fault in faults])
-    breached = [outcome for outcome in outcomes if outcome.breaches]
+    breached: list[Outcome] = []
+    # Where its threads are differs from life to life: if a few faults do not meet the bug, all of them do.
+    for some in ([calls[n * len(calls) // AT_MOST] for n in range(AT_MOST)], calls):
+        faults = [seed.make(recording, call) for call in some]
+        outcomes = put_each([Fault(fault.at, fault.injections, options) for fault in faults])
+        breached = [outcome for outcome in outcomes if outcome.breaches]
+        if breached:
+            break
     assert breached
     found(suite, seed.bug, f"by {breached[0].fault}", breached[0].breaches)
