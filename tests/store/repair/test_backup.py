@@ -20,6 +20,8 @@ from trapd.store.repair import backup
 from trapd.store.sqlite import database
 from trapd.store.sqlite.database import Database
 
+MANY = 40
+
 
 def flip_a_bit(file: Path) -> None:
     """In the middle of a page's cell pointers, where quick_check sees it."""
@@ -189,16 +191,21 @@ def test_without_a_sound_backup_the_photographs_alone_rebuild(
         assert (store.recovered.rebuilt.restored, store.recovered.rebuilt.adopted) == (0, 3)
 
 
+def keep_many(root: Path, clock: FakeClock) -> None:
+    """More than a page of the database, and a backup of it; ended in good order."""
+    with running(root, clock) as (store, session):
+        for _ in range(MANY):
+            keep(store, session, capture(store, session, clock, frames=1))
+        backup.make(root, session.database, nothing)
+
+
 def test_damage_met_late_is_looked_for_closely_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A large database that ended in good order is not read at start: a stage meets the damage."""
     monkeypatch.setattr("trapd.store.repair.damage._SMALL_BYTES", 0)
     clock = FakeClock()
-    with running(tmp_path, clock) as (store, session):
-        for _ in range(40):
-            keep(store, session, capture(store, session, clock, frames=1))
-        backup.make(tmp_path, session.database, nothing)
+    keep_many(tmp_path, clock)
     late: Store = open_store(tmp_path, clock)
     flip_a_late_bit(tmp_path / "trapd.db")
     with late.session() as session, pytest.raises(StoreCorrupt):
@@ -208,7 +215,7 @@ def test_damage_met_late_is_looked_for_closely_at_the_next_start(
 
     with running(tmp_path, clock) as (store, session):
         assert store.recovered.set_aside is not None
-        assert len(session.events.page(limit=1000)) == 40
+        assert len(session.events.page(limit=1000)) == MANY
     assert not list(tmp_path.glob("*.suspect"))
 
 
@@ -217,14 +224,11 @@ def test_damage_that_recovery_itself_meets_is_put_right_in_the_same_start(
 ) -> None:
     monkeypatch.setattr("trapd.store.repair.damage._SMALL_BYTES", 0)
     clock = FakeClock()
-    with running(tmp_path, clock) as (store, session):
-        for _ in range(40):
-            keep(store, session, capture(store, session, clock, frames=1))
-        backup.make(tmp_path, session.database, nothing)
+    keep_many(tmp_path, clock)
     flip_a_late_bit(tmp_path / "trapd.db")
     with running(tmp_path, clock) as (store, session):
         assert store.recovered.set_aside is not None
-        assert len(session.events.page(limit=1000)) == 40
+        assert len(session.events.page(limit=1000)) == MANY
 
 
 def test_an_index_that_disagrees_with_its_table_is_found_when_damage_was_met(tmp_path: Path) -> None:

@@ -348,15 +348,19 @@ def test_a_discarded_burst_that_somebody_asked_for_goes_before_anything_else_tha
         assert (told.kind, told.leaf) == (Kind.MEDIA_REQUESTED, f"media/{asked.media[0].id}")
 
 
+def delivered_without_its_photograph(store: Store, session: Session, clock: FakeClock) -> Event:
+    """The photograph had to go first; event and thumbnail have arrived, and its tombstone waits."""
+    event = keep(store, session, capture(store, session, clock, frames=1, data=PHOTOGRAPH))
+    squeeze(store)
+    store.space.tidy(session, 1, TOMBSTONES)
+    session.outbox.acknowledge([m.row for m in session.outbox.next(99, max_bytes=10**9) if m.payload is None])
+    return event
+
+
 def test_a_tombstone_that_waits_does_not_make_what_was_delivered_undelivered(tmp_path: Path) -> None:
     clock = FakeClock()
     with running(tmp_path, clock) as (store, session):
-        event = keep(store, session, capture(store, session, clock, frames=1, data=PHOTOGRAPH))
-        squeeze(store)
-        store.space.tidy(session, 1, TOMBSTONES)
-        session.outbox.acknowledge(
-            [m.row for m in session.outbox.next(99, max_bytes=10**9) if m.payload is None]
-        )
+        event = delivered_without_its_photograph(store, session, clock)
         assert session.outbox.depth() == {"media_bulk": 1}
         assert store.space.tidy(session, 1, TOMBSTONES).events == 1  # the thumbnail, which arrived
         assert not thumbnail(tmp_path, event)
@@ -371,12 +375,7 @@ def test_what_stands_for_the_photographs_of_a_delivered_event_outlives_its_row(
     monkeypatch.setattr("trapd.store.room.space._SMALL_DATABASE_BYTES", 0)
     clock = FakeClock()
     with running(tmp_path, clock) as (store, session):
-        event = keep(store, session, capture(store, session, clock, frames=1, data=PHOTOGRAPH))
-        squeeze(store)
-        store.space.tidy(session, 1, TOMBSTONES)
-        session.outbox.acknowledge(
-            [m.row for m in session.outbox.next(99, max_bytes=10**9) if m.payload is None]
-        )
+        event = delivered_without_its_photograph(store, session, clock)
         while store.space.tidy(session, 1, TOMBSTONES).events:
             pass
         assert session.events.get(event.id) is None
