@@ -43,14 +43,12 @@ BAR = 1.05
 """CPU of a small frame to its decision, over the bare invoke; the default model."""
 
 VERDICT_BAR = 1.05
-"""CPU of a burst's small frames to its verdict, evidence and all, over as many bare invokes. It is
-1.047 to 1.054."""
+"""CPU of a burst's small frames to its verdict, evidence and all, over as many bare invokes. It is 1.046 to
+1.054."""
 
 QUICK_BAR = 1.15
-"""A small frame to its decision for a model of half a millisecond, of a frame twice as wide as its input."""
-
-QUICK_STANDS = 1.17
-"""What it is on a machine with nothing else to do; 1.25 with ten others at work."""
+"""A small frame to its decision for a model of half a millisecond, of a frame twice as wide as its input. It
+is 1.13 to 1.16 on a machine with nothing else to do, 1.25 with ten others at work."""
 
 SSD_BAR = 0.7
 """The default model's invoke over COCO SSD's."""
