@@ -51,6 +51,43 @@ def test_no_key_is_ever_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "op.key").read_text() == before
 
 
+@pytest.mark.parametrize("name", [".", "/"])
+def test_a_folder_is_no_name_for_a_pair(name: str) -> None:
+    with pytest.raises(UsageError, match="no name for a key pair"):
+        make(Path(name))
+
+
+@pytest.mark.parametrize(
+    ("topic", "document", "missing"),
+    [
+        (TOPIC, '{"txn":"a"}', "issued_at and expires_at"),
+        (TOPIC, '{"txn":"a","issued_at":"2026-11-22T05:13:22Z"}', "expires_at"),
+        ("trapd/v1/ridge-07/config/desired", '{"v":1}', "issued_at"),
+    ],
+)
+def test_what_every_unit_would_refuse_is_said(
+    tmp_path: Path, topic: str, document: str, missing: str
+) -> None:
+    make(tmp_path / "op")
+    result = signed(tmp_path, document, topic=topic)
+    assert result.stderr == f"every unit will refuse it there: it does not say {missing}\n"
+    assert json.loads(result.stdout)["sig"]
+
+
+def test_what_says_its_times_is_signed_without_a_word(tmp_path: Path) -> None:
+    make(tmp_path / "op")
+    times = '"issued_at":"2026-11-22T05:13:22Z","expires_at":"2026-11-22T06:13:22Z"'
+    assert signed(tmp_path, f'{{"txn":"a",{times}}}').stderr == ""
+
+
+def test_a_program_may_ask_for_json_of_what_is_json_anyway(tmp_path: Path) -> None:
+    make(tmp_path / "op")
+    arguments = ["--key", str(tmp_path / "op.key"), "--topic", "a", "--json", "-"]
+    result = CliRunner(catch_exceptions=False).invoke(sign, arguments, input="{}")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["sig"]
+
+
 def test_what_is_signed_is_verified_by_the_unit(tmp_path: Path) -> None:
     line = make(tmp_path / "op").stdout.strip()
     result = signed(tmp_path, '{"txn": "a", "args": {}, "sig": "an old one"}')

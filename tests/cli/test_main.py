@@ -53,6 +53,11 @@ def child(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comp
         ("stage", 1, "trapd: stage capture failed: broken\n"),
         ("click", 1, "Error: did not work\n"),
         (
+            "permission",
+            1,
+            "trapd: /var/lib/trapd/models: Permission denied (call trapd as the unit's user)\n",
+        ),
+        (
             "configuration",
             78,
             "trapd: unit.yaml has 2 faults\n  unit.id: is required (such as ridge-07)\n  mqtt.port: is 'x'\n",
@@ -100,6 +105,26 @@ def test_an_interrupt_is_no_trace(
 ) -> None:
     assert run(monkeypatch, "end", "interrupt") == 130  # as shells have it for SIGINT
     assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def test_an_interrupt_before_there_is_a_verb_is_no_trace_either(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_call", interrupted)
+    assert run(monkeypatch, "end", "well") == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_where_there_is_no_configuration_what_to_do_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("trapd.settings.source.PLACES", ())
+    monkeypatch.setattr("trapd.settings.source.find.__defaults__", ((),))
+    assert run(monkeypatch, "status") == 78
+    assert capsys.readouterr().err.count("give --config FILE") == 1
 
 
 def test_a_fault_of_ours_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from tests.backends.pictures_made import scene
 from tests.fakes.camera import jpeg
 from trapd.cli.offline import evaluate, replay
 from trapd.demo.photographs import make_bursts
-from trapd.errors import UsageError
+from trapd.errors import Unavailable, UsageError
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "images"
 needs_shared = pytest.mark.skipif(
@@ -96,6 +98,53 @@ def test_wrong_usage_is_said(tmp_path: Path) -> None:
     assert isinstance(run(tmp_path).exception, UsageError)
     (tmp_path / "a.jpg").write_bytes(jpeg())
     assert isinstance(run(tmp_path, "--burst", 3, "--by-folder").exception, UsageError)
+
+
+def test_an_interrupt_says_how_far_it_came_and_that_nothing_is_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two(items: Iterable[Any], *_: object) -> Iterator[Any]:
+        yield from itertools.islice(items, 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trapd.cli.offline._shown", two)
+    out = tmp_path / "result.jsonl"
+    result = run(folder, "--by-folder", "--out", out)
+    assert result.exit_code == 1  # click's own; trapd's main makes it 130
+    assert f"{out} is not written: it appears only when it is whole" in result.stderr
+    assert "2 bursts in" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_batch_names_files_below_the_folder_that_was_named(tmp_path: Path) -> None:
+    """Timelapse has its template there, whichever of its folders have photographs."""
+    (tmp_path / "season" / "ridge" / "day").mkdir(parents=True)
+    (tmp_path / "season" / "ridge" / "day" / "1.jpg").write_bytes(jpeg())
+
+    def files(*paths: Path) -> list[str]:
+        batch = json.loads(run(*paths, "--format", "megadetector").stdout)
+        return [image["file"] for image in batch["images"]]
+
+    assert files(tmp_path / "season") == ["ridge/day/1.jpg"]
+    assert files(tmp_path / "season", tmp_path / "absent") == ["ridge/day/1.jpg"]
+    assert files(tmp_path / "season" / "ridge" / "day" / "1.jpg") == ["1.jpg"]
+
+
+def test_where_videos_cannot_be_read_the_photographs_are_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> None:
+        raise Unavailable("videos need PyAV", "install it")
+
+    monkeypatch.setattr("trapd.offline.video.require_video", absent)
+    (tmp_path / "2.mp4").write_bytes(b"")
+    assert isinstance(run(tmp_path).exception, Unavailable)
+    (tmp_path / "1.jpg").write_bytes(jpeg())
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1
+    assert "2.mp4: videos need PyAV (install it)" in result.stderr
+    assert "1 could not be read" in result.stderr
 
 
 def test_out_is_whole_or_not_there(folder: Path, tmp_path: Path) -> None:

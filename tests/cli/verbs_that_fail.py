@@ -27,6 +27,7 @@ ERRORS: dict[str, BaseException] = {
     "bad-parameter": click.BadParameter("no such thing"),
     "click": click.ClickException("did not work"),
     "interrupt": KeyboardInterrupt(),
+    "permission": PermissionError(13, "Permission denied", "/var/lib/trapd/models"),
     "bug": ZeroDivisionError("division by zero"),
 }
 

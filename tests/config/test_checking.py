@@ -43,6 +43,18 @@ WORDS: list[tuple[str, Any, str, str]] = [
     ("filter.labels", "~/x", "must be a path without ~", "a daemon has no home folder: write the path out"),
     ("filter.threshold", 2, "must be a number from 0 to 1, or null, is 2", ""),
     ("log_level", "INFO", "must be debug, info, warning or error, is 'INFO'", "did you mean info?"),
+    ("unit.id", "Ridge 7", "must be 3 to 32 characters of a-z, 0-9, - and _, the first a letter or a digit, "
+     "is 'Ridge 7'", "write ridge-7"),
+    ("unit.id", "r", "must be 3 to 32 characters of a-z, 0-9, - and _, the first a letter or a digit, "
+     "is 'r'", ""),
+    ("unit.id", "me:Secret@b",
+     "must be 3 to 32 characters of a-z, 0-9, - and _, the first a letter or a digit", ""),
+    ("unit.latitude", "43,31", "must be a number from -90 to 90, or null", "write a point for the comma"),
+    ("mqtt.host", "mqtts://b.example.org:8883/",
+     "must be a host name or IP address, without scheme, port or spaces, is 'mqtts://b.example.org:8883/'",
+     "write b.example.org"),
+    ("mqtt.host", "mqtts://me:Secret@b",
+     "must be a host name or IP address, without scheme, port or spaces", ""),
     ("mqtt.host", "b:1883", "must be a host name or IP address alone, without a port",
      "put 1883 into mqtt.port"),
     ("mqtt.host", None, "must be a host name or IP address, without scheme, port or spaces, is empty",
@@ -240,6 +252,10 @@ TRAPS = [
      "write a plain number"),
     ("storage: {max_bytes: 2e9}", "storage.max_bytes", "is '2e9'",
      "YAML reads 2e9 as text: write 2000000000"),
+    ("unit: {id:ridge-07}", 'unit."id:ridge-07"', "is not a known key in unit",
+     "a space belongs behind the colon: id: …"),
+    ("mqtt:\n  port:8883", "mqtt", "must be a group of keys, is 'port:8883'",
+     "a space belongs behind the colon: port: …"),
     ("mqtt: {protocol: '5'}", "mqtt.protocol", "is '5'", "remove the quotes"),
 ]  # fmt: skip
 

@@ -33,6 +33,14 @@ def test_a_file_named_itself_is_taken_whatever_its_ending(tmp_path: Path) -> Non
     assert gather([tmp_path / "photo.dat"]).photographs == (tmp_path / "photo.dat",)
 
 
+def test_what_is_given_twice_is_taken_once(tmp_path: Path) -> None:
+    tree(tmp_path, "1.jpg", "2.jpg", "3.mp4")
+    again = tmp_path / ".." / tmp_path.name
+    found = gather([tmp_path / "2.jpg", tmp_path, again, tmp_path / "3.mp4"])
+    assert [path.name for path in found.photographs] == ["2.jpg", "1.jpg"]
+    assert [path.name for path in found.videos] == ["3.mp4"]
+
+
 def test_what_is_not_there_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     tree(tmp_path, "1.jpg")
     found = gather([tmp_path / "absent", tmp_path])

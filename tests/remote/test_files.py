@@ -308,3 +308,17 @@ def test_a_trial_that_could_not_begin_does_not_begin_with_the_next_start(
     unit.start()
     assert unit.began.trial is None
     assert unit.report["version"] == 1
+
+
+def test_a_folder_that_this_user_cannot_read_is_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "store").write_text("a file where the folder should be")
+    files = ConfigFiles(tmp_path / "store")
+    for read in (files.committed, files.previous, files.trial):
+        with pytest.raises(Damaged):
+            read()
+    assert files.keys() is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'store' / 'config'} cannot be read: Not a directory (call trapd as the unit's user)"
+    ]

@@ -1,7 +1,7 @@
 """The command line.
 
 `main` is the only place that ends the process; it turns errors into sentences and exit codes:
-0 done, 1 did not succeed, 2 wrong usage, 78 the local configuration cannot be used.
+0 done, 1 did not succeed, 2 wrong usage, 78 the local configuration cannot be used, 130 interrupted.
 
 The daemon does without the library that reads command lines: what starts it is read here. Everything else is
 `trapd.cli.verbs`.
@@ -16,6 +16,7 @@ from trapd.errors import ConfigurationError, TrapdError, UsageError
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
+EXIT_INTERRUPTED = 130  # as shells have it for SIGINT
 
 
 def main() -> None:
@@ -32,6 +33,14 @@ def main() -> None:
     except TrapdError as error:
         _say(str(error))
         code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        _say(f"{error.filename}: {error.strerror} (call trapd as the unit's user)")
+        code = EXIT_FAILED
+    except KeyboardInterrupt:  # before a verb is there to see it
+        print("interrupted", file=sys.stderr)
+        code = EXIT_INTERRUPTED
     sys.exit(code)
 
 

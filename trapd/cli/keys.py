@@ -10,14 +10,14 @@ from typing import IO, Any
 
 import click
 
-from trapd.cli.options import json_option
+from trapd.cli.options import ANY_PATH, always_json_option, json_option
 from trapd.errors import BadDocument, UsageError
 
 _SEED_BYTES = 32
 
 
 @click.command()
-@click.argument("name", type=click.Path(path_type=Path))
+@click.argument("name", type=ANY_PATH)
 @json_option
 def keygen(name: Path, as_json: bool) -> None:
     """Make a key pair: NAME.key, which stays secret, and NAME.pub.
@@ -26,6 +26,8 @@ def keygen(name: Path, as_json: bool) -> None:
     """
     from trapd.wire import signing
 
+    if not name.name:
+        raise UsageError(f"{name} is a folder, and no name for a key pair", "such as valley")
     secret, public = name.with_name(f"{name.name}.key"), name.with_name(f"{name.name}.pub")
     for file in (secret, public):
         if file.exists():
@@ -43,9 +45,10 @@ def keygen(name: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--key", "key_file", metavar="FILE", required=True, type=click.Path(path_type=Path))
+@click.option("--key", "key_file", metavar="FILE", required=True, type=ANY_PATH)
 @click.option("--topic", metavar="T", required=True, help="Where the document will be published.")
 @click.argument("document", type=click.File("rb"))
+@always_json_option
 def sign(key_file: Path, topic: str, document: IO[bytes]) -> None:
     """Print DOCUMENT (a JSON object, - for standard input) with its signature, ready to publish to T."""
     from trapd.wire import inbound, signing
@@ -57,6 +60,16 @@ def sign(key_file: Path, topic: str, document: IO[bytes]) -> None:
     except BadDocument as error:
         raise UsageError(f"the document cannot be signed: {error.message}", error.hint) from error
     click.echo(json.dumps(signed, ensure_ascii=False, separators=(",", ":")))
+    missing = [field for field in _times_of(topic) if field not in signed]
+    if missing:
+        click.echo(f"every unit will refuse it there: it does not say {' and '.join(missing)}", err=True)
+
+
+def _times_of(topic: str) -> tuple[str, ...]:
+    """What a unit asks of a signed document on this topic."""
+    if "/cmd/" in topic:
+        return ("issued_at", "expires_at")
+    return ("issued_at",) if topic.endswith("/config/desired") else ()
 
 
 def _write(file: Path, text: str, mode: int) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from trapd.cli.options import ANY_PATH, FiniteRange, always_json_option, json_option
-from trapd.errors import UsageError
+from trapd.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from trapd.offline.gather import Trouble
@@ -71,7 +71,9 @@ def replay(
     and the rest goes on; a photograph that cannot be judged keeps its burst as `unknown`. Exits with 1 if
     nothing could be judged.
     """
-    from trapd.offline.gather import bursts, gather
+    from trapd.frozen import replace
+    from trapd.offline.gather import Trouble, bursts, folders_named, gather
+    from trapd.offline.megadetector import shared_folder
     from trapd.offline.replay import replay as judge
     from trapd.offline.video import require_video
     from trapd.parts import build_scene
@@ -79,9 +81,16 @@ def replay(
     if burst is not None and by_folder:
         raise UsageError("--burst and --by-folder exclude each other")
     found = gather(paths)
-    _name_troubles(found.troubles)
     if found.videos:
-        require_video()
+        try:
+            require_video()
+        except Unavailable as error:
+            if not found.photographs:
+                raise
+            # One video among a season's photographs is no reason to judge none of them.
+            troubles = tuple(Trouble(path, str(error)) for path in found.videos)
+            found = replace(found, videos=(), troubles=(*found.troubles, *troubles))
+    _name_troubles(found.troubles)
     groups = bursts(found, size=burst or 1, by_folder=by_folder)
     tally = _Tally(unread=len(found.troubles))
     if not groups:
@@ -89,17 +98,23 @@ def replay(
             tally.tell(0.0, None)
             ctx.exit(1)
         raise UsageError("no photograph (.jpg, .jpeg, .png) below what was given")
+    # Timelapse looks below the folder that the person named, whatever lies in it.
+    root = shared_folder(folders_named(paths))
     begin_s = time.monotonic()
     with _opened(model, models, labels) as (classifier, info):
         limit = info.threshold if threshold is None else threshold
         results = _shown(
             judge(groups, classifier, info, threshold=threshold, scene=build_scene()), len(groups), "bursts"
         )
-        with _output(out) as write:
-            if form == "megadetector":
-                _write_batch(results, tally, info, limit, write)
-            else:
-                _write_lines(results, tally, write)
+        try:
+            with _output(out) as write:
+                if form == "megadetector":
+                    _write_batch(results, tally, info, limit, root, write)
+                else:
+                    _write_lines(results, tally, write)
+        except KeyboardInterrupt:
+            tally.tell(time.monotonic() - begin_s, None)
+            raise
     tally.tell(time.monotonic() - begin_s, out)
     ctx.exit(0 if tally.scored else 1)
 
@@ -222,7 +237,7 @@ def _write_lines(results: Iterable[Result], tally: _Tally, write: Any) -> None:
 
 
 def _write_batch(
-    results: Iterable[Result], tally: _Tally, info: ModelInfo, threshold: float, write: Any
+    results: Iterable[Result], tally: _Tally, info: ModelInfo, threshold: float, root: Path, write: Any
 ) -> None:
     from trapd.offline import megadetector
 
@@ -230,7 +245,7 @@ def _write_batch(
     for result in results:
         tally.count(result)
         kept.append(result)
-    batch = megadetector.document(kept, info, threshold=threshold, finished=datetime.now(UTC))
+    batch = megadetector.document(kept, info, threshold=threshold, finished=datetime.now(UTC), root=root)
     write(json.dumps(batch, indent=1) + "\n")
 
 
@@ -266,6 +281,10 @@ def _output(out: Path | None) -> Iterator[Any]:
         with part.open("w", encoding="utf-8") as whole:
             yield whole.write
         part.replace(file)
+    except KeyboardInterrupt:
+        if part is not None:
+            click.echo(f"{out} is not written: it appears only when it is whole", err=True)
+        raise
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from error
     finally:

@@ -15,6 +15,8 @@ class FiniteRange(click.FloatRange):
     click's own range lets NaN pass: it is neither below the one bound nor above the other.
     """
 
+    name = "number"  # what is wrong "is not a valid number"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """As FloatRange, and refuses NaN and the infinities."""
         number = float(super().convert(value, param, ctx))
@@ -23,13 +25,28 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-# Whether a path can be read is for whoever reads it: click would refuse all paths for the sake of one.
-ANY_PATH = click.Path(readable=False, path_type=Path)
+class AnyPath(click.Path):
+    """A path; the empty one, which a shell makes of a variable that is not set, is wrong usage.
+
+    Whether it can be read is for whoever reads it: click would refuse all paths for the sake of one.
+    """
+
+    def __init__(self, path_type: type[str] | type[Path]) -> None:
+        super().__init__(readable=False, path_type=path_type)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's own: pathlib would take nothing for the folder that one stands in."""
+        if value == "":
+            self.fail("the path is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+ANY_PATH = AnyPath(Path)
 
 config_option = click.option(
     "--config",
     metavar="FILE",
-    type=click.Path(readable=False),
+    type=AnyPath(str),
     help="The configuration file. Default: /etc/trapd/config.yaml, else ./config.yaml.",
 )
 

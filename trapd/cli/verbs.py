@@ -8,6 +8,7 @@ from typing import cast
 import click
 
 from trapd import __version__
+from trapd.cli import EXIT_INTERRUPTED
 
 # verb: where its command stands, and the line that `trapd --help` shows without importing it
 _VERBS = {
@@ -66,5 +67,5 @@ def call() -> int:
         return error.exit_code
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
-        return 130
+        return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0

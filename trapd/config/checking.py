@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from trapd.config.document import Place
 from trapd.config.kinds import REFUSED
-from trapd.config.nearest import names_in, nearest_choice, suggestion
+from trapd.config.nearest import colon_alone, names_in, nearest_choice, respelt, suggestion
 from trapd.config.rules import RULES
 from trapd.config.schema import Schema, keys, sections
 from trapd.config.words import expected_at
@@ -36,6 +36,7 @@ REQUIRED = {"unit.id": "wangqing-07", "mqtt.host": "broker.example.org"}
 _MOST_SUGGESTIONS = 20  # each costs a comparison with every key
 
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,60}")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _OCTAL = re.compile(r"[-+]?0[0-9_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9_]+(:[0-9]+)+(\.[0-9_]*)?")
 
@@ -100,7 +101,9 @@ def _structure(section: str, given: Mapping[str, object], faults: dict[str, Faul
         if key not in known:
             where = f"in {section}" if section else "at the top"
             hint = (
-                suggestion(section, key) if len(faults) < _MOST_SUGGESTIONS else "trapd schema lists the keys"
+                (colon_alone(section, key) or suggestion(section, key))
+                if len(faults) < _MOST_SUGGESTIONS
+                else "trapd schema lists the keys"
             )
             faults[path] = Fault(path, f"is not a known key {where}", hint)
         elif path not in sections():
@@ -108,7 +111,7 @@ def _structure(section: str, given: Mapping[str, object], faults: dict[str, Faul
         elif isinstance(value, Mapping):
             sound[key] = _structure(path, value, faults)
         elif value is not None:  # a group with nothing under it means its defaults
-            hint = f"indent its keys below it: {', '.join(names_in(path)[:3])}, …"
+            hint = colon_alone(path, value) or f"indent its keys below it: {', '.join(names_in(path)[:3])}, …"
             faults[path] = Fault(path, f"must be a group of keys, is {shown(value)}", hint)
     return sound
 
@@ -173,7 +176,8 @@ def _hint(path: str, index: int | None, value: object, place: Place | None) -> s
         if text and isinstance(value, bool | int | float | datetime.date):
             reading = shown(value) if shown(value) != text else "a number"
             return f"YAML reads {printable(text)} as {reading}: put it in quotes"
-    elif isinstance(value, str):
+        return respelt(path, value) if isinstance(value, str) and "@" not in value else ""
+    if isinstance(value, str):
         return nearest_choice(keys()[path], value) or _as_number(value, text)
     return ""
 
@@ -198,7 +202,7 @@ def _as_number(value: str, text: str | None) -> str:
     try:
         number = float(value)
     except ValueError:
-        return ""
+        return "write a point for the comma" if _DECIMAL_COMMA.fullmatch(value) else ""
     if not isfinite(number):
         return ""
     return f"YAML reads {printable(text)} as text: write {number:.15g}" if text else "remove the quotes"

@@ -5,6 +5,7 @@ Pure; called for every unknown key of a configuration and for every unknown name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Literal, get_args, get_origin
@@ -16,6 +17,11 @@ from trapd.settings.text import joined
 
 LIKE = 0.6  # share of characters in common from which a spelling is taken for another's misspelling
 VERY_LIKE = 0.8
+
+_NAMES = ("unit.id", "unit.station", "unit.groups")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{2,31}")
+_OTHERWISE = re.compile(r"[^a-z0-9_-]+")
+_ADDRESS = re.compile(r"[a-z]+://([^\s/:@\[\]]+)(?::\d+)?/?")
 
 
 def names_in(section: str) -> list[str]:
@@ -43,10 +49,27 @@ def suggestion(section: str, key: str) -> str:
     return f"valid here: {', '.join(siblings)}"
 
 
+def colon_alone(section: str, text: object) -> str:
+    """A hint for `key:value`, which YAML takes for one word; empty for all else. The value is not shown."""
+    key, colon, _ = text.partition(":") if isinstance(text, str) else ("", "", "")
+    return f"a space belongs behind the colon: {key}: …" if colon and key in names_in(section) else ""
+
+
 def suggested_path(path: str) -> str:
     """A hint for a dotted path that names no key."""
     near, likeness = _closest(path, [*keys(), *(name for name in sections() if name)])
     return f"did you mean {near}?" if likeness >= LIKE else "trapd schema lists the keys"
+
+
+def respelt(path: str, value: str) -> str:
+    """A hint for a name or an address that would do in another spelling; else empty."""
+    if path == "mqtt.host":
+        found = _ADDRESS.fullmatch(value)
+        return f"write {found[1]}" if found else ""
+    if path not in _NAMES:
+        return ""
+    name = _OTHERWISE.sub("-", value.lower()).strip("-_")[:32]
+    return f"write {name}" if _NAME.fullmatch(name) else ""
 
 
 def nearest_choice(field: FieldInfo, value: str) -> str:

@@ -64,6 +64,7 @@ def gather(paths: Sequence[Path]) -> Found:
     What should have been looked at and cannot be is a Trouble: what is missing or unreadable, a link to a
     folder (following it could go round for ever), what is no regular file (reading it could wait for ever),
     pictures of a format that trapd does not decode, and photographs under the name of something else.
+    What is given twice, by itself and with its folder, is taken once.
     """
     photographs: list[Path] = []
     videos: list[Path] = []
@@ -76,7 +77,14 @@ def gather(paths: Sequence[Path]) -> Found:
             _walk(path, photographs, videos, troubles)
         else:
             (videos if path.suffix.lower() in VIDEOS else photographs).append(path)
-    return Found(tuple(photographs), tuple(videos), tuple(troubles))
+    return Found(_once(photographs), _once(videos), tuple(troubles))
+
+
+def _once(paths: Sequence[Path]) -> tuple[Path, ...]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        found.setdefault(os.path.normpath(path.absolute()), path)
+    return tuple(found.values())
 
 
 def _walk(folder: Path, photographs: list[Path], videos: list[Path], troubles: list[Trouble]) -> None:
@@ -114,6 +122,14 @@ def _is_photograph(path: Path) -> bool:
             return file.read(8).startswith(_BEGINS)
     except OSError:
         return False  # whatever it is, its name promises no photograph
+
+
+def folders_named(paths: Sequence[Path]) -> list[Path]:
+    """The folders among `paths` that are there, and those that hold the files."""
+    kinds = [(path, kind_of(path)) for path in paths]
+    return [
+        path if kind == stat.S_IFDIR else path.parent for path, kind in kinds if not isinstance(kind, Trouble)
+    ]
 
 
 def kind_of(path: Path) -> int | Trouble:

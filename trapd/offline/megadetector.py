@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,23 @@ _NUMBER_OF = {name: number for number, name in CATEGORIES.items()}
 
 
 def document(
-    results: Iterable[Result], info: ModelInfo, *, threshold: float, finished: datetime
+    results: Iterable[Result],
+    info: ModelInfo,
+    *,
+    threshold: float,
+    finished: datetime,
+    root: Path | None = None,
 ) -> dict[str, Any]:
-    """The whole batch. Paths are relative to the folder that all photographs share, with forward slashes."""
+    """The whole batch. Paths are relative to `root`, else to the folder that all photographs share, with
+    forward slashes.
+    """
     # A video is one entry, whatever the number of its frames.
     entries = [
         (result, frame)
         for result in results
         for frame in (result.frames[:1] if result.burst.video else result.frames)
     ]
-    root = _shared_folder([frame.path for _, frame in entries])
+    root = root or shared_folder([frame.path.parent for _, frame in entries])
     return {
         "info": {
             "format_version": FORMAT_VERSION,
@@ -99,7 +106,8 @@ def _relative(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path.absolute(), root)).as_posix()
 
 
-def _shared_folder(paths: list[Path]) -> Path:
-    if not paths:
+def shared_folder(folders: Sequence[Path]) -> Path:
+    """The one below which all these lie."""
+    if not folders:
         return Path()
-    return Path(os.path.commonpath([os.path.normpath(path.absolute().parent) for path in paths]))
+    return Path(os.path.commonpath([os.path.normpath(folder.absolute()) for folder in folders]))

@@ -49,4 +49,5 @@ def frames(path: Path, every_s: float = EVERY_S) -> Iterator[VideoFrame]:
                     frame.to_image().save(out, "JPEG", quality=_QUALITY)
                     yield VideoFrame(number, rate, out.getvalue())
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise BadPicture(f"the video cannot be decoded: {error}") from error
+        why = getattr(error, "strerror", None) or error  # the whole of it repeats the path
+        raise BadPicture(f"the video cannot be decoded: {why}") from error

@@ -50,6 +50,7 @@ class ConfigFiles:
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
         self._folders = durable.Folders()
+        self._said = ""
 
     # --- reading: nothing here raises anything but Damaged ----------------------------------------------
 
@@ -214,9 +215,18 @@ class ConfigFiles:
             return made(held["content"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            log.error("%s/%s cannot be used: %s", FOLDER, name, error)
+        except (PermissionError, NotADirectoryError) as error:
+            self._say(f"{self._folder} cannot be read: {error.strerror} (call trapd as the unit's user)")
             raise Damaged(f"{FOLDER}/{name} cannot be used") from error
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            self._say(f"{FOLDER}/{name} cannot be used: {error}")
+            raise Damaged(f"{FOLDER}/{name} cannot be used") from error
+
+    def _say(self, what: str) -> None:
+        """Once, however often it is met in a row."""
+        if what != self._said:
+            log.error("%s", what)
+        self._said = what
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         """Whole or not at all; two syncs. Cut before the rename: the old one, and a temporary file."""

@@ -61,6 +61,4 @@ def find(path: str | None, places: Sequence[Path] = PLACES) -> Path:
         return place
     looked = " nor ".join(str(place) for place in places)
     hint = "give --config FILE, or begin with config.example.yaml"
-    raise ConfigurationError(
-        "there is no configuration", (Fault("", f"there is neither {looked}", hint),), hint
-    )
+    raise ConfigurationError("there is no configuration", (Fault("", f"there is neither {looked}", hint),))
