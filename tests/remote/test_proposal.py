@@ -189,6 +189,22 @@ def paths(unit: Unit) -> list[str]:
     return [each["path"] for each in unit.report["last_attempt"]["errors"]]
 
 
+def test_what_cannot_be_changed_is_told_beside_what_cannot_be_used(unit: Unit) -> None:
+    doc = {"burst": {"frames": 0}, "mqtt": {"host": "elsewhere"}, "trigger": {"cooldown": 1}}
+    assert unit.desire(document(5, doc)) == 400
+    assert sorted(paths(unit)) == ["burst.frames", "mqtt.host", "trigger.cooldown"]
+    unit.commit(document(6))
+    assert unit.desire(document(6, doc, txn="again")) == 409
+    assert sorted(paths(unit)) == ["burst.frames", "mqtt.host", "trigger.cooldown", "version"]
+    assert unit.desire(document(6, {"mqtt": {"host": "elsewhere"}}, txn="once more")) == 409
+    assert sorted(paths(unit)) == ["mqtt.host", "version"]
+
+
+def test_a_locked_key_that_cannot_be_used_is_one_fault(unit: Unit) -> None:
+    assert unit.desire(document(5, {"mqtt": {"host": "a b"}, "remote": {"trusted_keys": [1]}})) == 400
+    assert sorted(paths(unit)) == ["mqtt.host", "remote.trusted_keys[0]"]
+
+
 def test_every_error_is_told_at_once_whatever_the_first_is(unit: Unit) -> None:
     doc = {"burst": {"frames": 0}, "trigger": {"cooldown": 1}}
     assert unit.desire({**document(5, doc), "expire_at": "x", "confirm": "no"}) == 400

@@ -17,7 +17,7 @@ from trapd.records import Moment
 from trapd.remote.ledger import VERSION_STEP, Attempt, Ledger, Overlay, few
 from trapd.remote.stored import DEEPEST
 from trapd.settings import Settings
-from trapd.settings.overlay import ROTATED, depth_within, refused_changes
+from trapd.settings.overlay import ROTATED, depth_within, refused_changes, without
 from trapd.settings.text import key_shown
 from trapd.wire.authority import (
     CANNOT,
@@ -192,10 +192,23 @@ def faults_within(doc: object, present: Present) -> tuple[Fault, ...]:
     if not isinstance(doc, dict) or not depth_within(doc, DEEPEST) or _values(doc) > _MOST_VALUES:
         return ()
     try:
-        present.effective(doc)
+        wanted = present.effective(doc)
     except ConfigurationError as error:
-        return error.faults
-    return ()
+        return (*error.faults, *_locked_beside(doc, error.faults, present, may_rotate=True))
+    return refused_changes(present.settings, wanted, may_rotate=True)
+
+
+def _locked_beside(
+    doc: Mapping[str, Any], faults: tuple[Fault, ...], present: Present, *, may_rotate: bool
+) -> tuple[Fault, ...]:
+    """What it would change and may not, beside the keys at fault; none where the rest is not sound alone."""
+    bad = {fault.path.partition("[")[0] for fault in faults}
+    try:
+        wanted = present.effective(without(doc, lambda path: path in bad))
+    except ConfigurationError:
+        return ()
+    found = refused_changes(present.settings, wanted, may_rotate=may_rotate)
+    return tuple(fault for fault in found if fault.path not in bad)
 
 
 def fitting(doc: Mapping[str, Any], present: Present, *, is_new: bool, may_rotate: bool = False) -> Settings:
@@ -205,7 +218,8 @@ def fitting(doc: Mapping[str, Any], present: Present, *, is_new: bool, may_rotat
     try:
         wanted = present.effective(doc)
     except ConfigurationError as error:
-        raise Refused(INVALID, error.message, faults=error.faults) from None
+        beside = _locked_beside(doc, error.faults, present, may_rotate=may_rotate)
+        raise Refused(INVALID, error.message, faults=(*error.faults, *beside)) from None
     found = [(FORBIDDEN, fault) for fault in refused_changes(present.settings, wanted, may_rotate=may_rotate)]
     found += [(FORBIDDEN, fault) for fault in _shuts_out(doc, present, wanted, is_new=is_new)]
     found += [(FORBIDDEN, fault) for fault in _gives_away(present, wanted)]

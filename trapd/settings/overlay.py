@@ -89,7 +89,7 @@ def unlocked(local: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     if not isinstance(named, list):
         named = list(LOCKED_BY_DEFAULT)
     fixed = {path for path in never_from_afar() if path != ROTATED}
-    return _without(over, lambda path: path in fixed or _is_named(path, named))
+    return without(over, lambda path: path in fixed or _is_named(path, named))
 
 
 def overlaid(path: str, over: Mapping[str, Any]) -> bool:
@@ -151,13 +151,13 @@ def _is_named(path: str, named: Sequence[object]) -> bool:
     return any(path == name or path.startswith(f"{name}.") for name in named)
 
 
-def _without(doc: Mapping[str, Any], is_gone: Callable[[str], bool], prefix: str = "") -> dict[str, Any]:
+def without(doc: Mapping[str, Any], is_gone: Callable[[str], bool], prefix: str = "") -> dict[str, Any]:
     """`doc` without the keys that are gone; a group said to be empty keeps what is gone out of it."""
     left: dict[str, Any] = {}
     for key, value in doc.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            left[key] = _without(value, is_gone, f"{path}.")
+            left[key] = without(value, is_gone, f"{path}.")
         elif not is_gone(path):
             left[key] = value
     return left
