@@ -271,6 +271,16 @@ def test_events_for_people(unit: Bench) -> None:
     assert captured[2:] == ["-", "-", "captured"]
 
 
+def test_where_there_is_nothing_to_list_people_are_told(unit: Bench) -> None:
+    for arguments, said in (
+        (["events", "--verdict", "vehicle"], "no such event is recorded\n"),
+        (["status", "--trail"], "nobody has tried to control this unit from afar\n"),
+    ):
+        result = run(unit, *arguments)
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", said)
+        assert run(unit, *arguments, "--json").output == ""
+
+
 def test_by_verdict(unit: Bench) -> None:
     assert [line["seq"] for line in lines(unit, "--verdict", "animal")] == [1, 2]
     assert [line["seq"] for line in lines(unit, "--verdict", "empty")] == [3, 4]

@@ -148,6 +148,22 @@ def test_a_reader_that_has_seen_enough_gets_no_trace(tmp_path: Path) -> None:
     assert said == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_behind_the_output_is_a_sentence() -> None:
+    program = "import sys; from trapd.cli import main; sys.argv = ['trapd', 'schema']; main()"
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    said = "trapd: this cannot be written: No space left on device (make room, or write elsewhere)\n"
+    assert (process.returncode, process.stderr) == (1, said)
+
+
 LOADED = """
 import sys
 from trapd.cli import main

@@ -39,8 +39,11 @@ def status(config: str | None, as_json: bool, trail: bool) -> None:
     loaded = load(find(config))
     with store_of(loaded) as session:
         if trail:
-            for record in map(json.loads, session.obeyed.trail(_TRAIL)):
+            records = [json.loads(record) for record in session.obeyed.trail(_TRAIL)]
+            for record in records:
                 click.echo(json.dumps(record, ensure_ascii=False) if as_json else _trail_text(record))
+            if not records and not as_json:
+                click.echo("nobody has tried to control this unit from afar", err=True)
             return
         facts = _status(loaded, session)
     if as_json:
@@ -67,9 +70,13 @@ def events(
     loaded = load(find(config))
     since_ms = None if since is None else _since_ms(since, datetime.now(UTC))
     with store_of(loaded) as session:
+        none = True
         for event in _chosen(session, since_ms, verdict, limit):
             line = codec.event_line(event)
             click.echo(json.dumps(line) if as_json else _event_text(line))
+            none = False
+        if none and not as_json:
+            click.echo("no such event is recorded", err=True)
 
 
 def store_of(loaded: Loaded) -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from typing import cast
 
@@ -9,6 +10,7 @@ import click
 
 from trapd import __version__
 from trapd.cli import EXIT_INTERRUPTED
+from trapd.errors import Unavailable
 
 # verb: where its command stands, and the line that `trapd --help` shows without importing it
 _VERBS = {
@@ -68,4 +70,10 @@ def call() -> int:
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise Unavailable(
+            f"this cannot be written: {error.strerror}", "make room, or write elsewhere"
+        ) from error
     return code if isinstance(code, int) else 0
