@@ -185,7 +185,8 @@ def _open(show: str | None, file: Path) -> None:
             [*shlex.split(show), str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot start {show}: {error}", "name a program that shows a JPEG") from error
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot start {show}: {why}", "name a program that shows a JPEG") from error
 
 
 def _export(view: _View, folder: Path, limit: int | None) -> None:
