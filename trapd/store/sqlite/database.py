@@ -23,9 +23,9 @@ BACKUP = f"{FILE}.backup"
 # it; this many pages (16 MB) are the net under that.
 _CHECKPOINT_PAGES = 4000
 _LOG_BYTES = 16_000_000
-# Each connection's own. One that now and then looks through all of the database keeps what it has read until its
-# next look, and there are eight of them: it has to be little. The pages are the kernel's too, which can let go of
-# them; a cache of twice or eight times as much makes no look-up and no drain faster.
+# Each connection's own, and there are eight. One that now and then looks through the whole database keeps
+# what it has read until it looks again, so it has to be little. The kernel has the same pages, and can let go
+# of them: with half as much or four times as much no look-up and no drain is faster.
 _CACHE_KB = 256
 _COPY_PAGES = 256
 _REBUILT = "trapd rebuilds it at its next start"
