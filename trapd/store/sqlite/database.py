@@ -25,7 +25,7 @@ _CHECKPOINT_PAGES = 4000
 _LOG_BYTES = 16_000_000
 # Each connection's own, and there are eight. One that now and then looks through the whole database keeps
 # what it has read until it looks again, so it has to be little. The kernel has the same pages, and can let go
-# of them: with half as much or four times as much no look-up and no drain is faster.
+# of them: with four times as much no look-up and no drain is faster.
 _SMALL_CACHE = "PRAGMA cache_size=-256"  # kB
 _COPY_PAGES = 256
 _REBUILT = "trapd rebuilds it at its next start"
