@@ -7,7 +7,6 @@ is never asked for: where lgpio does not work it falls back to another one, and 
 from __future__ import annotations
 
 import fcntl
-import grp
 import os
 import shutil
 import struct
@@ -17,19 +16,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from trapd.backends.device_files import DEVICES, who_may
 from trapd.errors import SensorUnavailable
 
 LABELS = ("pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1")
 """Of the chips that the 40-pin header hangs on: Zero 2 and 3, 4, 5. Their numbers change with the kernel."""
 
-_DEVICES = Path("/dev")
 # linux/gpio.h: struct gpiochip_info and struct gpio_v2_line_info
 _CHIP_INFO, _CHIP_INFO_BYTES = 0x8044B401, 68
 _LINE_INFO, _LINE_INFO_BYTES = 0xC100B405, 256
 _NO_LIBRARY = "apt install python3-gpiozero python3-lgpio; the environment must see the system's packages"
 
 
-def find(folder: Path = _DEVICES, label_of: Callable[[Path], str] | None = None) -> Path:
+def find(folder: Path = DEVICES, label_of: Callable[[Path], str] | None = None) -> Path:
     """The device of the chip that the header hangs on. Raises SensorUnavailable."""
     # A link is an old name for a chip that is there under its own.
     chips = sorted(chip for chip in folder.glob("gpiochip*") if not chip.is_symlink())
@@ -56,15 +55,6 @@ def find(folder: Path = _DEVICES, label_of: Callable[[Path], str] | None = None)
         f"no GPIO chip of a Raspberry Pi is here ({'; '.join(seen)})",
         "on a machine that is no Raspberry Pi use sensor.backend: timer",
     )
-
-
-def who_may(device: Path) -> str:
-    """What lets this process use `device`, as a hint."""
-    with suppress(OSError, KeyError):
-        group = grp.getgrgid(device.stat().st_gid).gr_name
-        if group != "root":
-            return f"add the user that runs trapd to the group {group} (usermod -aG {group} USER)"
-    return "its group should be gpio, as Raspberry Pi OS sets it; the user that runs trapd belongs in it"
 
 
 def holder(chip: Path, pin: int) -> str:
