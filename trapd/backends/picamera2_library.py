@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from trapd.backends import device_files
 from trapd.errors import CameraUnavailable
 from trapd.frozen import Frozen
 
@@ -25,6 +26,7 @@ _NUMPY_MARKS = (
     "_array_api",
     "dtype size changed",
 )  # in what an extension says of a numpy it does not fit
+_REFUSED_MARKS = ("denied", "not permitted", "dmaheap")
 
 
 class Library(Frozen):
@@ -76,6 +78,12 @@ def named(error: BaseException) -> CameraUnavailable:
         return error
     said = " / ".join(_chain(error))
     low = said.lower()
+    if any(mark in low for mark in _REFUSED_MARKS) and (closed := device_files.closed(device_files.OF_CAMERA)):
+        return CameraUnavailable(
+            f"the camera does not open, and this user may not use {device_files.names(closed)}: {said}",
+            f"{device_files.who_may(closed[0])}, then start trapd anew",
+            restart_helps=True,
+        )
     if "busy" in low or "acquire" in low or "in use" in low:
         return CameraUnavailable(
             "the camera is in use by another program",

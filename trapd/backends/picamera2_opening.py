@@ -21,9 +21,11 @@ _TUNING = "LIBCAMERA_RPI_TUNING_FILE"
 
 def made(maker: Any, tuning_file: str | None) -> Any:
     """The first camera, acquired. Raises CameraUnavailable, and whatever the library does."""
+    # libcamera reads this when it looks for cameras, before there is one to be told of it. What an earlier
+    # configuration of this process named is none of this one's.
+    os.environ.pop(_TUNING, None)
     if tuning_file is not None:
         _readable(tuning_file)
-        # libcamera reads it when it looks for cameras for the first time, before there is one to be told of it.
         os.environ[_TUNING] = tuning_file
     if not _cameras(maker):
         raise _none_found(tuning_file)
