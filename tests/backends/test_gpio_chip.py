@@ -6,6 +6,7 @@ import grp
 import os
 import re
 import sys
+import tempfile
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,39 @@ def test_lgpios_pipe_gets_a_folder_and_the_process_stays_where_it_was(
     assert Path.cwd() == tmp_path
     assert list((tmp_path / "run").iterdir()) == []
     assert "LG_WD" not in os.environ
+
+
+def test_lgpios_pipe_is_had_from_a_folder_that_this_user_may_not_look_into(tmp_path: Path) -> None:
+    """As where somebody in a home of his own says `sudo -u trapd trapd doctor`."""
+    (tmp_path / "home").mkdir()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, _pipe_of_a_stranger(tmp_path / "home").encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        assert told.read() == "/ True"
+
+
+def _pipe_of_a_stranger(home: Path) -> str:
+    """Where the process is at last, and whether nothing is left of the pipe's folder. In a child."""
+    for name in ("LG_WD", "RUNTIME_DIRECTORY"):
+        os.environ.pop(name, None)
+    try:
+        os.chdir(home)
+        home.chmod(0o000)
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setuid(65534)
+        tempfile.tempdir = "/tmp"  # noqa: S108 - pytest's own may be another user's
+        with gpio_chip._folder_for_the_pipe():
+            folder = Path(os.environ["LG_WD"])
+            os.chdir(folder)
+        return f"{Path.cwd()} {not folder.exists() and 'LG_WD' not in os.environ}"
+    except BaseException as error:
+        return repr(error)
 
 
 def test_a_folder_that_somebody_named_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,10 @@ def _folder_for_the_pipe() -> Iterator[None]:
         runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
         folder = tempfile.mkdtemp(prefix="lgpio-", dir=runtime)
         os.environ["LG_WD"] = folder
-    here = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    except PermissionError:  # begun by `sudo -u trapd` in somebody's home: it could find nothing there either
+        here = os.open("/", os.O_PATH | os.O_CLOEXEC)
     try:
         yield
     finally:
