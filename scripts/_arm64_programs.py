@@ -2,7 +2,7 @@
 
     python3 scripts/_arm64_programs.py COMMAND...
 
-The list of foreign programs (binfmt_misc) is the command's own and goes with it: the machine's stays as it is.
+The list of foreign programs (binfmt_misc) is the command's own and goes with it: the machine's stays.
 Exit codes: the command's; 3 where the kernel refuses (it is older than Linux 6.7, or allows no namespaces).
 Run by scripts/rig-arm64.
 """
@@ -35,21 +35,24 @@ def refused(why: str) -> int:
     return _REFUSED
 
 
-def run(command: list[str], parted: int, mapped: int) -> int:
+def enter(command: list[str], parted: int, mapped: int) -> int:
     """In the child: namespaces of its own, the list, then the command in its place."""
     if ctypes.CDLL(None, use_errno=True).unshare(_NEW_USERS | _NEW_MOUNTS):
         return refused("this machine allows no namespaces, which programs for arm64 need")
     os.write(parted, b".")
     os.read(mapped, 1)
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    mounted = subprocess.run(["mount", "-t", "binfmt_misc", "none", str(_LIST)], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "binfmt_misc", "none", str(_LIST)], check=False, capture_output=True
+    )
     # An older kernel has one list for all, and refuses it or shows the machine's.
     if mounted.returncode or any(each.name not in ("register", "status") for each in _LIST.iterdir()):
         return refused("this kernel has no binfmt_misc for a process alone (Linux 6.7 has)")
     qemu = shutil.which("qemu-aarch64-static") or "/usr/bin/qemu-aarch64-static"
     line = b":".join([b"", _NAME.encode(), b"M", b"", _MAGIC, _MASK, qemu.encode(), _FLAGS])
     (_LIST / "register").write_bytes(line)
-    os.execvpe(command[0], command, {**os.environ, **_PROCESSOR})  # noqa: S606 - the caller's own command
+    done = subprocess.run(command, env={**os.environ, **_PROCESSOR}, check=False)
+    return done.returncode
 
 
 def main() -> int:
@@ -58,7 +61,7 @@ def main() -> int:
     is_mapped, mapped = os.pipe()
     child = os.fork()
     if child == 0:
-        os._exit(run(sys.argv[1:], parted, is_mapped))
+        os._exit(enter(sys.argv[1:], parted, is_mapped))
     os.close(parted)
     if os.read(has_parted, 1):
         for name in ("uid_map", "gid_map"):

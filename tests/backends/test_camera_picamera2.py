@@ -268,7 +268,8 @@ def test_a_camera_that_cannot_turn_its_picture_is_named(
 
 
 @pytest.mark.parametrize(
-    "odd", [{"LensPosition": (1.0, 2.0)}, {"AnalogueGain": "high"}, {"DigitalGain": None}, {"LensPosition": True}]
+    "odd",
+    [{"LensPosition": (1.0, 2.0)}, {"AnalogueGain": "high"}, {"DigitalGain": None}, {"LensPosition": True}],
 )
 def test_metadata_of_another_kind_is_left_out_of_the_exif(
     make: Make, clock: CameraClock, library: StandIn, odd: dict[str, Any]

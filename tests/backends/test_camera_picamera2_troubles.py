@@ -321,8 +321,16 @@ def test_threads_that_die_half_way_leave_what_was_given(
     ("knob", "value", "sentence"),
     [
         ("stamped", False, "frames cannot be used: they have no SensorTimestamp"),
-        ("metadata", {"SensorTimestamp": 1}, r"frames cannot be used: their time stamps are \d+\.\d s behind"),
-        ("metadata", {"SensorTimestamp": 2**62}, r"frames cannot be used: their time stamps are \d+\.\d s ahead"),
+        (
+            "metadata",
+            {"SensorTimestamp": 1},
+            r"frames cannot be used: their time stamps are \d+\.\d s behind",
+        ),
+        (
+            "metadata",
+            {"SensorTimestamp": 2**62},
+            r"frames cannot be used: their time stamps are \d+\.\d s ahead",
+        ),
         ("metadata", {"ExposureTime": "dark"}, "frames cannot be used: ValueError"),
         ("encode_error", ValueError("bad plane"), "a frame cannot be read: bad plane"),
         ("short_buffers", True, "picture has 1000 bytes instead of 345600"),

@@ -168,7 +168,7 @@ def _pipe_of_a_stranger(home: Path) -> str:
         if os.geteuid() == 0:
             os.setgroups([])
             os.setuid(65534)
-        tempfile.tempdir = "/tmp"  # noqa: S108 - pytest's own may be another user's
+        tempfile.tempdir = "/tmp"
         with gpio_chip._folder_for_the_pipe():
             folder = Path(os.environ["LG_WD"])
             os.chdir(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import grp
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,11 +111,13 @@ def test_buffers_that_may_not_be_had_are_a_matter_of_rights_too(
     assert "group" in told.value.hint
 
 
-def test_who_may_use_a_device_of_roots_depends_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_may_use_a_device_of_roots_depends_on_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unknown(gid: int) -> None:
         raise KeyError(gid)
 
-    monkeypatch.setattr(device_files.grp, "getgrgid", unknown)
+    monkeypatch.setattr(grp, "getgrgid", unknown)
     assert "group should be video" in device_files.who_may(tmp_path / "video0")
     assert "group should be gpio" in device_files.who_may(tmp_path / "gpiochip0")
 
@@ -145,7 +148,9 @@ def test_a_tuning_file_that_hides_the_camera_is_named(make: Make, library: Stand
     library.cameras = []
     tuning = tmp_path / "of_another_camera.json"
     tuning.write_text("{}")
-    with pytest.raises(CameraUnavailable, match=r"no camera is found with the tuning file .*of_another") as told:
+    with pytest.raises(
+        CameraUnavailable, match=r"no camera is found with the tuning file .*of_another"
+    ) as told:
         make(tuning).open()
     assert "take out camera.tuning_file" in told.value.hint
     assert "cable" in told.value.hint

@@ -21,7 +21,6 @@ from PIL import Image
 
 from tests.fakes.clock import NS_PER_S, FakeClock
 
-
 TUNING = "LIBCAMERA_RPI_TUNING_FILE"
 
 

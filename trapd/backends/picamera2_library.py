@@ -78,7 +78,9 @@ def named(error: BaseException) -> CameraUnavailable:
         return error
     said = " / ".join(_chain(error))
     low = said.lower()
-    if any(mark in low for mark in _REFUSED_MARKS) and (closed := device_files.closed(device_files.OF_CAMERA)):
+    if any(mark in low for mark in _REFUSED_MARKS) and (
+        closed := device_files.closed(device_files.OF_CAMERA)
+    ):
         return CameraUnavailable(
             f"the camera does not open, and this user may not use {device_files.names(closed)}: {said}",
             f"{device_files.who_may(closed[0])}, then start trapd anew",

@@ -29,9 +29,8 @@ def made(maker: Any, tuning_file: str | None) -> Any:
         os.environ[_TUNING] = tuning_file
     if not _cameras(maker):
         raise _none_found(tuning_file)
-    if not isinstance(maker, type):
-        return maker(tuning=tuning_file)
-    camera: Any = maker.__new__(maker)
+    # In two steps: what a constructor that fails leaves behind can be let go of.
+    camera = maker.__new__(maker)
     try:
         camera.__init__(tuning=tuning_file)
     except BaseException:
@@ -63,7 +62,7 @@ def _none_found(tuning_file: str | None) -> CameraUnavailable:
     if tuning_file is not None:
         return CameraUnavailable(
             f"no camera is found with the tuning file {tuning_file}",
-            f"take out camera.tuning_file, or name one for this camera and this board; if it stays, {_NO_CAMERA}",
+            f"take out camera.tuning_file, or name one for this camera and board; if it stays, {_NO_CAMERA}",
             restart_helps=True,
         )
     return CameraUnavailable("no camera is connected", _NO_CAMERA, restart_helps=True)

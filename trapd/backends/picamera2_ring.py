@@ -94,7 +94,9 @@ class Ring:
                     self._found = Held(request, start_ns, metadata)
                     self._came.set()
                 elif now_ns - start_ns > _STALE_NS:
-                    self.trouble = f"their time stamps are {(now_ns - start_ns) / NS_PER_S:.1f} s behind the clock"
+                    self.trouble = (
+                        f"their time stamps are {(now_ns - start_ns) / NS_PER_S:.1f} s behind the clock"
+                    )
             elif self._keep and not self._shut:
                 request.acquire()
                 self._kept.append(Held(request, start_ns, metadata))
