@@ -36,7 +36,7 @@ def refused(why: str) -> int:
 
 
 def enter(command: list[str], parted: int, mapped: int) -> int:
-    """In the child: namespaces of its own, the list, then the command in its place."""
+    """In the child: namespaces of its own, the list, then the command."""
     if ctypes.CDLL(None, use_errno=True).unshare(_NEW_USERS | _NEW_MOUNTS):
         return refused("this machine allows no namespaces, which programs for arm64 need")
     os.write(parted, b".")
