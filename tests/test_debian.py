@@ -52,7 +52,7 @@ def test_the_packages_scripts_can_be_read_by_a_shell(name: str) -> None:
 
 
 def purged(folder: Path, **more: str) -> str:
-    """What postrm says of a purge that finds its places below `folder`; `more` are commands of the machine's."""
+    """What postrm says of a purge with its places below `folder`; `more` are commands of the machine's."""
     script = (ROOT / "debian" / "postrm").read_text("utf-8")
     script = re.sub(r"(?<![\w/])/(?=(var|etc|usr|run)/)", f"{folder}/", script)
     commands = folder / "commands"

@@ -324,12 +324,12 @@ def test_threads_that_die_half_way_leave_what_was_given(
         (
             "metadata",
             {"SensorTimestamp": 1},
-            r"frames cannot be used: their time stamps are \d+\.\d s behind",
+            "frames cannot be used: they are stamped as if taken long ago",
         ),
         (
             "metadata",
             {"SensorTimestamp": 2**62},
-            r"frames cannot be used: their time stamps are \d+\.\d s ahead",
+            "frames cannot be used: they are stamped as if still to come",
         ),
         ("metadata", {"ExposureTime": "dark"}, "frames cannot be used: ValueError"),
         ("encode_error", ValueError("bad plane"), "a frame cannot be read: bad plane"),

@@ -39,7 +39,7 @@ class Held(Frozen):
 
 
 class _Useless(Exception):
-    """What makes a frame none that a burst could take, in words."""
+    """What makes a frame none that a burst could take, in words that stay the same: an alert is made of them."""
 
 
 def exposure_start_ns(metadata: dict[str, Any], now_ns: int) -> int:
@@ -48,7 +48,7 @@ def exposure_start_ns(metadata: dict[str, Any], now_ns: int) -> int:
         raise _Useless("they have no SensorTimestamp: whether they are from before a trigger cannot be told")
     start_ns = int(stamp) - int(metadata.get("ExposureTime") or 0) * _NS_PER_US
     if start_ns > now_ns:
-        raise _Useless(f"their time stamps are {(start_ns - now_ns) / NS_PER_S:.1f} s ahead of the clock")
+        raise _Useless("they are stamped as if still to come, by another clock than the unit's")
     return start_ns
 
 
@@ -94,9 +94,7 @@ class Ring:
                     self._found = Held(request, start_ns, metadata)
                     self._came.set()
                 elif now_ns - start_ns > _STALE_NS:
-                    self.trouble = (
-                        f"their time stamps are {(now_ns - start_ns) / NS_PER_S:.1f} s behind the clock"
-                    )
+                    self.trouble = "they are stamped as if taken long ago, by another clock than the unit's"
             elif self._keep and not self._shut:
                 request.acquire()
                 self._kept.append(Held(request, start_ns, metadata))
