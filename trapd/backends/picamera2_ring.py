@@ -39,7 +39,7 @@ class Held(Frozen):
 
 
 class _Useless(Exception):
-    """What makes a frame none that a burst could take, in words that stay the same: an alert is made of them."""
+    """What makes a frame none that a burst could take, in words that stay the same from try to try."""
 
 
 def exposure_start_ns(metadata: dict[str, Any], now_ns: int) -> int:
