@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import grp
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def device(folder: Path, name: str, mode: int) -> None:
 def descriptors() -> int:
     gc.collect()
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+# --- the library -------------------------------------------------------------------------------------------
+
+
+def test_a_simplejpeg_of_an_old_card_is_named_and_not_the_cable(
+    make: Make, library: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(sys.modules["simplejpeg"], "encode_jpeg_yuv_planes")
+    with pytest.raises(CameraUnavailable, match=r"simplejpeg .*is too old") as told:
+        make().open()
+    assert "apt full-upgrade" in told.value.hint
+    assert library.made == []
 
 
 # --- rights ------------------------------------------------------------------------------------------------

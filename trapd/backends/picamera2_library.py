@@ -40,7 +40,7 @@ class Library(Frozen):
 def load() -> Library:
     """Import them. Raises CameraUnavailable; a later try sees what was installed meanwhile."""
     try:
-        return Library(
+        found = Library(
             importlib.import_module("picamera2"),
             importlib.import_module("libcamera"),
             importlib.import_module("simplejpeg"),
@@ -51,6 +51,12 @@ def load() -> Library:
         raise CameraUnavailable(f"picamera2 lacks a module: {error.name}", _INSTALL) from error
     except Exception as error:  # a compiled module that does not fit raises almost anything
         raise _not_imported(error) from error
+    if not hasattr(found.simplejpeg, "encode_jpeg_yuv_planes"):
+        raise CameraUnavailable(
+            f"simplejpeg {getattr(found.simplejpeg, '__version__', '')} is too old: it takes no 4:2:0 planes",
+            "apt update && apt full-upgrade brings a newer python3-simplejpeg and python3-picamera2",
+        )
+    return found
 
 
 def _not_imported(error: Exception) -> CameraUnavailable:
