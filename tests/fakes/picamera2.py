@@ -72,9 +72,11 @@ class _ReadingEnd:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self.closed = False
 
     def close(self) -> None:
         os.close(self._descriptor)
+        self.closed = True
 
 
 class StandInCamera:

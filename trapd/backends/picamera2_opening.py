@@ -70,14 +70,12 @@ def _none_found(tuning_file: str | None) -> CameraUnavailable:
 
 def _drop(camera: Any) -> None:
     """What a constructor that failed left behind: a pipe at each try, and, late in it, the camera itself."""
-    pipes = () if getattr(camera, "is_open", False) else ("notifymeread", "notifyme_w")
     with suppress(Exception):  # what counts is why it failed
         camera.close()
-    for name in pipes:  # close() leaves them where the camera was not open
-        with suppress(Exception):
-            end = getattr(camera, name)
-            os.close(end) if isinstance(end, int) else end.close()
-            delattr(camera, name)
+    with suppress(Exception):
+        if not camera.notifymeread.closed:  # close() did not come as far: the camera was not open yet
+            camera.notifymeread.close()
+            os.close(camera.notifyme_w)
 
 
 def _readable(tuning_file: str) -> None:
