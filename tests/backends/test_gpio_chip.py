@@ -127,6 +127,25 @@ def test_a_library_that_is_missing_names_its_packages(monkeypatch: pytest.Monkey
     assert "apt install python3-gpiozero python3-lgpio" in found.value.hint
 
 
+@pytest.mark.parametrize("source", ["raise RuntimeError('no notifications')", "error = Exception"])
+def test_a_library_that_is_damaged_or_of_another_time_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """It ends no thread: the unit stays up and tries again."""
+    chip_is_there(monkeypatch)
+    (tmp_path / "lgpio.py").write_text(source + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("lgpio", "gpiozero.pins.lgpio"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    try:
+        with pytest.raises(SensorUnavailable, match=r"cannot be imported: (Runtime|Attribute)Error") as found:
+            gpio_chip.open_factory()
+    finally:
+        for name in ("lgpio", "gpiozero.pins.lgpio"):
+            sys.modules.pop(name, None)
+    assert "--reinstall" in found.value.hint
+
+
 def test_lgpios_pipe_gets_a_folder_and_the_process_stays_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

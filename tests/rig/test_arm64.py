@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import figures
 from tests.figures import PROVE
 from tests.rig import unit
 from tests.rig.root import CHECKOUT
@@ -31,9 +32,21 @@ uname -m
 trapd --version
 trapd check --config /usr/share/trapd/config.example.yaml --json
 trapd model test default --config /usr/share/trapd/config.example.yaml --json
-runuser -u trapd -- trapd replay /photographs --by-folder
+runuser -u trapd -- trapd replay /unit/photographs --by-folder
+install -d -o trapd -g trapd /var/lib/trapd
+runuser -u trapd -- timeout --preserve-status --signal=INT 90 trapd run --config /unit/config.yaml
+runuser -u trapd -- trapd events --json --config /unit/config.yaml
 dpkg --remove trapd >&2
 test ! -e /usr/lib/trapd/current
+"""
+CONFIGURATION = """
+unit: {id: ridge-07}
+mqtt: {host: localhost}
+storage: {min_free_bytes: 1000000}
+sensor: {backend: timer, every_s: 4}
+camera: {backend: replay, path: /unit/photographs}
+burst: {frames: 1}
+filter: {audit_fraction: 0}
 """
 INSTALLED_WITHIN_S = 1500
 _REFUSED = 3
@@ -68,11 +81,13 @@ def test_the_package_is_installed_on_arm64_and_judges_photographs(debian: str, t
     subprocess.run(words, check=True, capture_output=True)
     for name in unit.STAND_INS:
         unit.stand_in(packages, name)
-    photographs = some(tmp_path)
+    (tmp_path / "unit").mkdir()
+    some(tmp_path / "unit")
+    (tmp_path / "unit" / "config.yaml").write_text(CONFIGURATION)
     done = subprocess.run(
         [
             CHECKOUT / "scripts" / "rig-arm64", debian, "install", packages,
-            "--bind", f"{photographs}:/photographs", "sh", "-euc", TYPED,
+            "--bind", f"{tmp_path / 'unit'}:/unit", "sh", "-euc", TYPED,
         ],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=INSTALLED_WITHIN_S, check=False,
     )  # fmt: skip
@@ -84,7 +99,11 @@ def test_the_package_is_installed_on_arm64_and_judges_photographs(debian: str, t
     assert version.startswith("trapd, version")
     assert json.loads(checked)["ok"] is True
     assert json.loads(tested)["ok"] is True
-    assert verdicts(told) == VERDICTS
+    replayed, events = told[: len(VERDICTS)], [json.loads(line) for line in told[len(VERDICTS) :]]
+    assert verdicts(replayed) == VERDICTS
+    judged = {event["verdict"] for event in events if event["state"] != "captured"}
+    assert judged == set(VERDICTS.values())
+    figures.tell(f"arm64 package under qemu, Debian {debian}: {len(events)} bursts of the daemon in 90 s")
 
 
 def some(folder: Path) -> Path:

@@ -81,6 +81,11 @@ def open_factory() -> Any:
             f"lgpio found no folder for its pipe: {error.strerror or error}",
             "name a folder that trapd may write in the environment variable LG_WD",
         ) from error
+    except Exception as error:  # one of the two is damaged, or they do not fit each other
+        raise SensorUnavailable(
+            f"lgpio and gpiozero cannot be imported: {type(error).__name__}: {_words(error)}",
+            "apt update && apt install --reinstall python3-gpiozero python3-lgpio",
+        ) from error
 
     class Factory(LGPIOFactory):  # type: ignore[misc]  # gpiozero has no types
         """gpiozero 2.0 throws the number of the chip away and takes the one it believes in."""
