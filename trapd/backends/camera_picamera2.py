@@ -107,12 +107,9 @@ class PicameraCamera:
         """Open, configure, start, and let exposure settle. Raises CameraUnavailable."""
         self.close()
         library: Library = self._calls.within(self._limits.import_s, "importing picamera2", load)
-        try:
-            opened: _Open = self._calls.within(
-                self._limits.open_s, "opening the camera", lambda: self._start(library), undo=_stop
-            )
-        except Exception as error:  # the library raises nearly everything
-            raise named(error) from error
+        opened: _Open = self._calls.within(
+            self._limits.open_s, "opening the camera", lambda: self._begin(library), undo=_stop
+        )
         self._open = opened
         opened.ring.settle(_SETTLING_FRAMES, _SETTLING_S)
 
@@ -206,8 +203,14 @@ class PicameraCamera:
             held.release()
         return Frame(jpeg, main.width, main.height, held.start_ns, small, _exposure(held, opened.model))
 
+    def _begin(self, library: Library) -> _Open:
+        """On a thread of its own, within open_s: the devices that are asked why it failed may hang too."""
+        try:
+            return self._start(library)
+        except Exception as error:  # the library raises nearly everything
+            raise named(error) from error
+
     def _start(self, library: Library) -> _Open:
-        """On a thread of its own, within open_s."""
         camera = made(library.picamera2.Picamera2, self._tuning_file)
         try:
             return self._configure(library, camera)
