@@ -14,31 +14,14 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from bench import capture, edge, imports, memory, store_syncs
 from bench import delivery as drain
 from bench import filter as filter_bench
 from bench import store as store_bench
-
-_TOLERANCE = 1.5
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One promise: `value` should be at most `bar`."""
-
-    name: str
-    value: float
-    bar: float
-    reached: bool = True  # False: still worked towards; shown with the others, and ends nothing
-    tolerance: float = _TOLERANCE
-
-    @property
-    def broken(self) -> bool:
-        """Missed by more than noise explains."""
-        return self.reached and self.value > self.bar * self.tolerance
+from bench.bar import Bar, judge
 
 
 def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
@@ -61,21 +44,7 @@ def bars(figures: dict[str, dict[str, Any]]) -> list[Bar]:
         Bar("sync calls per burst of 3", store["syncs_per_burst"], 5),
         Bar("sync calls per settled burst (event and thumbnail)", store["syncs_per_settle"], 2),
         Bar("sync calls per outbox row", store["syncs_per_row"], 1),
-        # An absolute, on x86-64. Other work on the machine does not blur it as it does a ratio of times.
-        Bar("resident memory of the daemon, MB", figures["memory"]["resident_mb"], 90, tolerance=1.1),
-        Bar("the most it ever was, MB", figures["memory"]["peak_mb"], memory.PEAK_BAR_MB, tolerance=1.1),
-        Bar(
-            "a thumbnail of a photograph of 2304 x 1296 while it is made, MB",
-            figures["memory"]["thumbnail_mb"],
-            memory.THUMBNAIL_BAR_MB,
-        ),
-        Bar("memory grown over the soak, MB", figures["memory"]["grown_mb"], memory.GROWN_BAR_MB),
-        Bar(
-            "memory of the daemon with many rows queued - with none, MB",
-            figures["memory"]["queued_mb"],
-            memory.QUEUED_BAR_MB,
-            tolerance=2.0,  # two starts of the same daemon differ by that much
-        ),
+        *memory.bars(figures["memory"]),
         Bar(
             "CPU time of the daemon's imports until it watches / of numpy and the runtime",
             figures["imports"]["watching_to_floor"],
@@ -141,10 +110,7 @@ def main() -> int:
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     report = {"machine": machine, "figures": figures, "bars": [asdict(bar) for bar in judged]}
     print(json.dumps(report, indent=1))
-    for bar in judged:
-        word = "BROKEN" if bar.broken else "ok" if bar.value <= bar.bar else "over"
-        print(f"{word:6} {bar.name}: {bar.value:.3g}, bar {bar.bar:g}", file=sys.stderr)
-    return 1 if any(bar.broken for bar in judged) else 0
+    return judge(judged)
 
 
 if __name__ == "__main__":

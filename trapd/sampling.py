@@ -191,8 +191,8 @@ def rising(samples: Sequence[Sample], truths: Mapping[str, str], classes: Collec
 
     Fisher's exact test, one-sided, at 1 in 200: the newest 40 against all before, at least 20.
     """
-    told = [(truths.get(one.id), one) for one in samples if one.heap.startswith(f"{DISCARDED}|")]
-    hits = [_is_wanted(truth, classes) for truth, _ in told if truth not in (None, "unsure")]
+    told = (truths.get(one.id) for one in samples if one.heap.startswith(f"{DISCARDED}|"))
+    hits = [_is_wanted(truth, classes) for truth in told if truth not in (None, "unsure")]
     new, old = hits[-_NEWEST:], hits[:-_NEWEST]
     if len(old) < _EARLIER:
         return False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 from tests.fakes.clock import FakeClock
 from tests.store.common import ANIMAL, EMPTY, capture, running
 from trapd.sampling import DISCARDED, Heap
 from trapd.store import Store
+from trapd.store.bursts import audits
 from trapd.store.bursts.audits import JUDGED
 
 HEAP = Heap(DISCARDED, "f@own", "0.35", "0.02", "day", "0").name
@@ -40,6 +42,22 @@ def test_a_sample_whose_files_went_is_lost_and_stays_counted(tmp_path: Path) -> 
         settled = session.events.settle(event.id, EMPTY, heap=HEAP, is_drawn=True)
         store.space.drop(session, settled)
         assert [one.lost for one in session.audits.samples()] == [True]
+
+
+def test_what_was_drawn_in_a_year_is_read_into_little(tmp_path: Path) -> None:
+    with running(tmp_path) as (_, session):
+        with session.database.write() as connection:
+            for number in range(2000):
+                heap = Heap(DISCARDED, "0123456789ab@own", "0.35", "0.02", "day", str(number % 4)).name
+                audits.add(connection, f"wangqing-07-3f9a-{number:06}", heap, is_drawn=True)
+        tracemalloc.start()
+        try:
+            samples = session.audits.samples()
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len({one.heap for one in samples}) == 4
+        assert peak_bytes / len(samples) < 200
 
 
 def test_the_seed_is_made_once(tmp_path: Path) -> None:

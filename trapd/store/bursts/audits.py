@@ -60,11 +60,16 @@ class Audits:
 
     def samples(self) -> list[Sample]:
         """All that were drawn, in the order of settling."""
-        rows = self._database.all(
-            "SELECT sample.event AS id, sample.heap AS heap, coalesce(event.has_files, 0) AS there"
-            " FROM sample LEFT JOIN event ON event.id = sample.event ORDER BY sample.row"
-        )
-        return [Sample(row["id"], row["heap"], lost=not row["there"]) for row in rows]
+        heaps: dict[str, str] = {}  # there are few: each name is held once
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT sample.event AS id, sample.heap AS heap, coalesce(event.has_files, 0) AS there"
+                " FROM sample LEFT JOIN event ON event.id = sample.event ORDER BY sample.row"
+            )
+            return [
+                Sample(row["id"], heaps.setdefault(row["heap"], row["heap"]), lost=not row["there"])
+                for row in rows
+            ]
 
     def truths(self) -> Mapping[str, str]:
         """What was said, by event id; the last word counts. The same object until more is said.
