@@ -51,6 +51,52 @@ def test_the_packages_scripts_can_be_read_by_a_shell(name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def purged(folder: Path, **more: str) -> str:
+    """What postrm says of a purge with its places below `folder`; `more` are commands of the machine's."""
+    script = (ROOT / "debian" / "postrm").read_text("utf-8")
+    script = re.sub(r"(?<![\w/])/(?=(var|etc|usr|run)/)", f"{folder}/", script)
+    commands = folder / "commands"
+    commands.mkdir()
+    for name, text in {"deb-systemd-helper": "exit 0", **more}.items():
+        (commands / name).write_text(f"#!/bin/sh\n{text}\n")
+        (commands / name).chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-s", "purge"], input=script, env={"PATH": f"{commands}:/usr/bin:/bin"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def one_photograph(store: Path) -> Path:
+    photograph = store / "media" / "2026-11-26" / "one.jpg"
+    photograph.parent.mkdir(parents=True)
+    photograph.write_bytes(b"")
+    return photograph
+
+
+def test_purging_says_that_what_a_link_leads_to_stays(tmp_path: Path) -> None:
+    photograph = one_photograph(tmp_path / "card")
+    (tmp_path / "var" / "lib").mkdir(parents=True)
+    (tmp_path / "var" / "lib" / "trapd").symlink_to(tmp_path / "card")
+    said = purged(tmp_path)
+    assert f"only leads to {tmp_path}/card: what is there stays" in said
+    assert "1 photographs" not in said
+    assert photograph.exists()
+    assert not (tmp_path / "var" / "lib" / "trapd").is_symlink()
+
+
+def test_purging_goes_on_where_the_store_is_a_mount_point(tmp_path: Path) -> None:
+    """It cannot be removed; what stands in for that is an rm that fails when it has done the rest."""
+    one_photograph(tmp_path / "var" / "lib" / "trapd")
+    (tmp_path / "etc" / "trapd").mkdir(parents=True)
+    busy = f'/bin/rm "$@"; [ "$3" != {tmp_path}/var/lib/trapd ]'
+    said = purged(tmp_path, rm=busy)
+    assert f"deleting {tmp_path}/var/lib/trapd: 1 photographs" in said
+    assert f"{tmp_path}/var/lib/trapd is not gone altogether" in said
+    assert not (tmp_path / "etc" / "trapd").exists()
+
+
 def test_the_lock_pins_everything_that_trapd_needs_but_numpy() -> None:
     pinned = {name for name, _, _ in PINNED.findall(_lock())}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -325,10 +325,10 @@ class _Daemon:
         return self._capture.stop.is_set()
 
     def _rare_reboot(self) -> RareReboot | None:
-        """For a camera that does not come back by itself; photographs in a folder are not helped by one."""
         if self._settings.camera.backend == "replay":
-            return None
-        return RareReboot(self._clock, ask_for=self._reboot.ask, why_not=self._reboot.why_not)
+            return None  # photographs in a folder are not helped by one
+        why_not, forgotten = self._reboot.why_not, self._store.recovered.rebuilt is not None
+        return RareReboot(self._clock, ask_for=self._reboot.ask, why_not=why_not, forgotten=forgotten)
 
     def _pass_on(self, message: Received) -> bool:
         return self._control is not None and self._control.offer(message)

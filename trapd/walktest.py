@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trapd import parts
-from trapd.errors import StoreLocked
+from trapd.errors import CameraLost, StageFailed, StoreLocked
 from trapd.frozen import Frozen, field, replace
 from trapd.host import vitals
 from trapd.host.clock import SystemClock
@@ -46,7 +46,7 @@ class Step(Frozen):
 
 
 class Summary(Frozen):
-    """The whole walk. `alerts`: what stood at its end."""
+    """The whole walk. `alerts`: what stood at its end. `failed`: what ended it before it was told to end."""
 
     bursts: int = 0
     kept: int = 0
@@ -54,6 +54,7 @@ class Summary(Frozen):
     unjudged: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     alerts: tuple[str, ...] = ()
+    failed: str = ""
     seconds: float = 0.0
 
 
@@ -81,12 +82,24 @@ def walk(loaded: Loaded, *, stop: threading.Event, tell: Callable[[Step], None])
         try:
             alerts = Alerts(store, codec.alert, lambda: codec.rfc3339(clock.now().wall_ms))
             witness = _Witness(store, clock, tell)
-            with Supervisor((*_stages(loaded, store, clock, alerts, stop.is_set), witness)) as supervisor:
-                supervisor.watch(stop, lambda: None)
-            summary = replace(witness.summary, alerts=alerts.names())
+            stages = (*_stages(loaded, store, clock, alerts, stop.is_set), witness)
+            failed = _until(stop, stages)
+            summary = replace(witness.summary, alerts=alerts.names(), failed=failed)
         finally:
             store.close(clean=True)
     return replace(summary, seconds=(clock.boot_ns() - began_ns) / NS_PER_S)
+
+
+def _until(stop: threading.Event, stages: tuple[Stage, ...]) -> str:
+    """Run them; what ended them where it was a camera that is lost to this process."""
+    try:
+        with Supervisor(stages) as supervisor:
+            supervisor.watch(stop, lambda: None)
+    except StageFailed as error:
+        if not isinstance(error.__cause__, CameraLost):
+            raise
+        return str(error.__cause__)
+    return ""
 
 
 def _stages(

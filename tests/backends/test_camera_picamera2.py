@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.fakes.picamera2 import CameraClock, StandIn
+from tests.fakes.picamera2 import CameraClock, StandIn, Transform
 from trapd.backends import picamera2_ring
 from trapd.backends.camera_picamera2 import PicameraCamera
 from trapd.records import Frame, Moment, Trigger, TsQuality
@@ -39,6 +39,8 @@ def make(clock: CameraClock, library: StandIn) -> Iterator[Make]:
     usual: dict[str, Any] = {"size": (640, 360), "filter_size": (320, 180), "clock": clock}
 
     def camera(**options: Any) -> PicameraCamera:
+        for one in made:
+            one.close()
         made.append(PicameraCamera(**(usual | options)))
         made[-1].open()
         return made[-1]
@@ -93,7 +95,9 @@ def test_a_seeded_bug_that_forgets_the_exposure_is_seen(
 ) -> None:
     library.metadata = {"ExposureTime": 30_000}
     camera = make()
-    monkeypatch.setattr(picamera2_ring, "exposure_start_ns", lambda metadata: metadata["SensorTimestamp"])
+    monkeypatch.setattr(
+        picamera2_ring, "exposure_start_ns", lambda metadata, now_ns: metadata["SensorTimestamp"]
+    )
     late = []
     for _ in range(30):
         clock.wait(NEVER, 0.107)
@@ -250,7 +254,29 @@ def test_it_is_configured_once_for_life(make: Make, clock: CameraClock, library:
 @pytest.mark.parametrize(("rotation", "turned"), [(0, 0), (180, 1)])
 def test_rotation_turns_both_ways_or_none(make: Make, library: StandIn, rotation: int, turned: int) -> None:
     make(rotation=rotation)
-    assert library.camera.configuration["transform"] == {"hflip": turned, "vflip": turned}
+    assert library.camera.configuration["transform"] == Transform(hflip=turned, vflip=turned)
+
+
+def test_a_camera_that_cannot_turn_its_picture_is_named(
+    make: Make, library: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    library.turns = False
+    make(rotation=0)
+    assert caplog.text == ""
+    make(rotation=180)
+    assert "camera.rotation has no effect" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"LensPosition": (1.0, 2.0)}, {"AnalogueGain": "high"}, {"DigitalGain": None}, {"LensPosition": True}],
+)
+def test_metadata_of_another_kind_is_left_out_of_the_exif(
+    make: Make, clock: CameraClock, library: StandIn, odd: dict[str, Any]
+) -> None:
+    library.metadata = {"AnalogueGain": 2.0} | odd
+    _, (frame,) = burst(make(), clock, 1)
+    assert frame.metadata["model"] == "imx708"
 
 
 @pytest.mark.parametrize(

@@ -320,7 +320,18 @@ def test_threads_that_die_half_way_leave_what_was_given(
 @pytest.mark.parametrize(
     ("knob", "value", "sentence"),
     [
-        ("stamped", False, "frames cannot be used: KeyError: 'SensorTimestamp'"),
+        ("stamped", False, "frames cannot be used: they have no SensorTimestamp"),
+        (
+            "metadata",
+            {"SensorTimestamp": 1},
+            "frames cannot be used: they are stamped as if taken long ago",
+        ),
+        (
+            "metadata",
+            {"SensorTimestamp": 2**62},
+            "frames cannot be used: they are stamped as if still to come",
+        ),
+        ("metadata", {"ExposureTime": "dark"}, "frames cannot be used: ValueError"),
         ("encode_error", ValueError("bad plane"), "a frame cannot be read: bad plane"),
         ("short_buffers", True, "picture has 1000 bytes instead of 345600"),
     ],

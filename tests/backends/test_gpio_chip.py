@@ -6,6 +6,7 @@ import grp
 import os
 import re
 import sys
+import tempfile
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,25 @@ def test_a_library_that_is_missing_names_its_packages(monkeypatch: pytest.Monkey
     assert "apt install python3-gpiozero python3-lgpio" in found.value.hint
 
 
+@pytest.mark.parametrize("source", ["raise RuntimeError('no notifications')", "error = Exception"])
+def test_a_library_that_is_damaged_or_of_another_time_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """It ends no thread: the unit stays up and tries again."""
+    chip_is_there(monkeypatch)
+    (tmp_path / "lgpio.py").write_text(source + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("lgpio", "gpiozero.pins.lgpio"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    try:
+        with pytest.raises(SensorUnavailable, match=r"cannot be imported: (Runtime|Attribute)Error") as found:
+            gpio_chip.open_factory()
+    finally:
+        for name in ("lgpio", "gpiozero.pins.lgpio"):
+            sys.modules.pop(name, None)
+    assert "--reinstall" in found.value.hint
+
+
 def test_lgpios_pipe_gets_a_folder_and_the_process_stays_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +161,39 @@ def test_lgpios_pipe_gets_a_folder_and_the_process_stays_where_it_was(
     assert Path.cwd() == tmp_path
     assert list((tmp_path / "run").iterdir()) == []
     assert "LG_WD" not in os.environ
+
+
+def test_lgpios_pipe_is_had_from_a_folder_that_this_user_may_not_look_into(tmp_path: Path) -> None:
+    """As where somebody in a home of his own says `sudo -u trapd trapd doctor`."""
+    (tmp_path / "home").mkdir()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, _pipe_of_a_stranger(tmp_path / "home").encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        assert told.read() == "/ True"
+
+
+def _pipe_of_a_stranger(home: Path) -> str:
+    """Where the process is at last, and whether nothing is left of the pipe's folder. In a child."""
+    for name in ("LG_WD", "RUNTIME_DIRECTORY"):
+        os.environ.pop(name, None)
+    try:
+        os.chdir(home)
+        home.chmod(0o000)
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setuid(65534)
+        tempfile.tempdir = "/tmp"
+        with gpio_chip._folder_for_the_pipe():
+            folder = Path(os.environ["LG_WD"])
+            os.chdir(folder)
+        return f"{Path.cwd()} {not folder.exists() and 'LG_WD' not in os.environ}"
+    except BaseException as error:
+        return repr(error)
 
 
 def test_a_folder_that_somebody_named_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,12 @@ def test_the_level_of_each_pin_is_told(unit: Unit, pins: Pins) -> None:
     assert "active_high" in found["hint"]
 
 
+def test_a_pin_that_is_active_is_so_however_long_a_pulse_has_to_last(unit: Unit, pins: Pins) -> None:
+    pins.high(22)
+    unit.change("sensor", backend="gpiozero", pins=[17, 22], min_pulse_ms=5000)
+    assert unit.findings()["sensor"]["message"].endswith("pin 17 quiet now, pin 22 active now")
+
+
 def test_the_pins_are_the_daemons_while_it_runs(
     unit: Unit, pins: Pins, monkeypatch: pytest.MonkeyPatch
 ) -> None:

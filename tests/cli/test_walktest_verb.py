@@ -20,6 +20,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.pins import Pins
 from trapd.backends import lamp_gpiozero, sensor_gpiozero
 from trapd.config import load
+from trapd.errors import CameraLost
+from trapd.stages.capture.camera_watch import CameraWatch
 from trapd.store import Store
 from trapd.walktest import Step, Summary, walk
 
@@ -197,6 +199,10 @@ class Walk:
 
     def end(self) -> Summary:
         self._stop.set()
+        return self.ended()
+
+    def ended(self) -> Summary:
+        """Whoever ends it."""
         self._thread.join(WITHIN_S)
         return self._summary[0]
 
@@ -226,3 +232,19 @@ def test_what_is_refused_is_told_with_its_reason(unit: Unit, monkeypatch: pytest
     taken.pins.pulse(17)
     assert taken.next() == Step(refused="cooldown")
     assert taken.end().refused == {"cooldown": 1}
+
+
+def test_a_camera_that_is_lost_ends_the_walk_and_the_summary_comes_all_the_same(
+    unit: Unit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(self: CameraWatch, session: object) -> None:
+        raise CameraLost("the camera failed: no frame; then, opened anew: no frame", "look at the cable")
+
+    taken = Walk(unit, monkeypatch)
+    taken.begin()
+    taken.pins.pulse(17)
+    taken.next()
+    monkeypatch.setattr(CameraWatch, "look", look)
+    summary = taken.ended()
+    assert summary.bursts == 1
+    assert summary.failed == "the camera failed: no frame; then, opened anew: no frame (look at the cable)"

@@ -8,6 +8,7 @@ camera. Each is of one shade, another than the one before.
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +20,8 @@ import pytest
 from PIL import Image
 
 from tests.fakes.clock import NS_PER_S, FakeClock
+
+TUNING = "LIBCAMERA_RPI_TUNING_FILE"
 
 
 class CameraClock(FakeClock):
@@ -64,6 +67,18 @@ class Request:
         return {"SensorTimestamp": self.stamp_ns} | knobs.metadata if knobs.stamped else dict(knobs.metadata)
 
 
+class _ReadingEnd:
+    """A pipe's; a file would close itself."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.closed = False
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+        self.closed = True
+
+
 class StandInCamera:
     """`Picamera2`."""
 
@@ -84,8 +99,18 @@ class StandInCamera:
         self._made = 0
         self._coming: list[Request] = []
         knobs.made.append(self)
-        if knobs.open_error is not None:
-            raise RuntimeError("Camera __init__ sequence did not complete.") from knobs.open_error
+        # As the library does, and as it leaves them where it fails.
+        reading, self.notifyme_w = os.pipe2(os.O_NONBLOCK)
+        self.notifymeread = _ReadingEnd(reading)
+        self.is_open = False
+        error = knobs.open_error
+        if error is None and any(made.is_open for made in knobs.made):
+            error = RuntimeError("Failed to acquire camera: Device or resource busy")
+        if error is not None:
+            raise RuntimeError("Camera __init__ sequence did not complete.") from error
+        self.is_open = True
+        if knobs.late_error is not None:
+            raise knobs.late_error
 
     def create_video_configuration(self, **wanted: Any) -> dict[str, Any]:
         return wanted
@@ -99,6 +124,8 @@ class StandInCamera:
             stream["format"] = self.knobs.format
             stream["size"] = self.knobs.sizes.get(name, stream["size"])
             stream["stride"] = stream["size"][0] + self.knobs.padding
+        if self.knobs.turns is False:
+            wanted["transform"] = Transform()
 
     def camera_configuration(self) -> dict[str, Any]:
         return self.configuration
@@ -114,8 +141,13 @@ class StandInCamera:
     def close(self) -> None:
         if self.knobs.hang_close is not None:
             self.knobs.hang_close.wait(20.0)
-        self.started = False
         self.is_closed = True
+        if not self.is_open:
+            return
+        self.started = False
+        self.is_open = False
+        self.notifymeread.close()
+        os.close(self.notifyme_w)
 
     def go_on(self) -> None:
         """What its two threads would do by now."""
@@ -162,6 +194,19 @@ class _Mapped:
         self.array = np.zeros(0, np.uint8)
 
 
+class Transform:
+    """`libcamera.Transform`."""
+
+    def __init__(self, hflip: int = 0, vflip: int = 0) -> None:
+        self.hflip = bool(hflip)
+        self.vflip = bool(vflip)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Transform) and (self.hflip, self.vflip) == (other.hflip, other.vflip)
+
+    __hash__ = None  # type: ignore[assignment]  # as there
+
+
 class _Controls:
     class AfModeEnum:
         Manual, Auto, Continuous = 0, 1, 2
@@ -186,7 +231,11 @@ class StandIn:
         self.stamped = True
         self.short_buffers = False
         self.dead = False
+        self.turns = True
+        self.manager_began_with: str | None = None  # the tuning file that was set when libcamera first looked
+        self.is_begun = False
         self.open_error: Exception | None = None
+        self.late_error: Exception | None = None  # raised when the camera is acquired already
         self.configure_error: Exception | None = None
         self.encode_error: Exception | None = None
         self.hang_start: threading.Event | None = None
@@ -201,6 +250,8 @@ class StandIn:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> StandIn:
         """Until the test ends."""
         knobs = self
+        monkeypatch.setenv(TUNING, "")  # so that it is put back
+        monkeypatch.delenv(TUNING)
 
         class Picamera2(StandInCamera):
             def __init__(self, tuning: str | None = None) -> None:
@@ -208,6 +259,9 @@ class StandIn:
 
             @staticmethod
             def global_camera_info() -> list[dict[str, str]]:
+                if not knobs.is_begun:
+                    knobs.is_begun = True
+                    knobs.manager_began_with = os.environ.get(TUNING)
                 return knobs.cameras
 
         class ColorSpace:
@@ -217,7 +271,7 @@ class StandIn:
 
         contents: dict[str, dict[str, Any]] = {
             "picamera2": {"Picamera2": Picamera2, "MappedArray": _Mapped},
-            "libcamera": {"Transform": dict, "ColorSpace": ColorSpace, "controls": _Controls},
+            "libcamera": {"Transform": Transform, "ColorSpace": ColorSpace, "controls": _Controls},
             "simplejpeg": {"encode_jpeg_yuv_planes": self._encode},
         }
         for name, attributes in contents.items():

@@ -182,7 +182,53 @@ def test_a_camera_that_another_program_has_is_named(clock: SystemClock) -> None:
     try:
         with pytest.raises(CameraUnavailable, match="in use by another program"):
             camera.open()
+        files = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            with pytest.raises(CameraUnavailable, match="in use by another program"):
+                camera.open()
+        assert len(list(Path("/proc/self/fd").iterdir())) <= files
     finally:
         other.close()
     camera.open()
     camera.close()
+
+
+def test_a_constructor_that_fails_late_lets_go_of_the_camera(
+    clock: SystemClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where this user may not have buffers: the camera is acquired by then."""
+    import picamera2.picamera2
+
+    def refuse() -> None:
+        raise PermissionError(13, "Permission denied", "/dev/dma_heap/linux,cma")
+
+    camera = PicameraCamera(size=(1280, 720), filter_size=(640, 360), clock=clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(picamera2.picamera2, "DmaAllocator", refuse)
+        for _ in range(2):
+            with pytest.raises(CameraUnavailable, match="Permission denied"):
+                camera.open()
+    camera.open()
+    camera.close()
+
+
+def test_the_tuning_file_is_set_before_libcamera_looks_for_cameras(tmp_path: Path) -> None:
+    """Raspberry Pi's pipeline reads it then, and never again; the virtual one reads none."""
+    tuning = tmp_path / "tuning.json"
+    tuning.write_text("{}")
+    script = (
+        "import os, libcamera\n"
+        "begin = libcamera.CameraManager.singleton\n"
+        "def told(*of):\n"
+        "    print(os.environ.get('LIBCAMERA_RPI_TUNING_FILE'))\n"
+        "    return begin(*of)\n"
+        "libcamera.CameraManager.singleton = told\n"
+        "from trapd.backends.camera_picamera2 import PicameraCamera as C\n"
+        "from trapd.host.clock import SystemClock\n"
+        f"c = C(size=(1280, 720), filter_size=(640, 360), clock=SystemClock(), tuning_file='{tuning}')\n"
+        "c.open()\n"
+        "c.close()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert set(ended.stdout.split()) == {str(tuning)}

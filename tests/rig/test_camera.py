@@ -16,7 +16,7 @@ from tests.rig import root
 pytestmark = [pytest.mark.rig, pytest.mark.slow]
 
 CONTRACT_TESTS = 7  # of tests/contracts/test_camera.py, for each backend
-OWN_TESTS = 9  # of tests/rig/inside_camera.py
+OWN_TESTS = 11  # of tests/rig/inside_camera.py
 _PYTEST = (
     *("env", "TRAPD_RIG_CAMERA=1", "HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis"),
     *(root.PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider"),

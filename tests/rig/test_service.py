@@ -217,6 +217,13 @@ def test_warnings_are_warnings_in_the_journal(running: Unit) -> None:
     assert not any(str(entry["MESSAGE"]).startswith("<") for entry in entries)
 
 
+def test_the_cameras_library_does_not_fill_the_journal(running: Unit) -> None:
+    """It writes by itself, past trapd's limit for what repeats; two lines at each look for a camera."""
+    told = running.machine.told("journalctl", "--no-pager", "--all", "--output", "cat", "--unit", "trapd")
+    assert "trapd: ridge-07 is up" in told
+    assert "libcamera v" not in told
+
+
 def test_a_request_for_a_reboot_is_roots_to_carry_out(running: Unit) -> None:
     """What stands in for the reboot is a file."""
     running.drop_in(

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from trapd.errors import StageFailed, StageStuck
+from trapd.errors import CameraLost, StageFailed, StageStuck
 from trapd.stages.base import Stage, Supervisor
 
 
@@ -29,8 +29,12 @@ class Failing(Stage):
 
     name = "failing"
 
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self._error = error or ValueError("the part is broken")
+
     def run(self) -> None:
-        raise ValueError("the part is broken")
+        raise self._error
 
 
 class Returning(Stage):
@@ -79,6 +83,19 @@ def test_the_first_failure_ends_the_watch_with_its_cause() -> None:
         supervisor.watch(threading.Event(), lambda: None)
     assert isinstance(caught.value.__cause__, ValueError)
     assert ended == ["steady"]
+
+
+@pytest.mark.parametrize(
+    ("error", "has_stack"),
+    [(ValueError("a fault of the program"), True), (CameraLost("no frame", "cable"), False)],
+)
+def test_the_log_has_a_stack_where_the_program_is_at_fault(
+    error: Exception, has_stack: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(StageFailed, match=str(error)[:8]), Supervisor([Failing(error)]) as supervisor:
+        supervisor.watch(threading.Event(), lambda: None)
+    assert "stage failing failed" in caplog.text
+    assert ("Traceback" in caplog.text) is has_stack
 
 
 def test_a_stage_that_returns_unasked_is_a_failure() -> None:

@@ -11,15 +11,14 @@ running; at 2304 x 1296 that is 20 MB of CMA.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from trapd.backends import abilities
 from trapd.backends.picamera2_library import LOOK_AT_CABLE, Calls, Hangs, Library, Patience, load, named
+from trapd.backends.picamera2_opening import made
 from trapd.backends.picamera2_ring import Held, Ring
 from trapd.backends.picamera2_streams import Stream, agreed, jpeg_of, small_of
 from trapd.errors import CameraUnavailable
@@ -36,11 +35,11 @@ _KEPT = 2  # for a pre-trigger: the newest frame may be from after the trigger, 
 _FRAME_US = (33_333, 100_000)
 _SETTLING_FRAMES = 12  # a control takes some 11 frames to show
 _SETTLING_S = 2.0
-_NO_CAMERA = "look at the cable at both ends; `rpicam-hello --list-cameras` must name the camera"
 _STOPPED = (
     "look at the camera's cable and its power supply; where both are sound, a time-out is too tight "
     "(camera_timeout_value_ms of libcamera's configuration)"
 )
+_USELESS = "a restart may help; if it stays: apt install --reinstall python3-picamera2 python3-libcamera"
 
 
 class Limits(Frozen):
@@ -108,12 +107,9 @@ class PicameraCamera:
         """Open, configure, start, and let exposure settle. Raises CameraUnavailable."""
         self.close()
         library: Library = self._calls.within(self._limits.import_s, "importing picamera2", load)
-        try:
-            opened: _Open = self._calls.within(
-                self._limits.open_s, "opening the camera", lambda: self._start(library), undo=_stop
-            )
-        except Exception as error:  # the library raises nearly everything
-            raise named(error) from error
+        opened: _Open = self._calls.within(
+            self._limits.open_s, "opening the camera", lambda: self._begin(library), undo=_stop
+        )
         self._open = opened
         opened.ring.settle(_SETTLING_FRAMES, _SETTLING_S)
 
@@ -185,7 +181,7 @@ class PicameraCamera:
             return held
         if ring.trouble:
             raise CameraUnavailable(
-                f"the camera's frames cannot be used: {ring.trouble}", LOOK_AT_CABLE, restart_helps=True
+                f"the camera's frames cannot be used: {ring.trouble}", _USELESS, restart_helps=True
             )
         raise CameraUnavailable(
             f"the camera gave no frame for {self._limits.frame_s:g} s", _STOPPED, restart_helps=True
@@ -207,17 +203,15 @@ class PicameraCamera:
             held.release()
         return Frame(jpeg, main.width, main.height, held.start_ns, small, _exposure(held, opened.model))
 
+    def _begin(self, library: Library) -> _Open:
+        """On a thread of its own, within open_s: the devices that are asked why it failed may hang too."""
+        try:
+            return self._start(library)
+        except Exception as error:  # the library raises nearly everything
+            raise named(error) from error
+
     def _start(self, library: Library) -> _Open:
-        """On a thread of its own, within open_s."""
-        if self._tuning_file is not None:
-            _readable(self._tuning_file)
-        maker = library.picamera2.Picamera2
-        if not _cameras(maker):
-            raise CameraUnavailable("no camera is connected", _NO_CAMERA, restart_helps=True)
-        camera = maker(tuning=self._tuning_file)
-        atexit.unregister(
-            camera.close
-        )  # it waits for ever where a thread of its own has died; close() does not
+        camera = made(library.picamera2.Picamera2, self._tuning_file)
         try:
             return self._configure(library, camera)
         except BaseException:
@@ -252,6 +246,8 @@ class PicameraCamera:
                     f"the camera gives {stream.width} x {stream.height} for its {stream.name} stream, "
                     f"not {wanted[0]} x {wanted[1]}"
                 )
+        if bool(getattr(agreed_on.get("transform"), "vflip", turned)) != bool(turned):
+            self._say("this camera cannot turn its picture: camera.rotation has no effect")
         ring = Ring(self._clock, _KEPT if self._pre_trigger else 0)
         camera.pre_callback = ring.took
         camera.start()
@@ -283,16 +279,6 @@ class PicameraCamera:
             log.warning("%s", text)
 
 
-def _cameras(maker: Any) -> list[Any]:
-    """Those connected. libcamera looks once and remembers: where it saw none it is made to look again."""
-    found = maker.global_camera_info()
-    again = getattr(getattr(maker, "_cm", None), "reset", None)
-    if not found and again is not None:
-        again()
-        found = maker.global_camera_info()
-    return list(found)
-
-
 def _stop(opened: _Open) -> None:
     opened.ring.shut()
     opened.camera.pre_callback = None
@@ -300,24 +286,18 @@ def _stop(opened: _Open) -> None:
     gc.collect()  # picamera2's objects hold each other, and with them descriptors and buffers
 
 
-def _readable(tuning_file: str) -> None:
-    try:
-        with Path(tuning_file).open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        raise CameraUnavailable(
-            f"the tuning file {tuning_file} cannot be read: {error.strerror}", "set camera.tuning_file"
-        ) from error
-
-
 def _exposure(held: Held, model: str) -> dict[str, Any]:
     """What of the frame's metadata goes into EXIF; what the camera does not tell is left out."""
     said = held.metadata
     told: dict[str, Any] = {"model": model}
-    if exposure_us := said.get("ExposureTime"):
+    if exposure_us := _number(said.get("ExposureTime")):
         told["exposure_s"] = exposure_us / 1e6
-    if gain := said.get("AnalogueGain"):
-        told["gain"] = gain * (said.get("DigitalGain") or 1.0)
-    if dioptres := said.get("LensPosition"):  # 0 is infinity
+    if gain := _number(said.get("AnalogueGain")):
+        told["gain"] = gain * (_number(said.get("DigitalGain")) or 1.0)
+    if dioptres := _number(said.get("LensPosition")):  # 0 is infinity
         told["focus_m"] = 1.0 / dioptres
     return told
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -7,7 +7,6 @@ is never asked for: where lgpio does not work it falls back to another one, and 
 from __future__ import annotations
 
 import fcntl
-import grp
 import os
 import shutil
 import struct
@@ -17,19 +16,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from trapd.backends.device_files import DEVICES, who_may
 from trapd.errors import SensorUnavailable
 
 LABELS = ("pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1")
 """Of the chips that the 40-pin header hangs on: Zero 2 and 3, 4, 5. Their numbers change with the kernel."""
 
-_DEVICES = Path("/dev")
 # linux/gpio.h: struct gpiochip_info and struct gpio_v2_line_info
 _CHIP_INFO, _CHIP_INFO_BYTES = 0x8044B401, 68
 _LINE_INFO, _LINE_INFO_BYTES = 0xC100B405, 256
 _NO_LIBRARY = "apt install python3-gpiozero python3-lgpio; the environment must see the system's packages"
 
 
-def find(folder: Path = _DEVICES, label_of: Callable[[Path], str] | None = None) -> Path:
+def find(folder: Path = DEVICES, label_of: Callable[[Path], str] | None = None) -> Path:
     """The device of the chip that the header hangs on. Raises SensorUnavailable."""
     # A link is an old name for a chip that is there under its own.
     chips = sorted(chip for chip in folder.glob("gpiochip*") if not chip.is_symlink())
@@ -58,15 +57,6 @@ def find(folder: Path = _DEVICES, label_of: Callable[[Path], str] | None = None)
     )
 
 
-def who_may(device: Path) -> str:
-    """What lets this process use `device`, as a hint."""
-    with suppress(OSError, KeyError):
-        group = grp.getgrgid(device.stat().st_gid).gr_name
-        if group != "root":
-            return f"add the user that runs trapd to the group {group} (usermod -aG {group} USER)"
-    return "its group should be gpio, as Raspberry Pi OS sets it; the user that runs trapd belongs in it"
-
-
 def holder(chip: Path, pin: int) -> str:
     """The name under which somebody uses a pin; empty where nobody does, or nobody knows."""
     request = struct.pack("64xI188x", pin)
@@ -90,6 +80,11 @@ def open_factory() -> Any:
         raise SensorUnavailable(
             f"lgpio found no folder for its pipe: {error.strerror or error}",
             "name a folder that trapd may write in the environment variable LG_WD",
+        ) from error
+    except Exception as error:  # one of the two is damaged, or they do not fit each other
+        raise SensorUnavailable(
+            f"lgpio and gpiozero cannot be imported: {type(error).__name__}: {_words(error)}",
+            "apt update && apt install --reinstall python3-gpiozero python3-lgpio",
         ) from error
 
     class Factory(LGPIOFactory):  # type: ignore[misc]  # gpiozero has no types
@@ -166,7 +161,10 @@ def _folder_for_the_pipe() -> Iterator[None]:
         runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
         folder = tempfile.mkdtemp(prefix="lgpio-", dir=runtime)
         os.environ["LG_WD"] = folder
-    here = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    except PermissionError:  # begun by `sudo -u trapd` in somebody's home: it could find nothing there either
+        here = os.open("/", os.O_PATH | os.O_CLOEXEC)
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from trapd.backends import device_files
 from trapd.errors import CameraUnavailable
 from trapd.frozen import Frozen
 
@@ -25,6 +26,7 @@ _NUMPY_MARKS = (
     "_array_api",
     "dtype size changed",
 )  # in what an extension says of a numpy it does not fit
+_REFUSED_MARKS = ("denied", "not permitted", "dmaheap")
 
 
 class Library(Frozen):
@@ -38,7 +40,7 @@ class Library(Frozen):
 def load() -> Library:
     """Import them. Raises CameraUnavailable; a later try sees what was installed meanwhile."""
     try:
-        return Library(
+        found = Library(
             importlib.import_module("picamera2"),
             importlib.import_module("libcamera"),
             importlib.import_module("simplejpeg"),
@@ -49,6 +51,12 @@ def load() -> Library:
         raise CameraUnavailable(f"picamera2 lacks a module: {error.name}", _INSTALL) from error
     except Exception as error:  # a compiled module that does not fit raises almost anything
         raise _not_imported(error) from error
+    if not hasattr(found.simplejpeg, "encode_jpeg_yuv_planes"):
+        raise CameraUnavailable(
+            f"simplejpeg {getattr(found.simplejpeg, '__version__', '')} is too old: it takes no 4:2:0 planes",
+            "apt update && apt full-upgrade brings a newer python3-simplejpeg and python3-picamera2",
+        )
+    return found
 
 
 def _not_imported(error: Exception) -> CameraUnavailable:
@@ -76,6 +84,14 @@ def named(error: BaseException) -> CameraUnavailable:
         return error
     said = " / ".join(_chain(error))
     low = said.lower()
+    if any(mark in low for mark in _REFUSED_MARKS) and (
+        closed := device_files.closed(device_files.OF_CAMERA)
+    ):
+        return CameraUnavailable(
+            f"the camera does not open, and this user may not use {device_files.names(closed)}: {said}",
+            f"{device_files.who_may(closed[0])}, then start trapd anew",
+            restart_helps=True,
+        )
     if "busy" in low or "acquire" in low or "in use" in low:
         return CameraUnavailable(
             "the camera is in use by another program",

@@ -21,6 +21,7 @@ _TIMED = 32  # frames that the timing is taken over
 _NS_PER_MS = 1_000_000
 _NS_PER_US = 1_000
 _SETTLING_TURN_S = 0.05
+_STALE_NS = 2 * NS_PER_S  # no exposure by day or night, and no queue of four frames, takes as long
 _PRE_TRIGGER_NS = NS_PER_S  # a frame older than that shows nothing of what triggered
 
 
@@ -37,9 +38,18 @@ class Held(Frozen):
             self.request.release()
 
 
-def exposure_start_ns(metadata: dict[str, Any]) -> int:
-    """On the clock of boot. Raises KeyError where the camera gives no time stamp."""
-    return int(metadata["SensorTimestamp"]) - int(metadata.get("ExposureTime") or 0) * _NS_PER_US
+class _Useless(Exception):
+    """What makes a frame none that a burst could take, in words that stay the same from try to try."""
+
+
+def exposure_start_ns(metadata: dict[str, Any], now_ns: int) -> int:
+    """On the clock of boot. Raises _Useless where it cannot be told."""
+    if (stamp := metadata.get("SensorTimestamp")) is None:
+        raise _Useless("they have no SensorTimestamp: whether they are from before a trigger cannot be told")
+    start_ns = int(stamp) - int(metadata.get("ExposureTime") or 0) * _NS_PER_US
+    if start_ns > now_ns:
+        raise _Useless("they are stamped as if still to come, by another clock than the unit's")
+    return start_ns
 
 
 class Ring:
@@ -56,13 +66,15 @@ class Ring:
         self._arrived: deque[int] = deque(maxlen=_TIMED)
         self._shut = False
         self.frames = 0
-        self.trouble = ""  # what was wrong with the last frame that could not be looked at
+        self.trouble = ""  # why the last frame that came since `want` is of no use
 
     def took(self, request: Any) -> None:
         """picamera2's callback: a frame is complete. An exception here would end its thread for good."""
         try:
             self._take(request)
-        except Exception as error:  # the one who waits will say it
+        except _Useless as error:  # the one who waits will say it
+            self.trouble = str(error)
+        except Exception as error:
             self.trouble = f"{type(error).__name__}: {error}"
 
     def _take(self, request: Any) -> None:
@@ -73,7 +85,7 @@ class Ring:
             if self._shut or (self._wanted_ns is None and not self._keep) or self._found is not None:
                 return
         metadata = request.get_metadata()
-        start_ns = exposure_start_ns(metadata)
+        start_ns = exposure_start_ns(metadata, now_ns)
         spare: Held | None = None
         with self._lock:
             if self._wanted_ns is not None:
@@ -81,6 +93,8 @@ class Ring:
                     request.acquire()
                     self._found = Held(request, start_ns, metadata)
                     self._came.set()
+                elif now_ns - start_ns > _STALE_NS:
+                    self.trouble = "they are stamped as if taken long ago, by another clock than the unit's"
             elif self._keep and not self._shut:
                 request.acquire()
                 self._kept.append(Held(request, start_ns, metadata))
@@ -105,6 +119,7 @@ class Ring:
             spare, self._found = self._found, None
             self._came.clear()
             self._wanted_ns = from_ns
+            self.trouble = ""
         if spare is not None:
             spare.release()
 

@@ -51,7 +51,9 @@ def walktest(ctx: click.Context, config: str | None, seconds: float | None, as_j
         if timer is not None:
             timer.cancel()
     click.echo(json.dumps({"summary": _fields(summary)}) if as_json else _sentence(summary))
-    ctx.exit(1 if summary.alerts else 0)
+    if summary.failed:
+        click.echo(f"trapd: {summary.failed}", err=True)
+    ctx.exit(1 if summary.alerts or summary.failed else 0)
 
 
 def _tell_json(step: Step) -> None:
@@ -100,6 +102,7 @@ def _fields(summary: Summary) -> dict[str, Any]:
         "unjudged": summary.unjudged,
         "refused": dict(summary.refused),
         "alerts": list(summary.alerts),
+        "failed": summary.failed or None,
         "seconds": round(summary.seconds, 1),
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from trapd import parts
 from trapd.doctor.finding import Finding
 from trapd.errors import CameraUnavailable, SensorUnavailable, Unavailable
+from trapd.frozen import replace
 from trapd.host.clock import SystemClock
 from trapd.records import Trigger
 from trapd.settings import Settings
@@ -43,8 +44,9 @@ def camera(settings: Settings) -> Finding:
 
 
 def sensor(settings: Settings) -> Finding:
-    """With the level of each pin as it is now."""
-    found = parts.build_sensor(settings, SystemClock())
+    """With the level of each pin as it is now, however long a pulse would have to last."""
+    at_once = replace(settings, sensor=replace(settings.sensor, min_pulse_ms=0))
+    found = parts.build_sensor(at_once, SystemClock())
     try:
         found.start(lambda trigger: None)  # noqa: ARG005 - nothing is to be done with it
         found.check()

@@ -11,7 +11,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from trapd.backends.gpio_chip import who_may
+from trapd.backends.device_files import OF_CAMERA, who_may
 from trapd.doctor.finding import Finding
 from trapd.host.clock import SystemClock
 from trapd.records import TsQuality
@@ -21,7 +21,6 @@ _IMPORT_WITHIN_S = 60.0
 _REBOOT_UNIT = "trapd-reboot.path"
 _UNITS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
 _DEVICES = Path("/dev")
-_CAMERA_DEVICES = ("video*", "media*", "dma_heap/*")
 _APT = {"picamera2": "python3-picamera2", "gpiozero": "python3-gpiozero", "lgpio": "python3-lgpio"}
 
 
@@ -114,7 +113,7 @@ def permissions(settings: Settings) -> Finding:
     """The device files of what is configured. Root may use all: then nothing is said of the unit's user."""
     wanted = []
     if settings.camera.backend == "picamera2":
-        wanted += [device for pattern in _CAMERA_DEVICES for device in sorted(_DEVICES.glob(pattern))]
+        wanted += [device for pattern in OF_CAMERA for device in sorted(_DEVICES.glob(pattern))]
     if settings.sensor.backend == "gpiozero" or settings.indicator.led_pin is not None:
         wanted += sorted(_DEVICES.glob("gpiochip*"))
     refused = [device for device in wanted if not os.access(device, os.R_OK | os.W_OK)]

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from trapd.errors import Broken, StageFailed, StageStuck
+from trapd.errors import Broken, CameraLost, StageFailed, StageStuck
 
 log = logging.getLogger("trapd.supervisor")
 
@@ -112,7 +112,9 @@ class Supervisor:
             with self._lock:
                 if self._failure is None:
                     self._failure = (stage.name, error)
-            log.error("stage %s failed", stage.name, exc_info=error)
+            # A camera that is lost is no fault of the program: the last sentence of the process says all.
+            where = None if isinstance(error, CameraLost) else error
+            log.error("stage %s failed", stage.name, exc_info=where)
             self._failed.set()
 
     def _raise_failure(self) -> None:

@@ -38,10 +38,15 @@ class Watching:
         self.machine = Machine()
         self.again()
 
-    def again(self) -> None:
+    def again(self, *, forgotten: bool = False) -> None:
         self.camera = FakeCamera(self.bench.clock)
         self.camera.open_error = CameraUnavailable("no camera is connected", "", restart_helps=True)
-        reboot = RareReboot(self.bench.clock, ask_for=self.machine.ask, why_not=lambda: self.machine.reason)
+        reboot = RareReboot(
+            self.bench.clock,
+            ask_for=self.machine.ask,
+            why_not=lambda: self.machine.reason,
+            forgotten=forgotten,
+        )
         self.watch = CameraWatch(
             self.camera, clock=self.bench.clock, alerts=self.bench.alerts, probe_s=300.0, reboot=reboot
         )
@@ -204,6 +209,17 @@ def test_without_a_note_of_it_on_disk_there_is_no_reboot(
     monkeypatch.setattr(watching.bench.session.meta, "put", refuse)
     watching.pass_time(3 * HOUR_S)
     assert watching.machine.asked == 0
+
+
+def test_a_store_that_was_rebuilt_counts_as_a_reboot_just_now(watching: Watching) -> None:
+    """The cut that damaged it may have been the reboot's, and its note is gone with it."""
+    watching.again(forgotten=True)
+    watching.pass_time(10 * HOUR_S)
+    watching.again()
+    watching.pass_time(10 * HOUR_S)
+    assert watching.machine.asked == 0
+    watching.pass_time(6 * HOUR_S)
+    assert watching.machine.asked == 1
 
 
 def test_a_note_that_cannot_be_read_counts_as_a_reboot_just_now(watching: Watching) -> None:

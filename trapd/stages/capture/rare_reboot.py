@@ -23,13 +23,23 @@ _REMEMBER_EVERY_S = 60.0
 
 
 class RareReboot:
-    """`ask_for` asks the machine; `why_not` says why it cannot be asked, or nothing."""
+    """`ask_for` asks the machine; `why_not` says why it cannot be asked, or nothing.
 
-    def __init__(self, clock: Clock, *, ask_for: Callable[[], None], why_not: Callable[[], str]) -> None:
+    `forgotten`: the store was rebuilt and may have forgotten a reboot; then a whole rest begins.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        ask_for: Callable[[], None],
+        why_not: Callable[[], str],
+        forgotten: bool = False,
+    ) -> None:
         self._clock = clock
         self._ask_for = ask_for
         self._why_not = why_not
-        self._rest_s: float | None = None
+        self._rest_s: float | None = REST_S if forgotten else None
         self._counted_ns = clock.boot_ns()
         self._said = False
 
