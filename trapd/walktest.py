@@ -58,8 +58,16 @@ class Summary(Frozen):
     seconds: float = 0.0
 
 
-def walk(loaded: Loaded, *, stop: threading.Event, tell: Callable[[Step], None]) -> Summary:
+def walk(
+    loaded: Loaded,
+    *,
+    stop: threading.Event,
+    tell: Callable[[Step], None],
+    begins: Callable[[], None] = lambda: None,
+) -> Summary:
     """Until `stop` is set. `tell` is called on a thread of its own, for each step as it comes.
+
+    `begins` is called once the camera and the pins are free to be used.
 
     Raises StoreLocked while the daemon runs: it has the camera and the pins.
     """
@@ -69,6 +77,7 @@ def walk(loaded: Loaded, *, stop: threading.Event, tell: Callable[[Step], None])
             "the daemon runs, and has the camera and the sensor",
             "systemctl stop trapd; after the walk: systemctl start trapd",
         )
+    begins()
     clock = SystemClock()
     began_ns = clock.boot_ns()
     with tempfile.TemporaryDirectory(prefix="trapd-walktest-") as folder:

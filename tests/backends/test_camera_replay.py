@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -100,6 +101,20 @@ def test_what_lies_where_nobody_looks_is_named_once_and_counted(
     assert camera.passed_over == 5
     named = re.findall(r"passed over \S*/(\S+):", caplog.text)
     assert sorted(named) == ["b", "deeper", "gone.jpg", "pipe.jpg", "stray.jpg"]
+
+
+def test_a_card_that_cannot_be_read_is_told_in_the_systems_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photographs(tmp_path, 1)
+
+    def read_bytes(_: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with caplog.at_level(logging.WARNING), pytest.raises(CameraUnavailable):
+        burst(camera_over(tmp_path), 1)
+    assert caplog.text.rstrip().endswith(".jpg: Input/output error")
 
 
 def test_a_link_to_a_folder_is_a_burst_as_any_other(tmp_path: Path) -> None:

@@ -91,7 +91,14 @@ def test_what_fails_its_self_test_is_not_installed(tmp_path: Path) -> None:
 def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
     result = run("install", DEFAULT, "--name", name or " ", "--models", tmp_path / "models")
     assert isinstance(result.exception, UsageError)
+    assert "[" not in result.exception.hint  # a pattern is no sentence
     assert not (tmp_path / "models").exists()
+
+
+def test_an_address_of_another_kind_is_no_file(tmp_path: Path) -> None:
+    result = run("install", "ftp://example.org/m.tflite", "--models", tmp_path)
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception).startswith("a model cannot be fetched by ftp")
 
 
 @pytest.fixture

@@ -143,7 +143,10 @@ class ReplayCamera:
                 return None
             jpeg = path.read_bytes()
             size = _jpeg_size(jpeg)
-        except (OSError, BadPicture) as error:
+        except OSError as error:
+            self._pass_over(path, error.strerror or str(error))
+            return None
+        except BadPicture as error:
             self._pass_over(path, str(error))
             return None
         try:

@@ -100,7 +100,9 @@ def _loose(source: str) -> Path | None:
 
 def _check_name(name: str, models: Path, replace: bool) -> None:
     if not re.fullmatch(model_files.NAME, name):
-        raise UsageError(f"{name!r} is no name for a model", f"allowed is {model_files.NAME}")
+        raise UsageError(
+            f"{name!r} is no name for a model", "1 to 64 of a-z 0-9 . _ -, the first a letter or a digit"
+        )
     if name in model_files.SHIPPED:
         raise UsageError(f"the model {name} comes with trapd", "choose another name")
     if (models / f"{name}.tflite").exists() and not replace:
@@ -109,9 +111,11 @@ def _check_name(name: str, models: Path, replace: bool) -> None:
 
 def _check_address(source: str) -> None:
     try:
-        urllib.parse.urlsplit(source)
+        scheme = urllib.parse.urlsplit(source).scheme
     except ValueError:  # its words would be those of the address
         raise UsageError("this address cannot be one", "such as https://example.org/m.tflite") from None
+    if "://" in source and not _is_address(source):
+        raise UsageError(f"a model cannot be fetched by {scheme}", "take an address with https, or a file")
 
 
 def _is_address(source: str) -> bool:

@@ -39,14 +39,15 @@ def walktest(ctx: click.Context, config: str | None, seconds: float | None, as_j
     stop = stop_on_signal()
     loaded = in_force(find(config), Here()).loaded
     logs.set_up("warning", {})
-    if not as_json:
-        click.echo("Walk before the unit. Ctrl-C ends the test; nothing is published, nothing is kept.")
     timer = threading.Timer(seconds, stop.set) if seconds is not None else None
     if timer is not None:
         timer.daemon = True
         timer.start()
     try:
-        summary = walk(loaded, stop=stop, tell=_tell_json if as_json else _tell)
+        if as_json:
+            summary = walk(loaded, stop=stop, tell=_tell_json)
+        else:
+            summary = walk(loaded, stop=stop, tell=_tell, begins=_invite)
     finally:
         if timer is not None:
             timer.cancel()
@@ -54,6 +55,10 @@ def walktest(ctx: click.Context, config: str | None, seconds: float | None, as_j
     if summary.failed:
         click.echo(f"trapd: {summary.failed}", err=True)
     ctx.exit(1 if summary.alerts or summary.failed else 0)
+
+
+def _invite() -> None:
+    click.echo("Walk before the unit. Ctrl-C ends the test; nothing is published, nothing is kept.")
 
 
 def _tell_json(step: Step) -> None:
