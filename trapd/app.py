@@ -98,8 +98,7 @@ def run(start: Start, *, stop: threading.Event, manager: ServiceManager) -> bool
             outage_s=standby.outage_s(),
             restart=_Restart(restart, stop),
         )
-        trouble = _run_on(store, daemon, stop, manager)
-        if trouble is None:
+        if (trouble := _run_on(store, daemon, stop, manager)) is None:
             break
         standby.failed(trouble)
     log.info("stopped")
@@ -163,6 +162,7 @@ class _Daemon:
         self._store = store
         self._clock = clock
         self._outage_s = outage_s
+        self._restart = restart
         self._started = clock.now()
         self._topics = Topics(settings.mqtt.base_topic, settings.unit.id)
         self._alerts = Alerts(store, codec.alert, lambda: codec.rfc3339(clock.now().wall_ms))
@@ -254,7 +254,7 @@ class _Daemon:
             log.info("%s is up; epoch %s", self._settings.unit.id, self._store.epoch)
             manager.ready("looking for camera, sensor and link")
             supervisor.watch(stop, manager.alive)
-            manager.stopping()
+            manager.stopping(again=self._restart.wanted.is_set())
 
     def _indicator(self) -> tuple[Stage, ...]:
         """The LED's stage, where there is one."""

@@ -18,10 +18,10 @@ NOTES = """
 import json, sys
 from trapd.host.notify import ServiceManager
 def note(name, method):
-    def noted(self, *said):
+    def noted(self, *said, **more):
         with open("{folder}/" + name, "w") as file:
             json.dump(sorted(sys.modules), file)
-        return method(self, *said)
+        return method(self, *said, **more)
     return noted
 for name in ("ready", "stopping"):
     setattr(ServiceManager, name, note(name, getattr(ServiceManager, name)))
