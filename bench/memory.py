@@ -35,7 +35,7 @@ from bench import delivery
 from bench.bar import Bar, judge
 from trapd.demo.broker import EmbeddedBroker, free_port
 from trapd.demo.photographs import make_bursts
-from trapd.errors import UsageError
+from trapd.errors import StoreOlder, UsageError
 from trapd.frozen import Frozen
 from trapd.store import Store
 
@@ -270,7 +270,7 @@ def _look(store: Path) -> _Seen:
         with Store.peek(store) as session:
             newest, waiting = session.events.newest(), session.events.totals()["captured"]
             made_room = any(name.startswith("evicted.") for name in session.counters.all())
-    except UsageError:  # it is just being made
+    except (UsageError, StoreOlder):  # it is just being made
         return _Seen()
     # By its number: rows go too, where room is short.
     return _Seen(0 if newest is None else newest.seq - waiting, waiting, made_room)

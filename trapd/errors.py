@@ -115,6 +115,10 @@ class StoreLocked(StoreError):
     """Another process uses this storage.path."""
 
 
+class StoreOlder(StoreError):
+    """Its database is of an older trapd, or is just being made: `trapd run` brings it forward as it starts."""
+
+
 class StoreFull(StoreError):
     """No space left for this write; nothing was changed."""
 

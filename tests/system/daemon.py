@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from tests.brokers import Listener
-from trapd.errors import StoreError, UsageError
+from trapd.errors import StoreOlder, UsageError
 from trapd.records import Event, State
 from trapd.store import Store
 
@@ -118,11 +118,7 @@ class Daemon:
         try:
             with Store.peek(self.root) as session:
                 return session.events.page(limit=1_000_000)
-        except UsageError:  # no store yet
-            return []
-        except StoreError as error:
-            if "older trapd" not in str(error):  # one that is just being made
-                raise
+        except (UsageError, StoreOlder):  # no store yet, or one that is just being made
             return []
 
     def queue(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from trapd.errors import StoreError, StoreFull, UsageError
+from trapd.errors import StoreError, StoreFull, StoreOlder, UsageError
 from trapd.ports import Clock
 from trapd.records import Event, Medium, Moment, Trigger
 from trapd.store.files import durable, lock, names, strange
@@ -134,7 +134,7 @@ class Store:
     def peek(cls, root: Path) -> Session:
         """A session that only looks, whether or not the daemon runs; takes no lock.
 
-        Raises UsageError where trapd has never run, StoreCorrupt, StoreError for another version's database.
+        Raises UsageError where trapd has never run, StoreCorrupt, StoreOlder, StoreError for a newer version's database.
         """
         file = root / FILE
         with disk_errors(f"look into {root}"):
@@ -272,8 +272,8 @@ def _refuse_other_version(root: Path, database: Database) -> None:
         raise UsageError(f"the store in {root} is empty", "start trapd run once")
     if version < schema.VERSION:
         if lock.in_use(root):
-            raise StoreError("the store is being made, or of an older trapd", "ask again in a moment")
-        raise StoreError("the store is of an older trapd", "trapd run brings it forward as it starts")
+            raise StoreOlder("the store is being made, or of an older trapd", "ask again in a moment")
+        raise StoreOlder("the store is of an older trapd", "trapd run brings it forward as it starts")
 
 
 def _recover_on_full_disk(

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from trapd.errors import StoreError, UsageError
+from trapd.errors import StoreError, StoreOlder, UsageError
 from trapd.store import Store
 from trapd.store.sqlite import schema
 from trapd.store.sqlite.database import Database
@@ -42,7 +42,7 @@ def test_an_older_database_is_not_looked_at_before_it_was_brought_forward(
     schema.migrate(database)
     database.close()
     monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
-    with pytest.raises(StoreError, match="older trapd") as caught:
+    with pytest.raises(StoreOlder, match="older trapd") as caught:
         Store.peek(tmp_path)
     assert not isinstance(caught.value, UsageError)
 
@@ -55,7 +55,7 @@ def test_a_store_that_is_half_made_by_a_trapd_that_starts_is_said_to_be(tmp_path
         lock.write("1")  # another process, as it says itself
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(StoreError, match=r"is being made, or of an older trapd \(ask again"):
+        with pytest.raises(StoreOlder, match=r"is being made, or of an older trapd \(ask again"):
             Store.peek(tmp_path)
 
 
