@@ -116,7 +116,7 @@ class StoreLocked(StoreError):
 
 
 class StoreOlder(StoreError):
-    """Its database is of an older trapd, or is just being made: `trapd run` brings it forward as it starts."""
+    """Its database is of an older trapd, or just being made: `trapd run` brings it forward as it starts."""
 
 
 class StoreFull(StoreError):

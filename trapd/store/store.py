@@ -134,7 +134,8 @@ class Store:
     def peek(cls, root: Path) -> Session:
         """A session that only looks, whether or not the daemon runs; takes no lock.
 
-        Raises UsageError where trapd has never run, StoreCorrupt, StoreOlder, StoreError for a newer version's database.
+        Raises UsageError where trapd has never run, StoreCorrupt, StoreOlder, StoreError for the database of
+        a newer trapd.
         """
         file = root / FILE
         with disk_errors(f"look into {root}"):
