@@ -145,7 +145,7 @@ class Capture(Stage):
                     self._turn(session)
                 self._sensor.close()
                 self._refuse_waiting()
-                self._refusals.store(session)
+                self._refusals.store(session, last=True)
             finally:
                 self._sensor.close()
                 self._watch.close()
