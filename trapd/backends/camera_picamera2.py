@@ -130,7 +130,7 @@ class PicameraCamera:
                 ring.want(from_ns)
             for index in range(frames):
                 if held is None:
-                    held = self._next(ring, self._stopping if index else _stay)
+                    held = self._next(ring, self._stopping) if index else self._first(ring, self._soon())
                 if held is None:
                     return
                 begin_ns = begin_ns or held.start_ns
@@ -148,9 +148,7 @@ class PicameraCamera:
         opened = self._opened()
         opened.ring.want(self._clock.boot_ns())
         try:
-            held = self._next(opened.ring, _stay)
-            if held is None:  # never: nobody leaves
-                return
+            held = self._first(opened.ring, self._stopping)
             try:
                 small_of(opened.library, held.request, opened.lores)
             finally:
@@ -192,6 +190,25 @@ class PicameraCamera:
         raise CameraUnavailable(
             f"the camera gave no frame for {self._limits.frame_s:g} s", _STOPPED, restart_helps=True
         )
+
+    def _first(self, ring: Ring, leave: Callable[[], bool]) -> Held:
+        """As _next, but without a frame there is nothing at all. Raises CameraUnavailable."""
+        held = self._next(ring, leave)
+        if held is None:
+            raise CameraUnavailable("no frame came before the unit was told to stop")
+        return held
+
+    def _soon(self) -> Callable[[], bool]:
+        """Whether the unit was told to stop, and that for as long as any call may take then."""
+        told_ns: list[int] = []
+
+        def leave() -> bool:
+            if self._stopping() and not told_ns:
+                told_ns.append(self._clock.boot_ns())
+            within_ns = int(self._limits.stopping_s * NS_PER_S)
+            return bool(told_ns) and self._clock.boot_ns() - told_ns[0] >= within_ns
+
+        return leave
 
     def _frame(self, opened: _Open, held: Held) -> Frame:
         """Photograph and small frame; the buffer goes back. Raises CameraUnavailable."""
@@ -281,10 +298,6 @@ class PicameraCamera:
         if text not in self._said:
             self._said.add(text)
             log.warning("%s", text)
-
-
-def _stay() -> bool:
-    return False
 
 
 def _stop(opened: _Open) -> None:

@@ -113,7 +113,9 @@ def unread(error: Exception) -> CameraUnavailable:
     """What went wrong while a frame became a photograph."""
     if isinstance(error, MemoryError):
         return CameraUnavailable(
-            "there is no memory to make a photograph of a frame", "make camera.size smaller", restart_helps=True
+            "there is no memory to make a photograph of a frame",
+            "make camera.size smaller",
+            restart_helps=True,
         )
     said = str(error) or type(error).__name__
     return CameraUnavailable(f"a frame cannot be read: {said}", LOOK_AT_CABLE, restart_helps=True)

@@ -121,6 +121,13 @@ def test_a_probe_at_its_time_proves_it_too_and_the_one_after_opening_does_not(
     assert unit.camera.opened == 4
 
 
+def test_a_camera_that_a_stop_cut_short_leaves_no_alert(bench: Bench, unit: CaptureDriver) -> None:
+    unit.camera.fail_open = True
+    unit.stage.stop.set()
+    unit.turn()
+    assert (unit.camera.tries, bench.alerts.names()) == (1, ())
+
+
 def test_photographs_that_have_gone_from_their_folder_end_nothing(bench: Bench, unit: CaptureDriver) -> None:
     """To begin anew would not bring them back."""
     unit.camera.restart_helps = False

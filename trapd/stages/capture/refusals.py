@@ -1,7 +1,7 @@
 """Refused triggers on their way into the store: by reason, so that any number of them takes no room.
 
 The sensor's thread and Capture's add; Capture writes them down at every turn, but no more than once a second:
-a pin that hums gives a thousand edges a second for weeks, and each writing wears the card.
+a pin that hums gives a thousand edges a second for weeks, each a write to the card and a line in the journal.
 """
 
 from __future__ import annotations

@@ -78,7 +78,14 @@ class Capture(Stage):
         self._plan = plan
         self._sensor = sensor
         self._camera = camera
-        self._watch = CameraWatch(camera, clock=clock, alerts=alerts, probe_s=plan.probe_s, reboot=reboot)
+        self._watch = CameraWatch(
+            camera,
+            clock=clock,
+            alerts=alerts,
+            probe_s=plan.probe_s,
+            reboot=reboot,
+            stopping=self.stop.is_set,
+        )
         self._first_frame_ms: float | None = None
         self._store = store
         self._exif = exif
