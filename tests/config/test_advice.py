@@ -41,6 +41,10 @@ def test_the_defaults_give_no_warning() -> None:
             [],
         ),
         ({"indicator.led_pin": 4}, []),
+        ({"sensor.pins": [1, 17]}, ["sensor.pins"]),
+        ({"sensor.pins": [2, 3]}, ["sensor.pins", "sensor.pins"]),
+        ({"sensor.pins": [2], "sensor.active_high": False}, []),
+        ({"sensor.pins": [0, 2], "sensor.backend": "timer"}, []),
         ({"burst.pre_trigger": True}, []),
         (
             {"burst.pre_trigger": True, "camera.backend": "replay", "camera.path": "x"},

@@ -11,6 +11,7 @@ import click
 
 from trapd.cli.inspect import store_of
 from trapd.cli.options import ANY_PATH, config_option, json_option
+from trapd.cli.words import counted
 from trapd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _judge(view: _View, show: str | None, limit: int | None) -> None:
     if not waiting:
         return
     keys = ", ".join(f"{key} {truth}" for key, truth in _KEYS.items())
-    click.echo(f"{len(waiting)} bursts to judge. {keys}, b back, q quit", err=True)
+    click.echo(f"{counted(len(waiting), 'burst')} to judge. {keys}, b back, q quit", err=True)
     with tempfile.TemporaryDirectory(prefix="trapd-audit-") as folder:
         at = 0
         while at < len(waiting):
@@ -204,7 +205,7 @@ def _export(view: _View, folder: Path, limit: int | None) -> None:
     except OSError as error:
         raise UsageError(f"cannot write below {folder}: {error.strerror}", "name another folder") from error
     click.echo(
-        f"{written} bursts in {folder / _UNSORTED}: sort them into the folders beside it, "
+        f"{counted(written, 'burst')} in {folder / _UNSORTED}: sort them into the folders beside it, "
         f"then trapd audit --read {folder}",
         err=True,
     )
@@ -232,7 +233,7 @@ def _read_back(view: _View, folder: Path) -> None:
         raise UsageError(f"cannot read {folder}: {error.strerror}", "name the exported folder") from error
     known = view.session.audits.truths()
     view.session.audits.tell({key: truth for key, truth in told.items() if known.get(key) != truth})
-    click.echo(f"{len(told)} judgements read", err=True)
+    click.echo(f"{counted(len(told), 'judgement')} read", err=True)
 
 
 def _as_json(found: Figures) -> dict[str, Any]:
@@ -251,7 +252,7 @@ def _as_json(found: Figures) -> dict[str, Any]:
 
 
 def _tell(found: Figures, audit_fraction: float) -> None:
-    click.echo(f"{found.discarded} bursts discarded, {found.kept} kept by the filter in force")
+    click.echo(f"{counted(found.discarded, 'burst')} discarded, {found.kept} kept by the filter in force")
     click.echo(
         f"sample: {found.drawn} drawn, {found.judged} judged, {found.unsure} unsure, {found.waiting} wait, "
         f"{found.lost} went before anybody judged them"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trapd.cli.options import always_json_option, config_option, json_option
+from trapd.cli.words import counted
 from trapd.errors import ConfigurationError, Fault, TrapdError
 from trapd.frozen import asdict
 
@@ -77,9 +78,9 @@ def _tell(file: str, errors: Sequence[Fault], advice: Sequence[Fault]) -> None:
         click.echo(_line(fault, file))
     for fault in advice:
         click.echo(f"warning: {_line(fault, file)}")
-    count = f"{len(advice)} warning{'' if len(advice) == 1 else 's'}"
+    count = counted(len(advice), "warning")
     if errors:
-        click.echo(f"{file} cannot be used: {len(errors)} fault{'' if len(errors) == 1 else 's'}")
+        click.echo(f"{file} cannot be used: {counted(len(errors), 'fault')}")
     else:
         click.echo(f"{file} is sound" + (f", with {count}" if advice else ""))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trapd.cli.options import ANY_PATH, FiniteRange
+from trapd.cli.words import counted
 from trapd.frozen import asdict
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def _print_summary(summary: Summary) -> None:
     refused = summary.triggers - summary.bursts
     arrived = f"{summary.delivered} of the {summary.kept} kept arrived, each with the checksums of its files"
     click.echo(
-        f"\n{summary.triggers} triggers: {summary.bursts} bursts, {refused} refused.\n"
-        f"{summary.bursts} bursts: {summary.kept} kept, {summary.discarded} discarded as empty.\n"
+        f"\n{counted(summary.triggers, 'trigger')}: {counted(summary.bursts, 'burst')}, {refused} refused.\n"
+        f"{counted(summary.bursts, 'burst')}: {summary.kept} kept, {summary.discarded} discarded as empty.\n"
         f"{arrived}; {summary.lost} lost, {summary.duplicates} repeated.\n"
         f"The broker was away for {summary.outage_s:.1f} s. All this took {summary.seconds:.0f} s."
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from trapd.cli.options import ANY_PATH, FiniteRange, always_json_option, json_option
+from trapd.cli.words import counted
 from trapd.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class _Tally:
         unread = f"; {self.unread} could not be read" if self.unread else ""
         where = f" -> {out}" if out else ""
         click.echo(
-            f"{total} {'burst' if total == 1 else 'bursts'} in {seconds:.1f} s: {self.kept} kept, "
+            f"{counted(total, 'burst')} in {seconds:.1f} s: {self.kept} kept, "
             f"{self.discarded} discarded as empty, {self.unknown} unknown (kept){unread}{where}",
             err=True,
         )
@@ -324,8 +325,8 @@ def _tell_evaluation(report: dict[str, Any]) -> None:
 
     console = Console()
     failed = f", {report['failed']} could not be read or judged" if report["failed"] else ""
-    seen = f"{report['n_nonempty']} photographs with something, {report['n_empty']} empty"
-    console.print(f"model {report['model']}: {seen}, in {report['n_bursts']} bursts{failed}")
+    seen = f"{counted(report['n_nonempty'], 'photograph')} with something, {report['n_empty']} empty"
+    console.print(f"model {report['model']}: {seen}, in {counted(report['n_bursts'], 'burst')}{failed}")
     groups = Table("set", "with", "empty", "AUC", f"recall at {report['threshold']}", "false-keep")
     whole = {"whole bursts": report["bursts"]} if "bursts" in report else {}
     for name, group in {"all": _at_own(report), **report["by"], **whole}.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trapd.cli.options import FiniteRange, config_option, json_option
+from trapd.cli.words import counted
 
 if TYPE_CHECKING:
     from trapd.walktest import Step, Summary
@@ -96,7 +97,9 @@ def _tell(step: Step) -> None:
     name = verdict.verdict if verdict else "unknown"
     score = "   -" if verdict is None or verdict.score is None else f"{verdict.score:.2f}"
     fate = "would be sent" if verdict is None or verdict.keep else "would be discarded"
-    click.echo(f"{stamp}  {event.trigger.sensor:6} {len(event.media)} frames  {name:12} {score}  {fate}")
+    click.echo(
+        f"{stamp}  {event.trigger.sensor:6} {counted(len(event.media), 'frame'):8}  {name:12} {score}  {fate}"
+    )
 
 
 def _fields(summary: Summary) -> dict[str, Any]:
@@ -116,7 +119,8 @@ def _sentence(summary: Summary) -> str:
     refused = ", ".join(f"{n} {reason}" for reason, n in summary.refused.items())
     unjudged = f", {summary.unjudged} of them not judged" if summary.unjudged else ""
     alerts = f"; trouble: {', '.join(summary.alerts)} (trapd doctor says more)" if summary.alerts else ""
+    bursts = counted(summary.bursts, "burst")
     return (
-        f"{summary.bursts} bursts in {summary.seconds:.0f} s: {summary.kept} would be sent{unjudged}, "
+        f"{bursts} in {summary.seconds:.0f} s: {summary.kept} would be sent{unjudged}, "
         f"{summary.discarded} discarded" + (f"; refused: {refused}" if refused else "") + alerts
     )

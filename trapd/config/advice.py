@@ -12,12 +12,16 @@ from typing import get_args
 from trapd.errors import Fault
 from trapd.settings.values import Class, Settings
 
+_ID_PINS = (0, 1)
+_PULLED_UP_PINS = (2, 3)
+
 
 def warnings(settings: Settings, tells: frozenset[str] | None = None) -> tuple[Fault, ...]:
     """What the operator should know. `tells`: the classes the model can tell; None: not known."""
     found = [
         *_risks(settings),
         *_contradictions(settings),
+        *_pins(settings),
     ]
     if tells is not None and settings.filter.backend != "none":
         found += _classes(settings, tells)
@@ -53,6 +57,25 @@ def _contradictions(settings: Settings) -> Iterator[Fault]:
             "has no effect with camera.backend replay: its photographs have no time before the trigger",
             "leave it out",
         )
+
+
+def _pins(settings: Settings) -> Iterator[Fault]:
+    """Source: Raspberry Pi's description of the 40-pin header."""
+    if settings.sensor.backend != "gpiozero":
+        return
+    for pin in settings.sensor.pins:
+        if pin in _ID_PINS:
+            yield Fault(
+                "sensor.pins",
+                f"pin {pin} is where the Pi asks an add-on board what it is: a sensor may disturb its start",
+                "BCM numbers are meant, as the command pinout shows them; take another, such as 17",
+            )
+        elif pin in _PULLED_UP_PINS and settings.sensor.active_high:
+            yield Fault(
+                "sensor.pins",
+                f"pin {pin} has a resistor of its own that pulls it up: it cannot be quiet when low",
+                "take another pin, such as 17",
+            )
 
 
 def _classes(settings: Settings, tells: frozenset[str]) -> Iterator[Fault]:
