@@ -276,6 +276,19 @@ def test_another_python_makes_the_environment_anew_and_restarts(running: Unit) -
     assert len(running.machine.told("ls", "/usr/lib/trapd/environments").split()) == 1
 
 
+def test_removed_and_installed_again_it_is_as_it_was(running: Unit) -> None:
+    """Also from a new version that was unpacked and no more: dpkg runs no prerm for it."""
+    machine = running.machine
+    units = ("trapd.service", "trapd-reboot.path")
+    machine.run("dpkg", "--unpack", PACKAGE)
+    machine.run("dpkg", "--remove", "trapd")
+    assert [machine.property(each, "ActiveState") for each in units] == ["inactive", "inactive"]
+    assert machine.run("test", "-e", "/usr/lib/trapd", check=False).returncode == 1
+    machine.run("dpkg", "--install", PACKAGE)
+    assert machine.told("systemctl", "is-enabled", *units).split() == ["enabled", "enabled"]
+    assert [machine.property(each, "ActiveState") for each in units] == ["active", "active"]
+
+
 def test_removal_keeps_what_was_captured_and_purging_says_what_it_deletes(running: Unit) -> None:
     said = running.machine.told("dpkg", "--remove", "trapd")
     assert "what was captured stays in /var/lib/trapd" in said
