@@ -13,6 +13,7 @@ import pytest
 from trapd.stages import base
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "scripts" / "package"
 SHELL = ("postinst", "prerm", "postrm", "make-environment")
 PINNED = re.compile(
     r"^([a-z0-9.-]+)==(\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
@@ -148,6 +149,16 @@ def test_every_wheel_of_the_packages_is_in_the_index() -> None:
         "x86_64 cp311", "x86_64 cp313", "aarch64 cp311", "aarch64 cp313",
     ]  # fmt: skip
     assert len({line.partition(":")[2] for line in lines}) == 1
+
+
+@pytest.mark.slow
+def test_the_same_sources_give_the_same_package_whoever_builds_it(tmp_path: Path) -> None:
+    for mask in ("022", "077"):
+        words = ["sh", "-c", f'umask {mask} && exec "$0" amd64 --into "$1"', PACKAGE, tmp_path / mask]
+        subprocess.run(words, check=True, capture_output=True, timeout=300)
+    (one,), (other,) = ((tmp_path / mask).iterdir() for mask in ("022", "077"))
+    assert one.name == other.name
+    assert one.read_bytes() == other.read_bytes()
 
 
 def _lock() -> str:

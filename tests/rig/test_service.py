@@ -100,6 +100,10 @@ def test_installing_it_needs_no_network_and_says_what_is_to_be_configured(rig: U
     assert {"trapd", "gpio", "video"} <= set(groups)
     assert rig.machine.told("stat", "-c", "%a %U %G", CONFIG) == "640 root trapd"
     assert rig.machine.told("trapd", "--version").startswith("trapd, version")
+    # apt tells beforehand what it comes to, with the environment.
+    size_kb = int(rig.machine.told("dpkg-query", "--show", "--showformat=${Installed-Size}", "trapd"))
+    found_kb = int(rig.machine.told("du", "-sk", "/usr/lib/trapd").split()[0])
+    assert 0.9 < size_kb / found_kb < 1.1
     # Compiled while it is installed, also what nobody has imported yet: the unit's user could not write it.
     folder = "/usr/lib/trapd/current/lib/python3*/site-packages/trapd/stages/deliver/__pycache__"
     compiled = f"{folder}/stage.cpython-*.pyc"
