@@ -271,8 +271,19 @@ def test_a_camera_that_hangs_at_its_very_first_opening_leaves_the_unit_up_and_le
     library.hang_start = threading.Event()
     camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=SHORT)
     asked: list[int] = []
+
+    class Machine:
+        def why_not(self) -> str:
+            return ""
+
+        def ask(self) -> None:
+            asked.append(unit.clock.boot_ns())
+
+        def forget(self) -> None:
+            pass
+
     with bench(tmp_path / "store") as unit:
-        reboot = RareReboot(unit.clock, ask_for=lambda: asked.append(unit.clock.boot_ns()), why_not=str)
+        reboot = RareReboot(unit.clock, Machine())
         watch = CameraWatch(camera, clock=unit.clock, alerts=unit.alerts, probe_s=300.0, reboot=reboot)
         began_ns = unit.clock.boot_ns()
         for _ in range(2 * 24 * 60):
