@@ -163,6 +163,7 @@ class _Daemon:
         self._store = store
         self._clock = clock
         self._outage_s = outage_s
+        self._restart = restart
         self._started = clock.now()
         self._topics = Topics(settings.mqtt.base_topic, settings.unit.id)
         self._alerts = Alerts(store, codec.alert, lambda: codec.rfc3339(clock.now().wall_ms))
@@ -254,7 +255,7 @@ class _Daemon:
             log.info("%s is up; epoch %s", self._settings.unit.id, self._store.epoch)
             manager.ready("looking for camera, sensor and link")
             supervisor.watch(stop, manager.alive)
-            manager.stopping()
+            manager.stopping(again=self._restart.wanted.is_set())
 
     def _indicator(self) -> tuple[Stage, ...]:
         """The LED's stage, where there is one."""
@@ -327,8 +328,7 @@ class _Daemon:
     def _rare_reboot(self) -> RareReboot | None:
         if self._settings.camera.backend == "replay":
             return None  # photographs in a folder are not helped by one
-        forgotten = self._store.recovered.rebuilt is not None
-        return RareReboot(self._clock, self._reboot, forgotten=forgotten)
+        return RareReboot(self._clock, self._reboot, forgotten=self._store.recovered.rebuilt is not None)
 
     def _pass_on(self, message: Received) -> bool:
         return self._control is not None and self._control.offer(message)

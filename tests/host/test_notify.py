@@ -23,6 +23,8 @@ def test_it_hears_ready_status_and_watchdog(tmp_path: Path) -> None:
         assert ear.recv(1000) == b"WATCHDOG=1"
         manager.stopping()
         assert ear.recv(1000).startswith(b"STOPPING=1")
+        manager.stopping(again=True)
+        assert ear.recv(1000) == b"STATUS=beginning anew"
 
 
 def test_a_start_that_goes_on_is_heard_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,6 +189,21 @@ def test_the_sandbox_holds(running: Unit) -> None:
     assert found["credential"] == hashlib.sha256(f"{PASSWORD}\n".encode()).hexdigest()
 
 
+def test_a_configuration_from_afar_is_no_stop_to_systemd(running: Unit) -> None:
+    """The process begins anew in its place; systemd must neither wait for its end nor kill it."""
+    machine = running.machine
+    running.systemctl("start", "trapd")
+    machine.until(lambda: running.status().startswith("armed, link up, "), "the link")
+    process = machine.property("trapd.service", "MainPID")
+    running.say("config/desired", json.dumps({"v": 1, "version": 1, "txn": "a", "doc": {"heartbeat_s": 60}}))
+    machine.until(lambda: _said(running, "version 1 has proved itself and is kept"), "the end of its trial")
+    assert machine.property("trapd.service", "ActiveState") == "active"
+    assert machine.property("trapd.service", "MainPID") == process
+    running.say("config/desired", "")
+    running.systemctl("restart", "trapd")
+    assert machine.property("trapd.service", "Result") == "success"
+
+
 def test_a_bad_configuration_ends_in_78_and_is_not_tried_again(running: Unit) -> None:
     running.configure(camera={"sise": [1, 2]})
     running.systemctl("start", "trapd", check=False)

@@ -142,6 +142,13 @@ class Unit:
             "-F", '{"topic":"%t","hex":"%x"}', out=self.heard_in,
         )  # fmt: skip
 
+    def say(self, leaf: str, text: str) -> None:
+        """Publish, retained, as the operator does. An empty text clears."""
+        self.machine.run(
+            "mosquitto_pub", "-h", "localhost", "-p", "8883", "--cafile", "/shared/tls/ca.pem",
+            "-u", "desk", "-P", "desk", "-q", "1", "-r", "-t", f"{BASE}/{leaf}", "-s", given=text,
+        )  # fmt: skip
+
     def heard(self, leaf: str) -> list[bytes]:
         """Every payload on a leaf so far."""
         lines = self.heard_in.read_bytes().splitlines()

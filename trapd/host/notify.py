@@ -45,9 +45,13 @@ class ServiceManager:
             self._started_s = now_s
             self._send(f"EXTEND_TIMEOUT_USEC={_STARTING_MORE_S * 1_000_000}\nWATCHDOG=1")
 
-    def stopping(self) -> None:
-        """An orderly stop has begun."""
-        self._send("STOPPING=1\nSTATUS=stopping")
+    def stopping(self, *, again: bool = False) -> None:
+        """An orderly stop has begun.
+
+        `again`: this process begins anew afterwards. To the manager that is no stop: it would wait for an end
+        that does not come, and then kill.
+        """
+        self._send("STATUS=beginning anew" if again else "STOPPING=1\nSTATUS=stopping")
 
     def _send(self, text: str) -> None:
         if not self._address:
