@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import _wheels
@@ -59,6 +60,7 @@ def own_wheel(folder: Path) -> Path:
         shutil.copytree(ROOT / "trapd", source / "trapd", ignore=shutil.ignore_patterns("__pycache__"))
         for each in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
             shutil.copy(ROOT / each, source / each)
+        _settle_modes(source)
         _wheels.pip("wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source))
     (wheel,) = folder.glob("trapd-*.whl")
     return wheel
@@ -88,11 +90,25 @@ def lay_out(tree: Path, machine: str, wheel: Path) -> None:
         (tree / place).write_bytes(told.stdout)
 
 
+def environment_bytes(wheels: Path) -> int:
+    """What postinst makes of the wheels on the unit, for one Python; its bytecode is as large as its source."""
+    found = 0
+    for wheel in wheels.glob("*.whl"):
+        if "-cp311-" not in wheel.name:
+            with zipfile.ZipFile(wheel) as archive:
+                found += sum(
+                    file.file_size * (2 if file.filename.endswith(".py") else 1)
+                    for file in archive.infolist()
+                )
+    return found
+
+
 def control(tree: Path, machine: str) -> None:
     """The control archive's files."""
     folder = tree / "DEBIAN"
     folder.mkdir()
-    kilobytes = sum(file.lstat().st_size for file in tree.rglob("*") if not file.is_dir()) // 1024
+    carried = sum(file.lstat().st_size for file in tree.rglob("*") if not file.is_dir())
+    kilobytes = (carried + environment_bytes(tree / "usr/lib/trapd/wheels")) // 1024
     text = (DEBIAN / "control.in").read_text("utf-8")
     for name, value in {"VERSION": __version__, "MACHINE": machine, "SIZE": str(kilobytes)}.items():
         text = text.replace(f"@{name}@", value)
@@ -103,10 +119,15 @@ def control(tree: Path, machine: str) -> None:
 
 def settle(tree: Path, when: str) -> None:
     """Modes and times that do not depend on who builds."""
+    _settle_modes(tree)
+    for path in (tree, *tree.rglob("*")):
+        os.utime(path, (int(when), int(when)), follow_symlinks=False)
+
+
+def _settle_modes(tree: Path) -> None:
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.name in RUNNABLE else 0o644)
-        os.utime(path, (int(when), int(when)), follow_symlinks=False)
 
 
 def build(machine: str, folder: Path) -> Path:
@@ -135,6 +156,7 @@ def main() -> int:
     unknown = set(told.machine) - MACHINES.keys()
     if unknown:
         parser.error(f"no such machine: {', '.join(sorted(unknown))}")
+    os.umask(0o022)  # what is made on the way, the wheel's own files too, is as for everybody
     told.into.mkdir(parents=True, exist_ok=True)
     for machine in told.machine or MACHINES:
         file = build(machine, told.into)

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from trapd.stages import base
+
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "scripts" / "package"
 SHELL = ("postinst", "prerm", "postrm", "make-environment")
 PINNED = re.compile(
     r"^([a-z0-9.-]+)==(\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
@@ -97,6 +100,30 @@ def test_purging_goes_on_where_the_store_is_a_mount_point(tmp_path: Path) -> Non
     assert not (tmp_path / "etc" / "trapd").exists()
 
 
+@pytest.mark.parametrize(
+    "line", ["storage: {path: CARD, max_bytes: 5}", "storage:\n  path: 'CARD'  # x", 'storage:\n  "path": "CARD"']
+)
+def test_purging_names_a_store_elsewhere_however_it_is_written(tmp_path: Path, line: str) -> None:
+    photograph = one_photograph(tmp_path / "card")
+    (tmp_path / "etc" / "trapd").mkdir(parents=True)
+    written = line.replace("CARD", str(tmp_path / "card"))
+    (tmp_path / "etc" / "trapd" / "config.yaml").write_text(f"{written}\n")
+    assert f"photographs stay in {tmp_path}/card: delete them yourself" in purged(tmp_path)
+    assert photograph.exists()
+
+
+def test_purging_what_was_never_configured_says_nothing_of_a_user(tmp_path: Path) -> None:
+    assert "the user trapd stays" not in purged(tmp_path, getent="exit 2")
+    (tmp_path / "again").mkdir()
+    assert "the user trapd stays" in purged(tmp_path / "again", getent="exit 0")
+
+
+def test_systemd_waits_for_an_end_a_little_longer_than_the_stages_may_take() -> None:
+    unit = (ROOT / "systemd" / "trapd.service").read_text("utf-8")
+    (found,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert base._STOP_WITHIN_S < int(found) < 10
+
+
 def test_the_lock_pins_everything_that_trapd_needs_but_numpy() -> None:
     pinned = {name for name, _, _ in PINNED.findall(_lock())}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -122,6 +149,16 @@ def test_every_wheel_of_the_packages_is_in_the_index() -> None:
         "x86_64 cp311", "x86_64 cp313", "aarch64 cp311", "aarch64 cp313",
     ]  # fmt: skip
     assert len({line.partition(":")[2] for line in lines}) == 1
+
+
+@pytest.mark.slow
+def test_the_same_sources_give_the_same_package_whoever_builds_it(tmp_path: Path) -> None:
+    for mask in ("022", "077"):
+        words = ["sh", "-c", f'umask {mask} && exec "$0" amd64 --into "$1"', PACKAGE, tmp_path / mask]
+        subprocess.run(words, check=True, capture_output=True, timeout=300)
+    (one,), (other,) = ((tmp_path / mask).iterdir() for mask in ("022", "077"))
+    assert one.name == other.name
+    assert one.read_bytes() == other.read_bytes()
 
 
 def _lock() -> str:

@@ -327,8 +327,7 @@ class _Daemon:
     def _rare_reboot(self) -> RareReboot | None:
         if self._settings.camera.backend == "replay":
             return None  # photographs in a folder are not helped by one
-        why_not, forgotten = self._reboot.why_not, self._store.recovered.rebuilt is not None
-        return RareReboot(self._clock, ask_for=self._reboot.ask, why_not=why_not, forgotten=forgotten)
+        return RareReboot(self._clock, self._reboot, forgotten=self._store.recovered.rebuilt is not None)
 
     def _pass_on(self, message: Received) -> bool:
         return self._control is not None and self._control.offer(message)

@@ -5,7 +5,9 @@ TrapdError
  +-- UsageError           the command line asks for something that is not there: exit 2
  +-- Unavailable          not now, perhaps later: raise the alert, back off, try again
  |    +-- CameraUnavailable
+ |    |    +-- CameraInUse   another process has it
  |    +-- SensorUnavailable
+ |    |    +-- PinInUse      another process has it
  |    +-- ModelUnavailable
  |    +-- LinkUnavailable
  |    +-- CredentialUnavailable
@@ -75,8 +77,16 @@ class CameraUnavailable(Unavailable):
         self.restart_helps = restart_helps
 
 
+class CameraInUse(CameraUnavailable):
+    """Another process has it."""
+
+
 class SensorUnavailable(Unavailable):
     """No sensor, or its pin cannot be read."""
+
+
+class PinInUse(SensorUnavailable):
+    """Another process, or the kernel, has it."""
 
 
 class ModelUnavailable(Unavailable):

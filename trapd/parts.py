@@ -98,7 +98,11 @@ def exif_context(settings: Settings) -> ExifContext:
 def build_camera(settings: Settings, clock: Clock, stopping: Callable[[], bool] = lambda: False) -> Camera:
     """The configured camera, or one that says why there is none. `stopping`: it is not waited for long."""
     camera = settings.camera
-    options: dict[str, Any] = {"filter_size": tuple(camera.filter_size), "clock": clock}
+    options: dict[str, Any] = {
+        "filter_size": tuple(camera.filter_size),
+        "clock": clock,
+        "stopping": stopping,
+    }
     if camera.backend == "replay":
         options["path"] = Path(camera.path or "")
     else:
@@ -109,7 +113,6 @@ def build_camera(settings: Settings, clock: Clock, stopping: Callable[[], bool] 
             "focus": camera.focus,
             "tuning_file": camera.tuning_file,
             "pre_trigger": settings.burst.pre_trigger,
-            "stopping": stopping,
         }
     try:
         return cast(Camera, _backend(f"camera.{camera.backend}")(**options))

@@ -87,7 +87,8 @@ class Camera(Protocol):
         """Take a burst, giving each frame as soon as it is there.
 
         The first frame is newer than the trigger (or, with pre-trigger, the last one before it). Every wait
-        is bounded. Raises CameraUnavailable, also half-way: what was given before stays good.
+        is bounded. Raises CameraUnavailable, also half-way: what was given before stays good. Once the unit
+        is told to stop, no frame but the first is waited for: the burst ends with what it has.
         """
 
     def probe(self) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from tests.fakes.picamera2 import CameraClock, StandIn, Transform
 from trapd.backends import picamera2_ring
 from trapd.backends.camera_picamera2 import PicameraCamera
+from trapd.errors import CameraUnavailable
 from trapd.records import Frame, Moment, Trigger, TsQuality
 from trapd.store import ExifContext
 from trapd.store.photographs import exif
@@ -269,7 +270,13 @@ def test_a_camera_that_cannot_turn_its_picture_is_named(
 
 @pytest.mark.parametrize(
     "odd",
-    [{"LensPosition": (1.0, 2.0)}, {"AnalogueGain": "high"}, {"DigitalGain": None}, {"LensPosition": True}],
+    [
+        {"LensPosition": (1.0, 2.0)},
+        {"AnalogueGain": "high"},
+        {"DigitalGain": None},
+        {"LensPosition": True},
+        {"AnalogueGain": 10**400},
+    ],
 )
 def test_metadata_of_another_kind_is_left_out_of_the_exif(
     make: Make, clock: CameraClock, library: StandIn, odd: dict[str, Any]
@@ -317,3 +324,9 @@ def test_exposure_has_settled_when_it_is_open(make: Make, clock: CameraClock) ->
     began_ns = clock.boot_ns()
     make()
     assert 0.35e9 < clock.boot_ns() - began_ns < 0.6e9
+
+
+def test_rows_that_cannot_be_halved_are_refused_at_opening(make: Make, library: StandIn) -> None:
+    library.padding = 1
+    with pytest.raises(CameraUnavailable, match="gives rows of 641 bytes for the 640 pixels of its main"):
+        make()

@@ -18,6 +18,7 @@ from trapd.backends import camera_picamera2
 from trapd.backends.camera_picamera2 import Limits, PicameraCamera
 from trapd.errors import CameraUnavailable
 from trapd.records import Trigger
+from trapd.rules import NS_PER_S
 from trapd.stages.capture.camera_watch import CameraWatch
 from trapd.stages.capture.rare_reboot import RareReboot
 
@@ -82,6 +83,7 @@ def test_a_numpy_that_breaks_the_systems_simplejpeg(
         ("raise RuntimeError('libcamera.so: no such file')", "picamera2 cannot be imported: RuntimeError"),
         ("import no_such_module_here", "picamera2 lacks a module: no_such_module_here"),
         ("1 / 0", "picamera2 cannot be imported: ZeroDivisionError"),
+        ("raise SystemExit('no display')", "picamera2 cannot be imported: SystemExit: no display"),
     ],
 )
 def test_a_library_that_raises_on_import(
@@ -269,8 +271,19 @@ def test_a_camera_that_hangs_at_its_very_first_opening_leaves_the_unit_up_and_le
     library.hang_start = threading.Event()
     camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=SHORT)
     asked: list[int] = []
+
+    class Machine:
+        def why_not(self) -> str:
+            return ""
+
+        def ask(self) -> None:
+            asked.append(unit.clock.boot_ns())
+
+        def forget(self) -> None:
+            pass
+
     with bench(tmp_path / "store") as unit:
-        reboot = RareReboot(unit.clock, ask_for=lambda: asked.append(unit.clock.boot_ns()), why_not=str)
+        reboot = RareReboot(unit.clock, Machine())
         watch = CameraWatch(camera, clock=unit.clock, alerts=unit.alerts, probe_s=300.0, reboot=reboot)
         began_ns = unit.clock.boot_ns()
         for _ in range(2 * 24 * 60):
@@ -333,6 +346,8 @@ def test_threads_that_die_half_way_leave_what_was_given(
         ),
         ("metadata", {"ExposureTime": "dark"}, "frames cannot be used: ValueError"),
         ("encode_error", ValueError("bad plane"), "a frame cannot be read: bad plane"),
+        ("encode_error", ValueError(), "a frame cannot be read: ValueError"),
+        ("encode_error", MemoryError(), "no memory to make a photograph"),
         ("short_buffers", True, "picture has 1000 bytes instead of 345600"),
     ],
 )
@@ -347,6 +362,27 @@ def test_frames_that_cannot_be_used_are_an_error_and_hold_no_buffer(
     assert not library.dead
     clock.wait(NEVER, 0.5)
     assert library.camera.free >= 2
+
+
+def test_a_stop_waits_for_no_second_frame(clock: CameraClock, library: StandIn) -> None:
+    """The service manager would kill the daemon in the pause, and with it the frames that are there."""
+    told = threading.Event()
+    camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, stopping=told.is_set)
+    camera.open()
+    burst = camera.shoot(Trigger("pir", "17", clock.boot_ns()), 3, 60.0)
+    next(burst)
+    told.set()
+    before_ns = clock.boot_ns()
+    assert list(burst) == []
+    assert clock.boot_ns() - before_ns < NS_PER_S
+    assert len(list(camera.shoot(Trigger("pir", "17", clock.boot_ns()), 3, 60.0))) == 1
+    library.dead = True
+    for call, within_s in ((lambda: shoot(camera, clock), 3.5), (camera.probe, 0.5)):
+        before_ns = clock.boot_ns()
+        with pytest.raises(CameraUnavailable, match="told to stop"):
+            call()
+        assert clock.boot_ns() - before_ns < within_s * NS_PER_S
+    camera.close()
 
 
 def test_a_closing_that_hangs_is_given_up_and_the_camera_is_opened_when_it_has_come_back(

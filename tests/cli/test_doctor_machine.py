@@ -9,8 +9,9 @@ import pytest
 from tests.cli.doctored import Unit
 from tests.fakes.pins import Pins
 from trapd.backends import lamp_gpiozero, sensor_gpiozero
+from trapd.backends.camera_picamera2 import PicameraCamera
 from trapd.doctor import machine
-from trapd.errors import SensorUnavailable
+from trapd.errors import CameraInUse, CameraUnavailable, PinInUse, SensorUnavailable
 from trapd.remote.files import ConfigFiles
 from trapd.remote.ledger import Ledger, Overlay, Trial
 
@@ -51,12 +52,32 @@ def test_a_pin_that_is_active_is_so_however_long_a_pulse_has_to_last(unit: Unit,
 def test_the_pins_are_the_daemons_while_it_runs(
     unit: Unit, pins: Pins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pins.fail = SensorUnavailable("pin 17 is in use by lg", "end the other program")
+    pins.fail = PinInUse("pin 17 is in use by lg", "end the other program")
     assert unit.findings()["sensor"]["ok"] is False
     monkeypatch.setattr("trapd.doctor.device.in_use", lambda root: root == unit.store)
     found = unit.findings()["sensor"]
     assert (found["ok"], found["warning"]) == (True, True)
     assert "systemctl stop trapd" in found["hint"]
+
+
+def test_what_the_daemon_cannot_have_either_is_a_fault_beside_it(
+    unit: Unit, pins: Pins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera that is not connected is not "the daemon's"."""
+    monkeypatch.setattr("trapd.doctor.device.in_use", lambda root: root == unit.store)
+    pins.fail = SensorUnavailable("this machine has no GPIO chip", "use sensor.backend: timer")
+    unit.change("camera", backend="picamera2", path=None)
+    said: CameraUnavailable = CameraUnavailable("no camera is connected", "look at the cable")
+
+    def fail(self: PicameraCamera) -> None:
+        raise said
+
+    monkeypatch.setattr(PicameraCamera, "open", fail)
+    found = unit.findings()
+    assert (found["sensor"]["ok"], found["sensor"]["message"]) == (False, "this machine has no GPIO chip")
+    assert (found["camera"]["ok"], found["camera"]["message"]) == (False, "no camera is connected")
+    said = CameraInUse("the camera is in use by another program", "stop it")
+    assert unit.findings()["camera"]["ok"] is True
 
 
 def test_the_led_is_lit_where_there_is_one(unit: Unit, pins: Pins) -> None:

@@ -100,6 +100,10 @@ def test_installing_it_needs_no_network_and_says_what_is_to_be_configured(rig: U
     assert {"trapd", "gpio", "video"} <= set(groups)
     assert rig.machine.told("stat", "-c", "%a %U %G", CONFIG) == "640 root trapd"
     assert rig.machine.told("trapd", "--version").startswith("trapd, version")
+    # apt tells beforehand what it comes to, with the environment.
+    size_kb = int(rig.machine.told("dpkg-query", "--show", "--showformat=${Installed-Size}", "trapd"))
+    found_kb = int(rig.machine.told("du", "-sk", "/usr/lib/trapd").split()[0])
+    assert 0.9 < size_kb / found_kb < 1.1
     # Compiled while it is installed, also what nobody has imported yet: the unit's user could not write it.
     folder = "/usr/lib/trapd/current/lib/python3*/site-packages/trapd/stages/deliver/__pycache__"
     compiled = f"{folder}/stage.cpython-*.pyc"
@@ -290,6 +294,19 @@ def test_another_python_makes_the_environment_anew_and_restarts(running: Unit) -
     assert after[1] != before[1]
     assert running.machine.property("trapd.service", "ActiveState") == "active"
     assert len(running.machine.told("ls", "/usr/lib/trapd/environments").split()) == 1
+
+
+def test_removed_and_installed_again_it_is_as_it_was(running: Unit) -> None:
+    """Also from a new version that was unpacked and no more: dpkg runs no prerm for it."""
+    machine = running.machine
+    units = ("trapd.service", "trapd-reboot.path")
+    machine.run("dpkg", "--unpack", PACKAGE)
+    machine.run("dpkg", "--remove", "trapd")
+    assert [machine.property(each, "ActiveState") for each in units] == ["inactive", "inactive"]
+    assert machine.run("test", "-e", "/usr/lib/trapd", check=False).returncode == 1
+    machine.run("dpkg", "--install", PACKAGE)
+    assert machine.told("systemctl", "is-enabled", *units).split() == ["enabled", "enabled"]
+    assert [machine.property(each, "ActiveState") for each in units] == ["active", "active"]
 
 
 def test_removal_keeps_what_was_captured_and_purging_says_what_it_deletes(running: Unit) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from trapd.backends import abilities
-from trapd.backends.picamera2_library import LOOK_AT_CABLE, Calls, Hangs, Library, Patience, load, named
+from trapd.backends.picamera2_library import Calls, Hangs, Library, Patience, load, named, unread
 from trapd.backends.picamera2_opening import made
 from trapd.backends.picamera2_ring import Held, Ring
 from trapd.backends.picamera2_streams import Stream, agreed, jpeg_of, small_of
@@ -30,6 +30,7 @@ from trapd.rules import NS_PER_S
 log = logging.getLogger("trapd.camera")
 
 _BUFFERS = 4
+_LARGEST = 1e12  # beyond it no number tells anything of a picture
 _KEPT = 2  # for a pre-trigger: the newest frame may be from after the trigger, the one before it is not
 # 30 frames a second by day, so that the first one after a trigger is near; down to 10 at night.
 _FRAME_US = (33_333, 100_000)
@@ -89,6 +90,7 @@ class PicameraCamera:
         self._tuning_file = tuning_file
         self._pre_trigger = pre_trigger
         self._limits = limits or Limits()
+        self._stopping = stopping
         self._calls = Calls(Patience(stopping, self._limits.stopping_s))
         self._open: _Open | None = None
         self._said: set[str] = set()
@@ -111,7 +113,7 @@ class PicameraCamera:
             self._limits.open_s, "opening the camera", lambda: self._begin(library), undo=_stop
         )
         self._open = opened
-        opened.ring.settle(_SETTLING_FRAMES, _SETTLING_S)
+        opened.ring.settle(_SETTLING_FRAMES, _SETTLING_S, self._stopping)
 
     def shoot(self, trigger: Trigger, frames: int, interval_s: float) -> Iterator[Frame]:
         """Frames that began after the trigger (with pre-trigger, one before it first), `interval_s` apart.
@@ -128,7 +130,9 @@ class PicameraCamera:
                 ring.want(from_ns)
             for index in range(frames):
                 if held is None:
-                    held = self._next(ring)
+                    held = self._next(ring, self._stopping) if index else self._first(ring, self._soon())
+                if held is None:
+                    return
                 begin_ns = begin_ns or held.start_ns
                 if index + 1 < frames:
                     ring.want(max(begin_ns + (index + 1) * step_ns, held.start_ns + 1, from_ns))
@@ -144,7 +148,7 @@ class PicameraCamera:
         opened = self._opened()
         opened.ring.want(self._clock.boot_ns())
         try:
-            held = self._next(opened.ring)
+            held = self._first(opened.ring, self._stopping)
             try:
                 small_of(opened.library, held.request, opened.lores)
             finally:
@@ -174,10 +178,10 @@ class PicameraCamera:
             raise CameraUnavailable("the camera is not open", "it is opened again soon", restart_helps=True)
         return self._open
 
-    def _next(self, ring: Ring) -> Held:
-        """The frame that is wanted. Raises CameraUnavailable when it does not come."""
-        held = ring.wait(self._limits.frame_s)
-        if held is not None:
+    def _next(self, ring: Ring, leave: Callable[[], bool]) -> Held | None:
+        """The frame that is wanted; None on `leave`. Raises CameraUnavailable when it does not come."""
+        held = ring.wait(self._limits.frame_s, leave)
+        if held is not None or leave():
             return held
         if ring.trouble:
             raise CameraUnavailable(
@@ -186,6 +190,25 @@ class PicameraCamera:
         raise CameraUnavailable(
             f"the camera gave no frame for {self._limits.frame_s:g} s", _STOPPED, restart_helps=True
         )
+
+    def _first(self, ring: Ring, leave: Callable[[], bool]) -> Held:
+        """As _next, but without a frame there is nothing at all. Raises CameraUnavailable."""
+        held = self._next(ring, leave)
+        if held is None:
+            raise CameraUnavailable("no frame came before the unit was told to stop")
+        return held
+
+    def _soon(self) -> Callable[[], bool]:
+        """Whether the unit was told to stop, and that for as long as any call may take then."""
+        told_ns: list[int] = []
+
+        def leave() -> bool:
+            if self._stopping() and not told_ns:
+                told_ns.append(self._clock.boot_ns())
+            within_ns = int(self._limits.stopping_s * NS_PER_S)
+            return bool(told_ns) and self._clock.boot_ns() - told_ns[0] >= within_ns
+
+        return leave
 
     def _frame(self, opened: _Open, held: Held) -> Frame:
         """Photograph and small frame; the buffer goes back. Raises CameraUnavailable."""
@@ -196,9 +219,7 @@ class PicameraCamera:
         except CameraUnavailable:
             raise
         except Exception as error:  # an encoder and a mapping, both foreign
-            raise CameraUnavailable(
-                f"a frame cannot be read: {error}", LOOK_AT_CABLE, restart_helps=True
-            ) from error
+            raise unread(error) from error
         finally:
             held.release()
         return Frame(jpeg, main.width, main.height, held.start_ns, small, _exposure(held, opened.model))
@@ -300,4 +321,5 @@ def _exposure(held: Held, model: str) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """A number that a float can hold, and that is one."""
+    return float(value) if isinstance(value, int | float) and abs(value) < _LARGEST else None

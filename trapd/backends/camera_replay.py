@@ -15,7 +15,7 @@ import io
 import logging
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from trapd.backends.pictures import small_of
@@ -28,16 +28,25 @@ log = logging.getLogger("trapd.camera")
 
 _ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 _NO_FILE = "no regular file, or a link that leads nowhere"
+_LOOK_S = 0.2
 _LARGEST_BYTES = 100_000_000  # of one file: more is no photograph
 
 
 class ReplayCamera:
-    """The Camera port over a folder."""
+    """The Camera port over a folder. `stopping`: whether the unit was told to stop."""
 
-    def __init__(self, path: Path, *, filter_size: tuple[int, int], clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        filter_size: tuple[int, int],
+        clock: Clock,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._path = path
         self._filter_size = filter_size
         self._clock = clock
+        self._stopping = stopping
         self._bursts: list[list[Path]] = []
         self._by_folder = False
         self._next = 0
@@ -77,7 +86,10 @@ class ReplayCamera:
         begin_ns = max(self._clock.boot_ns(), trigger.boot_ns + 1)
         for index, (jpeg, size, small) in enumerate(self._next_burst(frames)):
             due_ns = begin_ns + int(index * interval_s * NS_PER_S)
-            self._clock.wait(self._never, max(0.0, (due_ns - self._clock.boot_ns()) / NS_PER_S))
+            while (left_ns := due_ns - self._clock.boot_ns()) > 0:
+                if index and self._stopping():
+                    return
+                self._clock.wait(self._never, min(left_ns / NS_PER_S, _LOOK_S))
             yield Frame(jpeg, size[0], size[1], max(due_ns, self._clock.boot_ns()), small)
 
     def probe(self) -> None:

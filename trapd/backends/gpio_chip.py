@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trapd.backends.device_files import DEVICES, who_may
-from trapd.errors import SensorUnavailable
+from trapd.errors import PinInUse, SensorUnavailable
 
 LABELS = ("pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1")
 """Of the chips that the 40-pin header hangs on: Zero 2 and 3, 4, 5. Their numbers change with the kernel."""
@@ -116,7 +116,7 @@ def refused(pin: int, error: Exception, chip: Path | None = None) -> SensorUnava
     kind, words = type(error).__name__, _words(error)
     if words == "GPIO busy" or "InUse" in kind:
         name = holder(chip, pin) if chip is not None else ""
-        return SensorUnavailable(
+        return PinInUse(
             f"pin {pin} is in use" + (f" by {name}" if name else ""),
             "end the other program, or take out what claims it in config.txt; gpioinfo lists all",
         )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trapd.backends import device_files
-from trapd.errors import CameraUnavailable
+from trapd.errors import CameraInUse, CameraUnavailable
 from trapd.frozen import Frozen
 
 log = logging.getLogger("trapd.camera")
@@ -49,7 +49,7 @@ def load() -> Library:
         if (error.name or "").partition(".")[0] == "picamera2":
             raise CameraUnavailable("picamera2 is not installed", _INSTALL) from error
         raise CameraUnavailable(f"picamera2 lacks a module: {error.name}", _INSTALL) from error
-    except Exception as error:  # a compiled module that does not fit raises almost anything
+    except (Exception, SystemExit) as error:  # a module that does not fit raises almost anything
         raise _not_imported(error) from error
     if not hasattr(found.simplejpeg, "encode_jpeg_yuv_planes"):
         raise CameraUnavailable(
@@ -59,7 +59,7 @@ def load() -> Library:
     return found
 
 
-def _not_imported(error: Exception) -> CameraUnavailable:
+def _not_imported(error: BaseException) -> CameraUnavailable:
     if any(mark in str(error).lower() for mark in _NUMPY_MARKS):
         return CameraUnavailable(
             f"numpy {_numpy_version()} does not fit the system's picamera2 and simplejpeg",
@@ -93,7 +93,7 @@ def named(error: BaseException) -> CameraUnavailable:
             restart_helps=True,
         )
     if "busy" in low or "acquire" in low or "in use" in low:
-        return CameraUnavailable(
+        return CameraInUse(
             "the camera is in use by another program",
             "stop it (rpicam-*, motion, a second trapd); `fuser /dev/media*` names it",
             restart_helps=True,
@@ -107,6 +107,18 @@ def named(error: BaseException) -> CameraUnavailable:
     if "tuning" in low:
         return CameraUnavailable(f"the tuning file cannot be used: {said}", "set camera.tuning_file")
     return CameraUnavailable(f"the camera does not open: {said}", LOOK_AT_CABLE, restart_helps=True)
+
+
+def unread(error: Exception) -> CameraUnavailable:
+    """What went wrong while a frame became a photograph."""
+    if isinstance(error, MemoryError):
+        return CameraUnavailable(
+            "there is no memory to make a photograph of a frame",
+            "make camera.size smaller",
+            restart_helps=True,
+        )
+    said = str(error) or type(error).__name__
+    return CameraUnavailable(f"a frame cannot be read: {said}", LOOK_AT_CABLE, restart_helps=True)
 
 
 def _chain(error: BaseException) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +22,7 @@ _TIMED = 32  # frames that the timing is taken over
 _NS_PER_MS = 1_000_000
 _NS_PER_US = 1_000
 _SETTLING_TURN_S = 0.05
+_LOOK_S = 0.2
 _STALE_NS = 2 * NS_PER_S  # no exposure by day or night, and no queue of four frames, takes as long
 _PRE_TRIGGER_NS = NS_PER_S  # a frame older than that shows nothing of what triggered
 
@@ -123,10 +125,12 @@ class Ring:
         if spare is not None:
             spare.release()
 
-    def wait(self, timeout_s: float) -> Held | None:
-        """The frame that is wanted, now the caller's; None when it did not come in time."""
-        due_s = max(0.0, ((self._wanted_ns or 0) - self._clock.boot_ns()) / NS_PER_S)
-        self._clock.wait(self._came, due_s + timeout_s)
+    def wait(self, timeout_s: float, leave: Callable[[], bool]) -> Held | None:
+        """The frame that is wanted, now the caller's; None when it did not come in time, or on `leave`."""
+        due_ns = max(self._wanted_ns or 0, self._clock.boot_ns()) + int(timeout_s * NS_PER_S)
+        while (left_ns := due_ns - self._clock.boot_ns()) > 0 and not leave():
+            if self._clock.wait(self._came, min(left_ns / NS_PER_S, _LOOK_S)):
+                break
         with self._lock:
             held, self._found = self._found, None
             self._came.clear()
@@ -150,11 +154,11 @@ class Ring:
             held.release()
         self.rest()
 
-    def settle(self, frames: int, timeout_s: float) -> None:
-        """Wait until so many frames have come, or for `timeout_s`: exposure and colour find themselves."""
+    def settle(self, frames: int, timeout_s: float, leave: Callable[[], bool]) -> None:
+        """Wait for so many frames, `timeout_s`, or `leave`: exposure and colour find themselves."""
         until_ns = self._clock.boot_ns() + int(timeout_s * NS_PER_S)
         never = threading.Event()
-        while self.frames < frames and self._clock.boot_ns() < until_ns:
+        while self.frames < frames and self._clock.boot_ns() < until_ns and not leave():
             self._clock.wait(never, _SETTLING_TURN_S)
 
     def timing(self) -> dict[str, float]:

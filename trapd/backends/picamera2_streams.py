@@ -49,7 +49,13 @@ def agreed(configuration: Mapping[str, Any], name: str) -> Stream:
             f"the camera gives {found['format']} of {width} x {height} for its {name} stream",
             "trapd takes YUV420 and NV12 of even size: use a camera made for the Raspberry Pi",
         )
-    return Stream(name, layout, width, height, found.get("stride") or width)
+    stride = found.get("stride") or width
+    if stride % 2 or stride < width:
+        raise CameraUnavailable(
+            f"the camera gives rows of {stride} bytes for the {width} pixels of its {name} stream",
+            "make camera.size or camera.filter_size one that the sensor has",
+        )
+    return Stream(name, layout, width, height, stride)
 
 
 def jpeg_of(library: Any, request: Any, stream: Stream, quality: int) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trapd import parts
 from trapd.doctor.finding import Finding
-from trapd.errors import CameraUnavailable, SensorUnavailable, Unavailable
+from trapd.errors import CameraInUse, PinInUse, Unavailable
 from trapd.frozen import replace
 from trapd.host.clock import SystemClock
 from trapd.records import Trigger
@@ -34,8 +34,8 @@ def camera(settings: Settings) -> Finding:
     try:
         found.open()
         frame = next(iter(found.shoot(Trigger("remote", "doctor", clock.boot_ns()), 1, 0.0)))
-    except CameraUnavailable as error:
-        if settings.camera.backend == "replay" or not _daemon_runs(settings):
+    except CameraInUse as error:
+        if not _daemon_runs(settings):
             raise
         return Finding("camera", True, f"the daemon has it ({error.message})", _CLOSER, warning=True)
     finally:
@@ -51,8 +51,8 @@ def sensor(settings: Settings) -> Finding:
         found.start(lambda trigger: None)  # noqa: ARG005 - nothing is to be done with it
         found.check()
         active = {activity.trigger.sensor for activity in found.active()}
-    except SensorUnavailable as error:
-        if settings.sensor.backend == "timer" or not _daemon_runs(settings):
+    except PinInUse as error:
+        if not _daemon_runs(settings):
             raise
         return Finding("sensor", True, f"the daemon has it ({error.message})", _CLOSER, warning=True)
     finally:
@@ -74,7 +74,7 @@ def led(settings: Settings) -> Finding | None:
     try:
         lamp.light(True)
     except Unavailable as error:
-        if _daemon_runs(settings):
+        if isinstance(error, PinInUse) and _daemon_runs(settings):
             return Finding("led", True, f"the daemon has it ({error.message})", _CLOSER, warning=True)
         return Finding("led", True, error.message, error.hint, warning=True)
     finally:

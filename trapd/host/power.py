@@ -1,6 +1,6 @@
 """Asking the machine to begin anew: a file in the runtime folder, which a path unit that root owns watches.
 
-The daemon itself may not reboot anything. Control's thread.
+The daemon itself may not reboot anything. Control's thread, and Capture's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ _FILE = "reboot"
 
 
 class Reboot:
-    """`environ` names the runtime folder, as the service manager sets it."""
+    """`environ` names the runtime folder, as the service manager sets it.
+
+    What was asked for before there was this one, and not done, is taken back.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         folder = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
         self._file = Path(folder) / _FILE if folder else None
+        self.forget()
 
     def why_not(self) -> str:
         """Why this unit cannot; empty where it can."""

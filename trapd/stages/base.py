@@ -19,7 +19,7 @@ from trapd.errors import Broken, CameraLost, StageFailed, StageStuck
 log = logging.getLogger("trapd.supervisor")
 
 _LOOK_S = 1.0
-_STOP_WITHIN_S = 10.0
+_STOP_WITHIN_S = 8.0  # a second less than the service manager's patience
 
 
 class Stage(ABC):
@@ -52,7 +52,7 @@ class Supervisor:
     """Owns the threads of all stages. `with Supervisor(stages) as s: s.watch(...)`.
 
     Leaving the block stops the stages one after another in the order given: producers first, the one that
-    tells the operator last. Raises StageStuck when they do not end within 10 s altogether.
+    tells the operator last. Raises StageStuck when they do not end within 8 s altogether.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:

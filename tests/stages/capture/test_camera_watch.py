@@ -21,13 +21,21 @@ class Machine:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.stands = False
         self.reason = ""
         self.error: OSError | None = None
+
+    def why_not(self) -> str:
+        return self.reason
 
     def ask(self) -> None:
         if self.error is not None:
             raise self.error
         self.asked += 1
+        self.stands = True
+
+    def forget(self) -> None:
+        self.stands = False
 
 
 class Watching:
@@ -41,12 +49,7 @@ class Watching:
     def again(self, *, forgotten: bool = False) -> None:
         self.camera = FakeCamera(self.bench.clock)
         self.camera.open_error = CameraUnavailable("no camera is connected", "", restart_helps=True)
-        reboot = RareReboot(
-            self.bench.clock,
-            ask_for=self.machine.ask,
-            why_not=lambda: self.machine.reason,
-            forgotten=forgotten,
-        )
+        reboot = RareReboot(self.bench.clock, self.machine, forgotten=forgotten)
         self.watch = CameraWatch(
             self.camera, clock=self.bench.clock, alerts=self.bench.alerts, probe_s=300.0, reboot=reboot
         )
@@ -119,6 +122,13 @@ def test_a_probe_at_its_time_proves_it_too_and_the_one_after_opening_does_not(
         unit.turn(after_s=5.1)
         unit.turn(after_s=301.0)
     assert unit.camera.opened == 4
+
+
+def test_a_camera_that_a_stop_cut_short_leaves_no_alert(bench: Bench, unit: CaptureDriver) -> None:
+    unit.camera.fail_open = True
+    unit.stage.stop.set()
+    unit.turn()
+    assert (unit.camera.tries, bench.alerts.names()) == (1, ())
 
 
 def test_photographs_that_have_gone_from_their_folder_end_nothing(bench: Bench, unit: CaptureDriver) -> None:
@@ -226,3 +236,13 @@ def test_a_note_that_cannot_be_read_counts_as_a_reboot_just_now(watching: Watchi
     watching.bench.session.meta.put("reboot_rest_s", "nonsense")
     watching.pass_time(10 * HOUR_S)
     assert watching.machine.asked == 0
+
+
+def test_a_reboot_that_does_not_come_is_taken_back_and_asked_for_a_day_later(
+    watching: Watching, caplog: pytest.LogCaptureFixture
+) -> None:
+    watching.pass_time(10 * HOUR_S)
+    assert (watching.machine.asked, watching.machine.stands) == (1, False)
+    assert caplog.text.count("the reboot did not come: is trapd-reboot.path enabled?") == 1
+    watching.pass_time(24 * HOUR_S)
+    assert watching.machine.asked == 2

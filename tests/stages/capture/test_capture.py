@@ -154,6 +154,7 @@ def test_one_trigger_waits_while_a_burst_is_taken_and_more_are_busy(
 def test_a_full_card_refuses_before_the_camera_is_asked(bench: Bench, unit: CaptureDriver) -> None:
     bench.store.free_bytes = 1_500_000  # less than a burst above the floor
     unit.fire(2)
+    unit.turn(after_s=1.0)
     assert (unit.camera.shot, bench.events(), bench.refused()) == (0, [], {"disk": 2})
     assert bench.alerts.names() == ("disk",)
     bench.store.free_bytes = 10**9

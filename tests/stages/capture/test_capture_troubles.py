@@ -18,6 +18,7 @@ from trapd.records import Refusal, State
 from trapd.rules import NS_PER_S
 from trapd.stages.base import Stage
 from trapd.stages.screen import Screen, ScreenPlan
+from trapd.store.sqlite.counters import Counters
 
 WITHIN_S = 20.0
 
@@ -266,6 +267,30 @@ def test_triggers_from_another_thread_all_leave_a_trace(bench: Bench) -> None:
         for _ in range(300):
             driver.sensor.fire()
     assert len(bench.events()) + bench.refused().get("busy", 0) == 300
+    driver.close()
+
+
+def test_a_storm_of_triggers_writes_once_a_second_and_loses_no_count(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pin that hums would wear the card out, and fill the journal, for weeks."""
+    written: list[int] = []
+    add = Counters.add
+
+    def noted(self: Counters, name: str, by: int = 1) -> None:
+        written.append(by)
+        add(self, name, by)
+
+    monkeypatch.setattr(Counters, "add", noted)
+    driver = CaptureDriver(bench, replace(PLAN, max_per_hour=1, while_active=False))
+    driver.turn()
+    for _ in range(3000):
+        driver.clock.advance(0.001)
+        driver.fire()
+    assert len(written) <= 4
+    driver.stage.stop.set()
+    driver.stage.run()
+    assert (bench.refused(), sum(written)) == ({"rate": 2999}, 2999)
     driver.close()
 
 

@@ -52,6 +52,7 @@ class Hours:
 def test_until_it_is_warm_a_trigger_is_refused_and_counted(bench: Bench) -> None:
     with capture(bench, warmup_s=BOOTED_S + 60, while_active=False) as unit:
         unit.fire(2)
+        unit.turn(after_s=1.0)
         assert (bench.events(), bench.refused()) == ([], {"warmup": 2})
         unit.clock.advance(60)
         unit.fire()
@@ -122,6 +123,7 @@ def test_edges_of_a_stuck_sensor_are_refused_and_counted(bench: Bench) -> None:
         hours.go_on(700)
         before = len(bench.events())
         unit.fire(3)
+        unit.turn(after_s=1.0)
         assert (bench.refused(), len(bench.events())) == ({"stuck": 3}, before)
         unit.clock.advance(3600)
         unit.judged = Judged(bench.clock.boot_ns())

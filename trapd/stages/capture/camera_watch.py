@@ -9,6 +9,7 @@ camera's library too. Both only where it may help: photographs that have gone fr
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from trapd.errors import CameraLost, CameraUnavailable
 from trapd.ports import Camera, Clock
@@ -27,13 +28,21 @@ class CameraWatch:
     """Opens the camera, looks after it now and then, and closes it."""
 
     def __init__(
-        self, camera: Camera, *, clock: Clock, alerts: Alerts, probe_s: float, reboot: RareReboot | None
+        self,
+        camera: Camera,
+        *,
+        clock: Clock,
+        alerts: Alerts,
+        probe_s: float,
+        reboot: RareReboot | None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._camera = camera
         self._clock = clock
         self._alerts = alerts
         self._probe_s = probe_s
         self._reboot = reboot
+        self._stopping = stopping
         self._began_ns = clock.boot_ns()
         self._open = False
         self._seen = False
@@ -89,6 +98,9 @@ class CameraWatch:
         """Let go of it, say so, and try again later. Where that was tried already, the next look ends all."""
         self._camera.close()
         self._open = False
+        if self._stopping():  # it was not waited for: that says nothing of the camera
+            log.info("camera: %s", error)
+            return
         first, self._unproved = self._unproved, error if self._seen else None
         if first is not None and error.restart_helps:
             # The first failure says more: the second may only be what it has left behind.

@@ -3,12 +3,14 @@
 The day is counted down while trapd runs and kept in the store: a unit without a clock, and one that is
 switched off at night, keeps to it as well. A count that a power cut loses is a minute at most, and makes the
 wait longer.
+
+One that does not come within a minute is taken back: it must not come later, when nobody expects it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from typing import Protocol
 
 from trapd.errors import StoreCorrupt, StoreError
 from trapd.ports import Clock
@@ -20,27 +22,37 @@ log = logging.getLogger("trapd.capture")
 REST_S = 86_400.0
 _KEY = "reboot_rest_s"
 _REMEMBER_EVERY_S = 60.0
+_COMES_WITHIN_S = 60.0
+
+
+class Machine(Protocol):
+    """Who reboots; see `trapd.host.power`."""
+
+    def why_not(self) -> str:
+        """Why it cannot be asked; empty where it can."""
+
+    def ask(self) -> None:
+        """Ask for it. Raises OSError."""
+
+    def forget(self) -> None:
+        """Take back what was asked for. Raises nothing."""
 
 
 class RareReboot:
-    """`ask_for` asks the machine; `why_not` says why it cannot be asked, or nothing.
-
-    `forgotten`: the store was rebuilt and may have forgotten a reboot; then a whole rest begins.
-    """
+    """`forgotten`: the store was rebuilt and may have forgotten a reboot; then a whole rest begins."""
 
     def __init__(
         self,
         clock: Clock,
+        machine: Machine,
         *,
-        ask_for: Callable[[], None],
-        why_not: Callable[[], str],
         forgotten: bool = False,
     ) -> None:
         self._clock = clock
-        self._ask_for = ask_for
-        self._why_not = why_not
+        self._machine = machine
         self._rest_s: float | None = REST_S if forgotten else None
         self._counted_ns = clock.boot_ns()
+        self._asked_ns: int | None = None
         self._said = False
 
     def count_down(self, session: Session) -> None:
@@ -48,6 +60,10 @@ class RareReboot:
         if self._rest_s is None:
             self._rest_s = _seconds(session.meta.get(_KEY))
         now_ns = self._clock.boot_ns()
+        if self._asked_ns is not None and now_ns - self._asked_ns >= _COMES_WITHIN_S * NS_PER_S:
+            self._asked_ns = None
+            self._machine.forget()
+            log.error("the reboot did not come: is trapd-reboot.path enabled? It is asked for again in a day")
         passed_s = (now_ns - self._counted_ns) / NS_PER_S
         if passed_s < _REMEMBER_EVERY_S:
             return
@@ -66,14 +82,15 @@ class RareReboot:
         """Ask for it unless there was one within a day; whether it comes. Raises StoreCorrupt."""
         if self._rest_s:
             return False
-        if reason := self._why_not():
+        if reason := self._machine.why_not():
             self._say(f"{why}; no reboot: {reason}")
             return False
         try:
             # Written down first, and durably: a unit must not reboot without end.
             session.meta.put(_KEY, f"{REST_S:.0f}")
             self._rest_s = REST_S
-            self._ask_for()
+            self._asked_ns = self._clock.boot_ns()
+            self._machine.ask()
         except StoreCorrupt:
             raise
         except (StoreError, OSError) as error:

@@ -1,6 +1,7 @@
 """Refused triggers on their way into the store: by reason, so that any number of them takes no room.
 
-The sensor's thread and Capture's add; Capture writes them down at every turn.
+The sensor's thread and Capture's add; Capture writes them down at every turn, but no more than once a second:
+a pin that hums gives a thousand edges a second for weeks, each a write to the card and a line in the journal.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from trapd.store import Session
 log = logging.getLogger("trapd.capture")
 
 _RETRY_S = 5.0
+_EVERY_S = 1.0
 
 
 class Refusals:
@@ -27,17 +29,22 @@ class Refusals:
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: Counter[Refusal] = Counter()
-        self._retry_ns = 0
+        self._due_ns = 0
 
     def add(self, why: Refusal) -> None:
         """One trigger was refused. Any thread."""
         with self._lock:
             self._waiting[why] += 1
 
-    def store(self, session: Session) -> None:
-        """Write down what waits. While the store is full it adds up here, tried again every 5 s."""
-        if not self._waiting or self._clock.boot_ns() < self._retry_ns:
+    def store(self, session: Session, *, last: bool = False) -> None:
+        """Write down what waits, once a second; the `last` time at once.
+
+        While the store is full it adds up here, tried again every 5 s.
+        """
+        now_ns = self._clock.boot_ns()
+        if not self._waiting or (now_ns < self._due_ns and not last):
             return
+        self._due_ns = now_ns + int(_EVERY_S * NS_PER_S)
         with self._lock:
             refused, self._waiting = self._waiting, Counter()
         try:
@@ -46,7 +53,7 @@ class Refusals:
                 log.info("%d refused: %s", refused.pop(why), why)
         except StoreFull:
             log.warning("%d refused triggers are not counted yet: no space", refused.total())
-            self._retry_ns = self._clock.boot_ns() + int(_RETRY_S * NS_PER_S)
+            self._due_ns = self._clock.boot_ns() + int(_RETRY_S * NS_PER_S)
         finally:
             with self._lock:
                 self._waiting.update(refused)

@@ -78,7 +78,14 @@ class Capture(Stage):
         self._plan = plan
         self._sensor = sensor
         self._camera = camera
-        self._watch = CameraWatch(camera, clock=clock, alerts=alerts, probe_s=plan.probe_s, reboot=reboot)
+        self._watch = CameraWatch(
+            camera,
+            clock=clock,
+            alerts=alerts,
+            probe_s=plan.probe_s,
+            reboot=reboot,
+            stopping=self.stop.is_set,
+        )
         self._first_frame_ms: float | None = None
         self._store = store
         self._exif = exif
@@ -145,7 +152,7 @@ class Capture(Stage):
                     self._turn(session)
                 self._sensor.close()
                 self._refuse_waiting()
-                self._refusals.store(session)
+                self._refusals.store(session, last=True)
             finally:
                 self._sensor.close()
                 self._watch.close()
