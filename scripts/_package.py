@@ -91,7 +91,7 @@ def lay_out(tree: Path, machine: str, wheel: Path) -> None:
 
 
 def environment_bytes(wheels: Path) -> int:
-    """What postinst makes of the wheels on the unit, for one Python; its bytecode is as large as its source."""
+    """What postinst makes of the wheels, for one Python; its bytecode is as large as its source."""
     found = 0
     for wheel in wheels.glob("*.whl"):
         if "-cp311-" not in wheel.name:

@@ -101,7 +101,8 @@ def test_purging_goes_on_where_the_store_is_a_mount_point(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "line", ["storage: {path: CARD, max_bytes: 5}", "storage:\n  path: 'CARD'  # x", 'storage:\n  "path": "CARD"']
+    "line",
+    ["storage: {path: CARD, max_bytes: 5}", "storage:\n  path: 'CARD'  # x", 'storage:\n  "path": "CARD"'],
 )
 def test_purging_names_a_store_elsewhere_however_it_is_written(tmp_path: Path, line: str) -> None:
     photograph = one_photograph(tmp_path / "card")
@@ -154,8 +155,11 @@ def test_every_wheel_of_the_packages_is_in_the_index() -> None:
 @pytest.mark.slow
 def test_the_same_sources_give_the_same_package_whoever_builds_it(tmp_path: Path) -> None:
     for mask in ("022", "077"):
-        words = ["sh", "-c", f'umask {mask} && exec "$0" amd64 --into "$1"', PACKAGE, tmp_path / mask]
-        subprocess.run(words, check=True, capture_output=True, timeout=300)
+        build = f'umask {mask} && exec "$0" amd64 --into "$1"'
+        subprocess.run(
+            ["sh", "-c", build, str(PACKAGE), str(tmp_path / mask)],
+            check=True, capture_output=True, timeout=300,
+        )  # fmt: skip
     (one,), (other,) = ((tmp_path / mask).iterdir() for mask in ("022", "077"))
     assert one.name == other.name
     assert one.read_bytes() == other.read_bytes()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.machine import FakeMachine
 from tests.fakes.picamera2 import CameraClock, StandIn
 from tests.stages.driver import bench
 from trapd.backends import camera_picamera2
@@ -270,20 +271,9 @@ def test_a_camera_that_hangs_at_its_very_first_opening_leaves_the_unit_up_and_le
 ) -> None:
     library.hang_start = threading.Event()
     camera = PicameraCamera(size=(640, 360), filter_size=(320, 180), clock=clock, limits=SHORT)
-    asked: list[int] = []
-
-    class Machine:
-        def why_not(self) -> str:
-            return ""
-
-        def ask(self) -> None:
-            asked.append(unit.clock.boot_ns())
-
-        def forget(self) -> None:
-            pass
-
     with bench(tmp_path / "store") as unit:
-        reboot = RareReboot(unit.clock, Machine())
+        machine = FakeMachine(unit.clock)
+        reboot = RareReboot(unit.clock, machine)
         watch = CameraWatch(camera, clock=unit.clock, alerts=unit.alerts, probe_s=300.0, reboot=reboot)
         began_ns = unit.clock.boot_ns()
         for _ in range(2 * 24 * 60):
@@ -291,7 +281,7 @@ def test_a_camera_that_hangs_at_its_very_first_opening_leaves_the_unit_up_and_le
             assert (watch.ready, unit.alerts.names()) == (False, ("camera",))
             unit.clock.advance(60.0)
         watch.close()
-    assert [round((at_ns - began_ns) / 3600e9) for at_ns in asked] == [1, 25]
+    assert [round((at_ns - began_ns) / 3600e9) for at_ns in machine.asked_ns] == [1, 25]
     assert len(library.made) == 1
     library.hang_start.set()
 

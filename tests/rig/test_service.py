@@ -82,7 +82,7 @@ def running(rig: Unit, installed: str) -> Unit:
     rig.begin_broker()
     rig.machine.write(CREDENTIAL, PASSWORD + "\n")
     rig.configure()
-    camera = (MEMORY_OF_THE_CAMERA,) if rig.camera == REAL_CAMERA else ()
+    camera = (f"Environment={MEMORY_OF_THE_CAMERA}",) if rig.camera == REAL_CAMERA else ()
     rig.drop_in("WatchdogSec=4", "RestartSec=1", *camera)
     rig.systemctl("restart", "trapd")
     return rig
@@ -340,8 +340,9 @@ def test_the_two_commands_of_the_documentation_are_enough(running: Unit) -> None
     machine.run("systemctl", "restart", "trapd")
     machine.until(lambda: running.status().startswith("armed, link up, "), "the link")
     # The password is root's alone: to the unit's user a broker that wants one is no fault of the unit.
-    machine.run("trapd", "doctor")
-    machine.run("runuser", "-u", "trapd", "--", "trapd", "doctor")
+    doctor = ("env", MEMORY_OF_THE_CAMERA, "trapd", "doctor")
+    machine.run(*doctor)
+    machine.run("runuser", "-u", "trapd", "--", *doctor)
 
 
 def _said(rig: Unit, text: str) -> bool:

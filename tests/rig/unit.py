@@ -31,7 +31,7 @@ BOOKWORM = (
 )
 REAL_CAMERA = {"backend": "picamera2", "size": [1280, 720], "filter_size": [640, 360]}
 PHOTOGRAPHS = {"backend": "replay", "path": "/shared/photographs"}
-MEMORY_OF_THE_CAMERA = "Environment=LD_PRELOAD=/usr/local/lib/trapd-rig/dma_heap.so"
+MEMORY_OF_THE_CAMERA = "LD_PRELOAD=/usr/local/lib/trapd-rig/dma_heap.so"  # no Pi: no /dev/dma_heap
 _INSIDE_BROKER = """
 listener 8883
 cafile /shared/tls/ca.pem

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.fakes.camera import FakeCamera
+from tests.fakes.machine import FakeMachine
 from tests.stages.driver import Bench, CaptureDriver
 from trapd.errors import CameraLost, CameraUnavailable, StoreUnwritable
 from trapd.stages.capture.camera_watch import CameraWatch
@@ -16,34 +17,12 @@ HOUR_S = 3600.0
 TURN_S = 120.0
 
 
-class Machine:
-    """What may be asked to begin anew."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.stands = False
-        self.reason = ""
-        self.error: OSError | None = None
-
-    def why_not(self) -> str:
-        return self.reason
-
-    def ask(self) -> None:
-        if self.error is not None:
-            raise self.error
-        self.asked += 1
-        self.stands = True
-
-    def forget(self) -> None:
-        self.stands = False
-
-
 class Watching:
     """A CameraWatch over a fake camera, turn by turn; `again` is the next process on the same store."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.machine = Machine()
+        self.machine = FakeMachine(bench.clock)
         self.again()
 
     def again(self, *, forgotten: bool = False) -> None:
@@ -192,17 +171,17 @@ def test_what_a_reboot_cannot_mend_leads_to_none(watching: Watching) -> None:
     assert watching.machine.asked == 0
 
 
-def _no_right(machine: Machine) -> None:
+def _no_right(machine: FakeMachine) -> None:
     machine.error = PermissionError(13, "Permission denied")
 
 
-def _no_folder(machine: Machine) -> None:
+def _no_folder(machine: FakeMachine) -> None:
     machine.reason = "this unit has no runtime folder"
 
 
 @pytest.mark.parametrize("spoil", [_no_right, _no_folder])
 def test_a_machine_that_cannot_be_asked_is_said_once(
-    watching: Watching, spoil: Callable[[Machine], None], caplog: pytest.LogCaptureFixture
+    watching: Watching, spoil: Callable[[FakeMachine], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     spoil(watching.machine)
     watching.pass_time(3 * HOUR_S)
