@@ -32,9 +32,10 @@ import json, os, sys, time
 from trapd.backends.sensor_gpiozero import GpioSensor
 from trapd.errors import SensorUnavailable
 from trapd.host.clock import SystemClock
-here, again = os.getcwd(), sys.argv[1:] == ["again"]
+here, again = os.getcwd(), sys.argv[2:] == ["again"]
+pins = [int(pin) for pin in sys.argv[1].split(",")]
 seen = []
-sensor = GpioSensor(pins=[22], active_high=True, min_pulse_ms=0, clock=SystemClock())
+sensor = GpioSensor(pins=pins, active_high=True, min_pulse_ms=0, clock=SystemClock())
 try:
     sensor.start(lambda trigger: seen.append((trigger.boot_ns, SystemClock().boot_ns())))
 except SensorUnavailable as error:
@@ -44,11 +45,16 @@ print(json.dumps({"ready": True, "stayed": os.getcwd() == here, "again": again})
 while line := sys.stdin.readline().strip():
     if line == "seen":
         print(json.dumps(seen), flush=True)
-    if line == "restart":
-        os.execv(sys.executable, [sys.executable, "/rig/probe.py", "again"])
-    if line == "close":
-        sensor.close()
-        os.execv(sys.executable, [sys.executable, "/rig/probe.py", "again"])
+    if line == "check":
+        try:
+            sensor.check()
+            print(json.dumps({}), flush=True)
+        except SensorUnavailable as error:
+            print(json.dumps({"error": error.message, "partly": error.partly}), flush=True)
+    if line in ("restart", "close"):
+        if line == "close":
+            sensor.close()
+        os.execv(sys.executable, [sys.executable, "/rig/probe.py", sys.argv[1], "again"])
 """
 
 
@@ -183,9 +189,9 @@ def prove_daemon(chip: Path) -> None:
 class Probe:
     """The sensor alone, in a process that can be told to begin anew."""
 
-    def __init__(self, user: str) -> None:
+    def __init__(self, user: str, pins: str = "22") -> None:
         self.process = subprocess.Popen(
-            as_user(user, "python3", "/rig/probe.py"),
+            as_user(user, "python3", "/rig/probe.py", pins),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -242,6 +248,25 @@ def prove_sensor(chip: Path) -> None:
     stranger.end()
 
 
+def prove_pins(chip: Path) -> None:
+    """One of two pins is in use: the other is watched, and both are as soon as it is free."""
+    other, probe = Probe("trapd"), Probe("trapd", "22,23")
+    said = probe.say("check")
+    tell("one pin in use is told", said.get("partly") is True and "pin 22 is in use" in said["error"], said)
+    pulse(chip, 23, 0.005)
+    time.sleep(0.4)
+    seen = probe.say("seen")
+    tell("the other pin is watched", len(seen) == 1, seen)
+    other.end()
+    said = probe.say("check")
+    tell("the pin is had when it is free", said == {}, said)
+    pulse(chip, 22, 0.005)
+    time.sleep(0.4)
+    seen = probe.say("seen")
+    tell("both are watched", len(seen) == 2, seen)
+    probe.end()
+
+
 def main() -> int:
     """The whole proof."""
     make_chip("decoy", "gpio-expander")
@@ -260,6 +285,7 @@ def main() -> int:
     Path("/rig/probe.py").write_text(PROBE)
     subprocess.run(["chown", "-R", "trapd:trapd", str(FILE.parent)], check=True)
     prove_sensor(chip)
+    prove_pins(chip)
     prove_daemon(chip)
     say(f"rig-gpio: {'all is well' if not _failed else 'failed: ' + '; '.join(_failed)}")
     return 1 if _failed else 0

@@ -82,7 +82,11 @@ class CameraInUse(CameraUnavailable):
 
 
 class SensorUnavailable(Unavailable):
-    """No sensor, or its pin cannot be read."""
+    """No sensor, or its pin cannot be read. `partly`: the others of its pins go on."""
+
+    def __init__(self, message: str, hint: str = "", *, partly: bool = False) -> None:
+        super().__init__(message, hint)
+        self.partly = partly
 
 
 class PinInUse(SensorUnavailable):

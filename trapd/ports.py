@@ -57,7 +57,9 @@ class Sensor(Protocol):
         """What is active now, each with a trigger of the present time; empty when quiet. Cheap."""
 
     def check(self) -> None:
-        """Raise SensorUnavailable if the sensor can no longer notice anything, Broken if it never will."""
+        """Raise SensorUnavailable if the sensor can no longer notice anything (`partly`: not all that it was
+        to, and it goes on with the rest), Broken if it never will.
+        """
 
     def close(self) -> None:
         """Stop watching; may be called twice."""

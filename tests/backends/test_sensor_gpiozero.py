@@ -168,8 +168,9 @@ def test_closing_gives_every_pin_back() -> None:
 
 def test_a_start_that_fails_half_way_gives_back_what_it_had() -> None:
     site = Site((17, 2))
-    site.pins.factory.pin(2)._set_bounce = fails(OSError("broken"))
-    with pytest.raises(SensorUnavailable, match="pin 2 cannot be used: broken"):
+    for pin in (17, 2):
+        site.pins.factory.pin(pin)._set_bounce = fails(OSError("broken"))
+    with pytest.raises(SensorUnavailable, match="pin 17 cannot be used: broken"):
         site.start()
     assert site.pins.factory.pins == {}
 
@@ -255,6 +256,41 @@ def test_a_pin_in_use_is_named(site: Site) -> None:
     ):
         site.start()
     assert "gpioinfo" in found.value.hint
+
+
+def test_a_pin_in_use_does_not_silence_the_others_and_is_watched_as_soon_as_it_is_free() -> None:
+    from gpiozero import DigitalInputDevice
+
+    site = Site((27, 17))
+    with DigitalInputDevice(27, pin_factory=site.pins.factory):
+        site.start()
+        for _ in range(2):
+            with pytest.raises(SensorUnavailable, match="pin 27 is in use.*; the other pins go on") as found:
+                site.sensor.check()
+            assert found.value.partly
+        site.pins.pulse(17)
+        assert site.told() == ["17"]
+    site.pins.high(27)  # before it is ours: a level, and no edge
+    site.sensor.check()
+    site.pins.low(27)
+    site.pins.pulse(27)
+    site.pins.pulse(17)
+    assert site.told() == ["27", "27", "17"]
+    site.sensor.close()
+    assert site.pins.factory.pins == {}
+
+
+def test_a_pin_whose_edges_cannot_be_had_is_given_back_and_the_others_go_on() -> None:
+    site = Site((17, 2))
+    site.pins.factory.pin(2)._set_bounce = fails(OSError("broken"))
+    site.start()
+    with pytest.raises(SensorUnavailable, match="pin 2 cannot be used: broken; the other pins go on"):
+        site.sensor.check()
+    del site.pins.factory.pin(2)._set_bounce
+    site.sensor.check()
+    site.pins.pulse(2)
+    assert site.told() == ["2"]
+    site.sensor.close()
 
 
 def test_a_pin_that_the_board_does_not_have(site: Site) -> None:

@@ -10,7 +10,7 @@ from trapd.records import Activity, Trigger
 
 
 class FakeSensor:
-    """The Sensor port. Knobs: `level`, `fail_start`, `dead`. `started` counts starts."""
+    """The Sensor port. Knobs: `level`, `fail_start`, `dead`, `lacking` (one pin of two). `started` counts starts."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -19,6 +19,7 @@ class FakeSensor:
         self.level = False
         self.fail_start = False
         self.dead = False
+        self.lacking = False
         self.started = 0
 
     def start(self, sink: Callable[[Trigger], None]) -> None:
@@ -42,6 +43,8 @@ class FakeSensor:
     def check(self) -> None:
         if self.dead or self._sink is None:
             raise SensorUnavailable("the pin gives no edges any more", "")
+        if self.lacking:
+            raise SensorUnavailable("pin 27 is taken; the other pins go on", "", partly=True)
 
     def close(self) -> None:
         self._sink = None

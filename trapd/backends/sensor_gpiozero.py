@@ -67,15 +67,18 @@ class GpioSensor:
         self._pulses: threading.Thread | None = None
 
     def start(self, sink: Callable[[Trigger], None]) -> None:
-        """Claim the pins. One that is active already triggers now: it will give no edge."""
+        """Claim the pins. One that is active already triggers now: it will give no edge.
+
+        Where one cannot be had and another can, that one is watched, and `check` tells of the other.
+        """
         self.close()
         self._factory = self._open_factory()
         try:
-            self._watched = tuple(self._claim(pin) for pin in self._pins)
             with self._lock:
                 self._sink = sink
-            for watched in self._watched:
-                self._listen(watched)
+            lacking = self._claim_all()
+            if lacking is not None and not self._watched:
+                raise lacking
             if self._min_pulse_ns:
                 self._end.clear()
                 self._pulses = threading.Thread(target=self._ripen, name="trapd-pulses", daemon=True)
@@ -98,12 +101,18 @@ class GpioSensor:
             )
 
     def check(self) -> None:
-        """Raise SensorUnavailable if a pin cannot be read; Broken where only a new process gets edges."""
+        """Raise SensorUnavailable if a pin cannot be read; Broken where only a new process gets edges.
+
+        A pin that could not be had is asked for again.
+        """
         if not self._watched:
             raise SensorUnavailable("the sensor has stopped", "the daemon starts it again")
         if not gpio_chip.edges_come():
             raise Broken("lgpio's thread has ended: no edges come any more", "the daemon starts again")
+        lacking = self._claim_all()
         self._look()
+        if lacking is not None:
+            raise SensorUnavailable(f"{lacking.message}; the other pins go on", lacking.hint, partly=True)
 
     def close(self) -> None:
         """Give the pins back, also for a process that begins anew in this one's place. No trigger follows."""
@@ -122,13 +131,30 @@ class GpioSensor:
         if factory is not None:
             _try(factory.close)  # lgpio lets go of a pin only with its chip
 
+    def _claim_all(self) -> SensorUnavailable | None:
+        """Claim and watch each pin that is not watched yet; why the first of the others cannot be."""
+        lacking = None
+        ours = {each.line.pin for each in self._watched}
+        for pin in (pin for pin in self._pins if pin not in ours):
+            try:
+                self._watched = (*self._watched, self._claim(pin))
+            except SensorUnavailable as error:
+                lacking = lacking or error
+        return lacking
+
     def _claim(self, pin: int) -> _Watched:
         from gpiozero import InputDevice
 
         with self._asking(pin):
             # Pulled the other way: a cable that is cut is quiet, and does not flutter.
             device = InputDevice(pin, pull_up=not self._active_high, pin_factory=self._factory)
-        return _Watched(Line(pin, self._min_pulse_ns), device, self._edge)
+        watched = _Watched(Line(pin, self._min_pulse_ns), device, self._edge)
+        try:
+            self._listen(watched)
+        except SensorUnavailable:
+            _try(device.close)
+            raise
+        return watched
 
     def _listen(self, watched: _Watched) -> None:
         with self._asking(watched.line.pin):

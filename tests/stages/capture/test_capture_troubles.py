@@ -188,6 +188,19 @@ def test_a_sensor_that_dies_is_started_again(bench: Bench, unit: CaptureDriver) 
     assert len(bench.events()) == 1
 
 
+def test_a_sensor_that_lacks_a_pin_goes_on_with_the_others_and_tells(bench: Bench) -> None:
+    with capture(bench, armed=False) as unit:
+        unit.sensor.lacking = True
+        unit.turn()
+        assert (unit.sensor.started, bench.alerts.names()) == (1, ("sensor",))
+        unit.turn(after_s=10.0)
+        unit.fire()
+        assert (unit.sensor.started, len(bench.events())) == (1, 1)
+        unit.sensor.lacking = False
+        unit.turn(after_s=10.0)
+        assert (unit.sensor.started, bench.alerts.names()) == (1, ())
+
+
 # --- the stage as a whole, on its own thread ---------------------------------------------------------------
 
 

@@ -173,15 +173,15 @@ class Capture(Stage):
             return
         self._sensor_due_ns = now_ns + int(_SENSOR_LOOK_S * NS_PER_S)
         try:
-            if self._sensor_started:
-                self._sensor.check()
-            else:
+            if not self._sensor_started:
                 self._sensor.start(self.offer)
                 self._sensor_started = True
+            self._sensor.check()
             self._alerts.clear("sensor")
         except SensorUnavailable as error:
-            self._sensor.close()
-            self._sensor_started = False
+            if not error.partly:
+                self._sensor.close()
+                self._sensor_started = False
             self._alerts.raise_("sensor", error.message, error.hint)
 
     def _next_trigger(self) -> Trigger | None:
