@@ -10,7 +10,10 @@ from trapd.records import Activity, Trigger
 
 
 class FakeSensor:
-    """The Sensor port. Knobs: `level`, `fail_start`, `dead`, `lacking` (one pin of two). `started` counts starts."""
+    """The Sensor port. Knobs: `level`, `fail_start`, `dead`, `lacking` (one of its pins).
+
+    `started` counts starts.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock

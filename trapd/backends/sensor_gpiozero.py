@@ -76,9 +76,7 @@ class GpioSensor:
         try:
             with self._lock:
                 self._sink = sink
-            lacking = self._claim_all()
-            if lacking is not None and not self._watched:
-                raise lacking
+            self._claim_all()
             if self._min_pulse_ns:
                 self._end.clear()
                 self._pulses = threading.Thread(target=self._ripen, name="trapd-pulses", daemon=True)
@@ -132,7 +130,10 @@ class GpioSensor:
             _try(factory.close)  # lgpio lets go of a pin only with its chip
 
     def _claim_all(self) -> SensorUnavailable | None:
-        """Claim and watch each pin that is not watched yet; why the first of the others cannot be."""
+        """Claim and watch each pin that is not watched yet; why the first of the others cannot be.
+
+        Raises that where none is watched then.
+        """
         lacking = None
         ours = {each.line.pin for each in self._watched}
         for pin in (pin for pin in self._pins if pin not in ours):
@@ -140,6 +141,8 @@ class GpioSensor:
                 self._watched = (*self._watched, self._claim(pin))
             except SensorUnavailable as error:
                 lacking = lacking or error
+        if lacking is not None and not self._watched:
+            raise lacking
         return lacking
 
     def _claim(self, pin: int) -> _Watched:
