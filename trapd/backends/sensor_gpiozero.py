@@ -176,7 +176,7 @@ class GpioSensor:
         except Exception as error:
             number = getattr(self._factory, "chip", None)
             chip = None if number is None else Path(f"/dev/gpiochip{number}")
-            # An object that failed to claim its pin keeps it reserved as long as a traceback keeps the object.
+            # An object that failed to claim its pin keeps it reserved, and a traceback keeps the object.
             clear_frames(error.__traceback__)
             raise gpio_chip.refused(pin, error, chip) from error
 
