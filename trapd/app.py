@@ -276,7 +276,7 @@ class _Daemon:
 
     def _tell(self, manager: ServiceManager, facts: Mapping[str, Reading]) -> None:
         """Once a minute, and whenever something has changed."""
-        manager.status(_status_line(facts, self._alerts.names()))
+        manager.status(_status_line(facts, self._alerts.names(), senses=self._capture.senses))
         memory.give_back()
 
     def _build_control(self, restart: _Restart) -> Control:
@@ -387,9 +387,9 @@ class _Daemon:
             )
 
 
-def _status_line(facts: Mapping[str, Reading], alerts: Collection[str]) -> str:
+def _status_line(facts: Mapping[str, Reading], alerts: Collection[str], *, senses: bool) -> str:
     """For a person who asks the service manager: does it watch, is there a link, what waits."""
-    missing = [part for part in ("camera", "sensor") if part in alerts]
+    missing = [part for part in ("camera", "sensor") if part in alerts and (part, senses) != ("sensor", True)]
     watching = (
         f"no {' and no '.join(missing)}" if missing else "armed" if facts.get("armed", 1) else "disarmed"
     )

@@ -121,6 +121,11 @@ class Capture(Stage):
         """Whether the camera has given a frame to this process. From any thread."""
         return self._watch.seen
 
+    @property
+    def senses(self) -> bool:
+        """Whether the sensor watches, if only with some of its pins. From any thread."""
+        return self._sensor_started
+
     def facts(self) -> Mapping[str, float]:
         """What the heartbeat says of the camera. From any thread."""
         first_ms = self._first_frame_ms
