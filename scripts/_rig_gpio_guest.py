@@ -30,6 +30,7 @@ _failed: list[str] = []
 PROBE = """
 import json, os, sys, time
 from trapd.backends.sensor_gpiozero import GpioSensor
+from trapd.backends.lamp_gpiozero import GpioLamp
 from trapd.errors import SensorUnavailable
 from trapd.host.clock import SystemClock
 here, again = os.getcwd(), sys.argv[2:] == ["again"]
@@ -45,6 +46,13 @@ print(json.dumps({"ready": True, "stayed": os.getcwd() == here, "again": again})
 while line := sys.stdin.readline().strip():
     if line == "seen":
         print(json.dumps(seen), flush=True)
+    if line == "light":
+        lamp = GpioLamp(pin=24)
+        lamp.light(True)
+        print(json.dumps("lit"), flush=True)
+    if line == "dark":
+        lamp.close()
+        print(json.dumps("dark"), flush=True)
     if line == "check":
         try:
             sensor.check()
@@ -264,6 +272,13 @@ def prove_pins(chip: Path) -> None:
     time.sleep(0.4)
     seen = probe.say("seen")
     tell("both are watched", len(seen) == 2, seen)
+    for word in ("light", "dark"):
+        said = probe.say(word)
+        for pin in (22, 23):
+            pulse(chip, pin, 0.005)
+            time.sleep(0.4)
+        before, seen = len(seen), probe.say("seen")
+        tell(f"the sensor is none of the LED's business ({said})", len(seen) == before + 2, seen[before:])
     probe.end()
 
 
