@@ -142,14 +142,16 @@ def interrupts() -> int:
     return sum(int(n) for line in lines if "gpio" in line for n in line.split()[1:] if n.isdecimal())
 
 
-def is_watched() -> bool:
-    """Whether the kernel tells somebody of edges: lgpio has a pin for a while before it asks for them."""
+def watched() -> int:
+    """Of how many pins the kernel tells the edges: lgpio has a pin for a while before it asks for them."""
     lines = Path("/proc/interrupts").read_text().splitlines()
-    return any(line.split()[-1:] == ["lg"] for line in lines)
+    return sum(line.split()[-1:] == ["lg"] for line in lines)
 
 
 def prove_daemon(chip: Path) -> None:
-    """Every edge becomes a photograph."""
+    """Every edge becomes a photograph, although the LED's pin is in use and asked for again and again."""
+    other = Probe("trapd", "24")
+    before_it = watched()
     log = Path("/run/trapd/log").open("wb")  # noqa: SIM115 - the daemon's, for as long as it runs
     command = as_user("trapd", "python3", "-m", "trapd", "run", "--config", "config.yaml")
     with subprocess.Popen(command, stdout=log, stderr=log, cwd="/run/trapd") as daemon:
@@ -158,7 +160,7 @@ def prove_daemon(chip: Path) -> None:
         # Up does not wait for the sensor: its libraries take a while to load here.
         device = Path("/dev") / chip.name
         tell("it has the pin", until(lambda: holder(device, 17) != ""), holder(device, 17))
-        tell("it hears the pin's edges", until(is_watched))
+        tell("it hears the pin's edges", until(lambda: watched() > before_it))
         time.sleep(5.0)
         seen, twice = 0, 0
         for number in range(EDGES):
@@ -188,6 +190,8 @@ def prove_daemon(chip: Path) -> None:
         tell("doctor beside the daemon", found["sensor"]["ok"], found["sensor"])
         daemon.terminate()
         tell("it stops in good order", daemon.wait(30) == 0)
+    tell("it has told of the LED's pin", "pin 24 is in use" in Path("/run/trapd/log").read_text())
+    other.end()
     found = {finding["name"]: finding for finding in trapd("doctor")["findings"]}
     tell("doctor without the daemon", found["sensor"]["ok"], found["sensor"])
     if _failed:
@@ -295,6 +299,7 @@ def main() -> int:
         "trigger: {while_active: false}\n"
         "camera: {backend: replay, path: /rig/photographs}\n"
         "burst: {frames: 1, interval_s: 0}\n"
+        "indicator: {led_pin: 24}\n"
         "filter: {backend: none}\n"
     )
     Path("/rig/probe.py").write_text(PROBE)
