@@ -276,7 +276,7 @@ class _Daemon:
 
     def _tell(self, manager: ServiceManager, facts: Mapping[str, Reading]) -> None:
         """Once a minute, and whenever something has changed."""
-        manager.status(_status_line(facts, self._alerts.names(), senses=self._capture.senses))
+        manager.status(_status_line(facts, self._alerts.names()))
         memory.give_back()
 
     def _build_control(self, restart: _Restart) -> Control:
@@ -387,13 +387,13 @@ class _Daemon:
             )
 
 
-def _status_line(facts: Mapping[str, Reading], alerts: Collection[str], *, senses: bool) -> str:
+def _status_line(facts: Mapping[str, Reading], alerts: Collection[str]) -> str:
     """For a person who asks the service manager: does it watch, is there a link, what waits."""
-    missing = [part for part in ("camera", "sensor") if part in alerts and (part, senses) != ("sensor", True)]
+    missing = [part for part in ("camera", "sensor") if part in alerts]
     watching = (
         f"no {' and no '.join(missing)}" if missing else "armed" if facts.get("armed", 1) else "disarmed"
     )
     link = "link up" if facts.get("online") else "no link"
-    waiting = f"{facts.get('queue_event', 0)} events waiting"
+    waiting = f"events waiting: {facts.get('queue_event', 0)}"
     standing = f"; alerts: {', '.join(alerts)}" if alerts else ""
-    return f"{watching}, {link}, {waiting}, {facts.get('bursts', 0)} bursts{standing}"
+    return f"{watching}, {link}, {waiting}, bursts: {facts.get('bursts', 0)}{standing}"

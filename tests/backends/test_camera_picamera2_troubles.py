@@ -366,6 +366,9 @@ def test_a_stop_waits_for_no_second_frame(clock: CameraClock, library: StandIn) 
     assert list(burst) == []
     assert clock.boot_ns() - before_ns < NS_PER_S
     assert len(list(camera.shoot(Trigger("pir", "17", clock.boot_ns()), 3, 60.0))) == 1
+    before_ns = clock.boot_ns()
+    camera.open()
+    assert clock.boot_ns() - before_ns < 0.2 * NS_PER_S
     library.dead = True
     for call, within_s in ((lambda: shoot(camera, clock), 3.5), (camera.probe, 0.5)):
         before_ns = clock.boot_ns()

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from traceback import clear_frames
 from typing import Any
 
 from trapd.backends import gpio_chip
@@ -151,6 +150,8 @@ class GpioSensor:
         from gpiozero import InputDevice
 
         with self._asking(pin):
+            # The line first: a device that gets none keeps its claim to the pin while its exception lives.
+            self._factory.pin(pin)
             # Pulled the other way: a cable that is cut is quiet, and does not flutter.
             device = InputDevice(pin, pull_up=not self._active_high, pin_factory=self._factory)
         watched = _Watched(Line(pin, self._min_pulse_ns), device, self._edge)
@@ -176,8 +177,6 @@ class GpioSensor:
         except Exception as error:
             number = getattr(self._factory, "chip", None)
             chip = None if number is None else Path(f"/dev/gpiochip{number}")
-            # An object that failed to claim its pin keeps it reserved, and a traceback keeps the object.
-            clear_frames(error.__traceback__)
             raise gpio_chip.refused(pin, error, chip) from error
 
     def _edge(self, line: Line, device: Any, ticks: float, state: Any) -> None:

@@ -121,11 +121,6 @@ class Capture(Stage):
         """Whether the camera has given a frame to this process. From any thread."""
         return self._watch.seen
 
-    @property
-    def senses(self) -> bool:
-        """Whether the sensor watches, if only with some of its pins. From any thread."""
-        return self._sensor_started
-
     def facts(self) -> Mapping[str, float]:
         """What the heartbeat says of the camera. From any thread."""
         first_ms = self._first_frame_ms
@@ -184,12 +179,16 @@ class Capture(Stage):
                 self._sensor.start(self.offer)
                 self._sensor_started = True
             self._sensor.check()
-            self._alerts.clear("sensor")
         except SensorUnavailable as error:
             if not error.partly:
                 self._sensor.close()
                 self._sensor_started = False
-            self._alerts.raise_("sensor", error.message, error.hint)
+                self._alerts.raise_("sensor", error.message, error.hint)
+                return
+            self._alerts.raise_("sensor_pin", error.message, error.hint)
+        else:
+            self._alerts.clear("sensor_pin")
+        self._alerts.clear("sensor")
 
     def _next_trigger(self) -> Trigger | None:
         if (asked := self._orders.next()) is not None:
