@@ -17,7 +17,7 @@ from tests.fakes.picamera2 import CameraClock, StandIn
 from tests.stages.driver import bench
 from trapd.backends import camera_picamera2
 from trapd.backends.camera_picamera2 import Limits, PicameraCamera
-from trapd.errors import CameraUnavailable
+from trapd.errors import CameraInUse, CameraUnavailable
 from trapd.records import Trigger
 from trapd.rules import NS_PER_S
 from trapd.stages.capture.camera_watch import CameraWatch
@@ -141,6 +141,7 @@ def test_what_opening_fails_with_is_named(
     with pytest.raises(CameraUnavailable, match=sentence) as told:
         camera.open()
     assert told.value.hint
+    assert isinstance(told.value, CameraInUse) is ("in use" in sentence)
 
 
 def test_a_camera_that_cannot_be_configured_is_let_go(

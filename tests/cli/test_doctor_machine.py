@@ -96,6 +96,8 @@ def test_what_the_daemon_cannot_have_either_is_a_fault_beside_it(
     found = unit.findings()
     assert (found["sensor"]["ok"], found["sensor"]["message"]) == (False, "this machine has no GPIO chip")
     assert (found["camera"]["ok"], found["camera"]["message"]) == (False, "no camera is connected")
+    unit.change("indicator", led_pin=27)
+    assert unit.findings()["led"]["message"] == "this machine has no GPIO chip"
     said = CameraInUse("the camera is in use by another program", "stop it")
     assert unit.findings()["camera"]["ok"] is True
 

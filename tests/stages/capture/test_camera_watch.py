@@ -112,10 +112,10 @@ def test_a_probe_at_its_time_proves_it_too_and_the_one_after_opening_does_not(
 
 
 def test_a_camera_that_a_stop_cut_short_leaves_no_alert(bench: Bench, unit: CaptureDriver) -> None:
-    unit.camera.fail_open = True
+    unit.camera.fail_probe = True
     unit.stage.stop.set()
-    unit.turn()
-    assert (unit.camera.tries, bench.alerts.names()) == (1, ())
+    unit.turn(after_s=300.1)
+    assert (unit.camera.probed, unit.camera.is_open, bench.alerts.names()) == (2, False, ())
 
 
 def test_a_camera_that_is_lost_takes_no_refused_trigger_with_it(bench: Bench, unit: CaptureDriver) -> None:
