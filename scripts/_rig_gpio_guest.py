@@ -30,6 +30,7 @@ _failed: list[str] = []
 PROBE = """
 import json, os, sys, time
 from trapd.backends.sensor_gpiozero import GpioSensor
+from trapd.backends.lamp_gpiozero import GpioLamp
 from trapd.errors import SensorUnavailable
 from trapd.host.clock import SystemClock
 here, again = os.getcwd(), sys.argv[2:] == ["again"]
@@ -45,6 +46,13 @@ print(json.dumps({"ready": True, "stayed": os.getcwd() == here, "again": again})
 while line := sys.stdin.readline().strip():
     if line == "seen":
         print(json.dumps(seen), flush=True)
+    if line == "light":
+        lamp = GpioLamp(pin=24)
+        lamp.light(True)
+        print(json.dumps("lit"), flush=True)
+    if line == "dark":
+        lamp.close()
+        print(json.dumps("dark"), flush=True)
     if line == "check":
         try:
             sensor.check()
@@ -134,14 +142,16 @@ def interrupts() -> int:
     return sum(int(n) for line in lines if "gpio" in line for n in line.split()[1:] if n.isdecimal())
 
 
-def is_watched() -> bool:
-    """Whether the kernel tells somebody of edges: lgpio has a pin for a while before it asks for them."""
+def watched() -> int:
+    """Of how many pins the kernel tells the edges: lgpio has a pin for a while before it asks for them."""
     lines = Path("/proc/interrupts").read_text().splitlines()
-    return any(line.split()[-1:] == ["lg"] for line in lines)
+    return sum(line.split()[-1:] == ["lg"] for line in lines)
 
 
 def prove_daemon(chip: Path) -> None:
-    """Every edge becomes a photograph."""
+    """Every edge becomes a photograph, although the LED's pin is in use and asked for again and again."""
+    other = Probe("trapd", "24")
+    before_it = watched()
     log = Path("/run/trapd/log").open("wb")  # noqa: SIM115 - the daemon's, for as long as it runs
     command = as_user("trapd", "python3", "-m", "trapd", "run", "--config", "config.yaml")
     with subprocess.Popen(command, stdout=log, stderr=log, cwd="/run/trapd") as daemon:
@@ -150,7 +160,7 @@ def prove_daemon(chip: Path) -> None:
         # Up does not wait for the sensor: its libraries take a while to load here.
         device = Path("/dev") / chip.name
         tell("it has the pin", until(lambda: holder(device, 17) != ""), holder(device, 17))
-        tell("it hears the pin's edges", until(is_watched))
+        tell("it hears the pin's edges", until(lambda: watched() > before_it))
         time.sleep(5.0)
         seen, twice = 0, 0
         for number in range(EDGES):
@@ -180,6 +190,8 @@ def prove_daemon(chip: Path) -> None:
         tell("doctor beside the daemon", found["sensor"]["ok"], found["sensor"])
         daemon.terminate()
         tell("it stops in good order", daemon.wait(30) == 0)
+    tell("it has told of the LED's pin", "pin 24 is in use" in Path("/run/trapd/log").read_text())
+    other.end()
     found = {finding["name"]: finding for finding in trapd("doctor")["findings"]}
     tell("doctor without the daemon", found["sensor"]["ok"], found["sensor"])
     if _failed:
@@ -264,6 +276,13 @@ def prove_pins(chip: Path) -> None:
     time.sleep(0.4)
     seen = probe.say("seen")
     tell("both are watched", len(seen) == 2, seen)
+    for word in ("light", "dark"):
+        said = probe.say(word)
+        for pin in (22, 23):
+            pulse(chip, pin, 0.005)
+            time.sleep(0.4)
+        before, seen = len(seen), probe.say("seen")
+        tell(f"the sensor is none of the LED's business ({said})", len(seen) == before + 2, seen[before:])
     probe.end()
 
 
@@ -280,6 +299,7 @@ def main() -> int:
         "trigger: {while_active: false}\n"
         "camera: {backend: replay, path: /rig/photographs}\n"
         "burst: {frames: 1, interval_s: 0}\n"
+        "indicator: {led_pin: 24}\n"
         "filter: {backend: none}\n"
     )
     Path("/rig/probe.py").write_text(PROBE)

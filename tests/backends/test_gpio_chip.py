@@ -78,9 +78,15 @@ def chip_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpio_chip, "find", lambda: Path("/dev/gpiochip4"))
 
 
-def library(monkeypatch: pytest.MonkeyPatch, open_: Callable[[int], int]) -> list[int]:
-    """lgpio as gpiozero wants it, without its C part. Gives the chips that were opened."""
+def library(
+    monkeypatch: pytest.MonkeyPatch, open_: Callable[[int], int], claimed: list[tuple[int, int]] | None = None
+) -> list[int]:
+    """lgpio as gpiozero wants it, without its C part. Gives the chips that were opened.
+
+    `claimed`: each handle and pin that became an input, which ends its edges.
+    """
     opened: list[int] = []
+    claimed = [] if claimed is None else claimed
 
     def gpiochip_open(number: int) -> int:
         opened.append(number)
@@ -91,6 +97,7 @@ def library(monkeypatch: pytest.MonkeyPatch, open_: Callable[[int], int]) -> lis
     made.__dict__.update(
         names, gpiochip_open=gpiochip_open, gpiochip_close=lambda handle: None, error=Exception
     )
+    made.__dict__["gpio_claim_input"] = lambda handle, pin, flags: claimed.append((handle, pin))
     monkeypatch.setitem(sys.modules, "lgpio", made)
     monkeypatch.delitem(sys.modules, "gpiozero.pins.lgpio", raising=False)
     return opened
@@ -103,6 +110,25 @@ def test_the_chip_that_was_found_is_opened_and_no_other(monkeypatch: pytest.Monk
     factory = gpio_chip.open_factory()
     assert (opened, factory.chip, type(factory).__mro__[1].__name__) == ([4], 4, "LGPIOFactory")
     factory.close()
+
+
+def test_sensor_and_led_have_pins_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gpiozero gives the pins of all its local factories back as soon as one of them is closed."""
+    chip_is_there(monkeypatch)
+    claimed: list[tuple[int, int]] = []
+    handles = iter((3, 4))
+    library(monkeypatch, lambda number: next(handles), claimed)
+    sensor, led = gpio_chip.open_factory(), gpio_chip.open_factory()
+    for factory, pin in ((sensor, 17), (led, 24)):
+        monkeypatch.setattr(factory, "_get_revision", lambda: 0xC03114)
+        factory.pin(pin)
+        factory.reserve_pins(factory, pin)
+    assert claimed == [(3, 17), (4, 24)]
+    led.close()
+    assert claimed[2:] == [(4, 24)]
+    assert [pin.info.name for pin in sensor.pins.values()] == ["GPIO17"]
+    sensor.close()
+    assert claimed[3:] == [(3, 17)]
 
 
 def test_a_chip_that_cannot_be_opened_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

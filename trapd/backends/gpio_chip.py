@@ -73,7 +73,7 @@ def open_factory() -> Any:
         with _folder_for_the_pipe():
             import lgpio
         from gpiozero.pins.lgpio import LGPIOFactory, LGPIOPin
-        from gpiozero.pins.local import LocalPiFactory
+        from gpiozero.pins.pi import PiFactory
     except ImportError as error:
         raise SensorUnavailable(f"the library {error.name or error} is not here", _NO_LIBRARY) from error
     except OSError as error:
@@ -88,10 +88,13 @@ def open_factory() -> Any:
         ) from error
 
     class Factory(LGPIOFactory):  # type: ignore[misc]  # gpiozero has no types
-        """gpiozero 2.0 throws the number of the chip away and takes the one it believes in."""
+        """gpiozero 2.0 throws the number of the chip away and takes the one it believes in.
+
+        And all its local factories share their pins: closing the LED's would end the sensor's edges.
+        """
 
         def __init__(self) -> None:
-            LocalPiFactory.__init__(self)
+            PiFactory.__init__(self)
             number = int(chip.name.removeprefix("gpiochip"))
             self._handle = lgpio.gpiochip_open(number)
             self._chip = number

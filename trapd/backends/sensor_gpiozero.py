@@ -149,6 +149,8 @@ class GpioSensor:
         from gpiozero import InputDevice
 
         with self._asking(pin):
+            # The line first: a device that gets none keeps its claim to the pin while its exception lives.
+            self._factory.pin(pin)
             # Pulled the other way: a cable that is cut is quiet, and does not flutter.
             device = InputDevice(pin, pull_up=not self._active_high, pin_factory=self._factory)
         watched = _Watched(Line(pin, self._min_pulse_ns), device, self._edge)

@@ -192,13 +192,18 @@ def test_a_sensor_that_lacks_a_pin_goes_on_with_the_others_and_tells(bench: Benc
     with capture(bench, armed=False) as unit:
         unit.sensor.lacking = True
         unit.turn()
-        assert (unit.sensor.started, bench.alerts.names()) == (1, ("sensor",))
+        assert (unit.sensor.started, bench.alerts.names()) == (1, ("sensor_pin",))
         unit.turn(after_s=10.0)
         unit.fire()
         assert (unit.sensor.started, len(bench.events())) == (1, 1)
+        unit.sensor.dead = True
+        unit.turn(after_s=10.0)
+        assert bench.alerts.names() == ("sensor", "sensor_pin")
+        unit.turn(after_s=10.0)
+        assert (unit.sensor.started, bench.alerts.names()) == (2, ("sensor_pin",))
         unit.sensor.lacking = False
         unit.turn(after_s=10.0)
-        assert (unit.sensor.started, bench.alerts.names()) == (1, ())
+        assert (unit.sensor.started, bench.alerts.names()) == (2, ())
 
 
 # --- the stage as a whole, on its own thread ---------------------------------------------------------------

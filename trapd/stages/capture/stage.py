@@ -177,12 +177,16 @@ class Capture(Stage):
                 self._sensor.start(self.offer)
                 self._sensor_started = True
             self._sensor.check()
-            self._alerts.clear("sensor")
         except SensorUnavailable as error:
             if not error.partly:
                 self._sensor.close()
                 self._sensor_started = False
-            self._alerts.raise_("sensor", error.message, error.hint)
+                self._alerts.raise_("sensor", error.message, error.hint)
+                return
+            self._alerts.raise_("sensor_pin", error.message, error.hint)
+        else:
+            self._alerts.clear("sensor_pin")
+        self._alerts.clear("sensor")
 
     def _next_trigger(self) -> Trigger | None:
         if (asked := self._orders.next()) is not None:
