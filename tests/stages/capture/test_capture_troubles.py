@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -289,7 +290,7 @@ def test_triggers_from_another_thread_all_leave_a_trace(bench: Bench) -> None:
 
 
 def test_a_storm_of_triggers_writes_once_a_second_and_loses_no_count(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A pin that hums would wear the card out, and fill the journal, for weeks."""
     written: list[int] = []
@@ -300,12 +301,16 @@ def test_a_storm_of_triggers_writes_once_a_second_and_loses_no_count(
         add(self, name, by)
 
     monkeypatch.setattr(Counters, "add", noted)
+    caplog.set_level(logging.INFO)
     driver = CaptureDriver(bench, replace(PLAN, max_per_hour=1, while_active=False))
     driver.turn()
     for _ in range(3000):
         driver.clock.advance(0.001)
         driver.fire()
     assert len(written) <= 4
+    assert [record.args for record in caplog.records if "refused" in record.msg] == [(1, "rate")]
+    driver.turn(after_s=60.0)
+    assert caplog.text.count("refused: rate") == 2
     driver.stage.stop.set()
     driver.stage.run()
     assert (bench.refused(), sum(written)) == ({"rate": 2999}, 2999)
