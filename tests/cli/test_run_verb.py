@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def test_an_event_that_is_set_in_the_handler_is_found() -> None:
         at_the_worst_moment("set in the handler", 5)
 
 
-def the_daemon(folder: Path) -> subprocess.Popen[str]:
+def the_daemon(folder: Path, environ: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """One that is up; what it says goes on at its stderr."""
     (folder / "photographs").mkdir()
     path = folder / "config.yaml"
@@ -82,7 +83,8 @@ def the_daemon(folder: Path) -> subprocess.Popen[str]:
         )
     )
     command = [sys.executable, "-m", "trapd", "run", "--config", str(path)]
-    daemon = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    environ = os.environ | (environ or {})
+    daemon = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ)
     assert daemon.stderr is not None
     for line in daemon.stderr:
         if "is up" in line:
@@ -90,12 +92,12 @@ def the_daemon(folder: Path) -> subprocess.Popen[str]:
     raise AssertionError(f"it ended with {daemon.wait()}")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process holds")
 def children_of(process: int) -> list[str]:
     threads = Path(f"/proc/{process}/task").iterdir()
     return [child for thread in threads for child in (thread / "children").read_text().split()]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process holds")
 def test_the_daemon_holds_nothing_that_checks_a_configuration_and_has_no_child(tmp_path: Path) -> None:
     """It asked a child, which is gone when it has answered; and it ends in order when it is told to."""
     with the_daemon(tmp_path) as daemon:
@@ -129,3 +131,18 @@ def test_a_command_line_ends_as_it_would_for_every_verb(
     assert done.returncode == code
     if code == 78:
         assert done.stderr.splitlines()[1:] == [f"  {tmp_path / 'none.yaml'} does not exist (check the path)"]
+
+
+def test_a_stop_does_not_wait_for_a_library_that_is_read_from_a_slow_card(tmp_path: Path) -> None:
+    runtime = tmp_path / "slow" / "ai_edge_litert"
+    runtime.mkdir(parents=True)
+    (runtime / "__init__.py").touch()
+    begun = tmp_path / "begun"
+    (runtime / "interpreter.py").write_text(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(3600)\n")
+    with the_daemon(tmp_path, {"PYTHONPATH": str(tmp_path / "slow")}) as daemon:
+        until(begun.exists, "the filter is being loaded")
+        daemon.terminate()
+        _, said = daemon.communicate()
+    assert daemon.returncode == 0
+    assert "stage screen is left behind" in said
+    assert "trapd: stopped" in said

@@ -11,8 +11,8 @@ INFO = ModelInfo("fake", "f" * 64, 0.35, frozenset())
 
 
 class FakeClassifier:
-    """The Classifier port. Knobs: `score`, `by_class`, `info`, `fail_open`, `fail_judge`, `judging` (called
-    before each). `judged` lists where each frame came from, `opened` counts openings,
+    """The Classifier port. Knobs: `score`, `by_class`, `info`, `fail_open`, `fail_judge`, `opening`,
+    `judging` (called before each). `judged` lists where each frame came from, `opened` counts openings,
     `tries` attempts at one.
     """
 
@@ -24,12 +24,14 @@ class FakeClassifier:
         self.tries = 0
         self.fail_open = False
         self.fail_judge = False
+        self.opening: Callable[[], None] = lambda: None
         self.judging: Callable[[], None] = lambda: None
         self.judged: list[str] = []
         self.is_open = False
 
     def open(self) -> ModelInfo:
         self.tries += 1
+        self.opening()
         if self.fail_open:
             raise ModelUnavailable("the model file is cut short", "install it again")
         self.opened += 1

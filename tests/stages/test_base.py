@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from typing import Any
 
 import pytest
 
 from trapd.errors import CameraLost, StageFailed, StageStuck
+from trapd.stages import base
 from trapd.stages.base import Stage, Supervisor
 
 
@@ -133,6 +136,33 @@ def test_the_watchdog_is_fed_only_while_every_stage_progresses() -> None:
     with pytest.raises(StageStuck), Supervisor([Silent()]) as supervisor:
         supervisor.watch(threading.Event(), alive)
     assert not fed
+
+
+@pytest.mark.parametrize("is_loading", [True, False])
+def test_a_stop_waits_for_a_stage_unless_it_may_be_left_behind(
+    is_loading: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "_LEFT_AFTER_S", 0.0)
+    monkeypatch.setattr(base, "_STOP_WITHIN_S", 1.0)
+    comes_back = threading.Event()
+    ended: list[str] = []
+
+    class Loading(Stage):
+        name = "loading"
+
+        def run(self) -> None:
+            self.may_be_left = is_loading
+            comes_back.wait()
+
+    stop = threading.Event()
+    stop.set()
+    refused: Any = contextlib.nullcontext() if is_loading else pytest.raises(StageStuck, match="loading")
+    try:
+        with refused, Supervisor([Loading(), Steady("steady", ended)]) as supervisor:
+            supervisor.watch(stop, lambda: None)
+        assert not is_loading or ended == ["steady"]
+    finally:
+        comes_back.set()
 
 
 def test_a_failure_during_the_stop_is_shown_too() -> None:

@@ -53,6 +53,28 @@ def test_a_model_that_does_not_open_is_an_alert_and_tried_again(bench: Bench) ->
     assert bench.session.counters.all()["unjudged"] == 2
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_stop_while_a_model_is_opened_leaves_the_burst_for_the_next_start(
+    bench: Bench, fails: bool
+) -> None:
+    """And writes nothing more: the stop need not have waited, and the store may be closed."""
+    classifier = FakeClassifier()
+    classifier.fail_open = fails
+    event = bench.burst()
+    seen: list[bool] = []
+    with screening(bench, classifier, opened=False) as screen:
+
+        def stopped() -> None:
+            seen.append(screen.stage.may_be_left)
+            screen.stage.stop.set()
+
+        classifier.opening = stopped
+        assert not screen.stage.may_be_left
+        left = screen.judge(event)
+        assert (seen, screen.stage.may_be_left) == ([True], False)
+    assert (left.state, screen.told, bench.alerts.names()) == (State.CAPTURED, [None], ())
+
+
 def test_a_model_that_is_not_there_is_looked_for_ever_more_seldom_also_where_nothing_is_to_be_judged(
     bench: Bench,
 ) -> None:

@@ -19,6 +19,7 @@ from typing import NoReturn
 from trapd.errors import SourceUnavailable, StageStuck
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
+_LEFT_BEHIND = ("camera-call", "trapd-screen")  # names of threads
 _received: list[int] = []
 
 
@@ -38,7 +39,7 @@ def run(config: str | None) -> None:
         return
     if again and not _told_to_end():
         _begin_again()
-    _leave_if_left_behind()
+    leave_if_left_behind()
 
 
 def _until_told(config: str | None, stop: threading.Event) -> bool:
@@ -121,12 +122,12 @@ def _told_to_end() -> bool:
     return bool(_received)
 
 
-def _leave_if_left_behind() -> None:
-    """A call into the camera's library that hangs (ADR 25): all is in order, but what the library does when
-    the process ends might wait for it.
+def leave_if_left_behind(status: int = 0) -> None:
+    """A call into the camera's library that hangs, or a model that is still being opened (ADR 25): all is in
+    order, but what the library does when the process ends might wait for it.
     """
-    if any(thread.name == "camera-call" for thread in threading.enumerate()):
-        _leave(0)
+    if any(thread.name in _LEFT_BEHIND for thread in threading.enumerate()):
+        _leave(status)
 
 
 def _leave_if_stuck(error: Exception) -> None:

@@ -31,7 +31,7 @@ def walktest(ctx: click.Context, config: str | None, seconds: float | None, as_j
     nothing is kept: photographs go as soon as they are judged. The daemon has to be stopped for it, for two
     cannot share a camera. Exits with 1 where the camera, the sensor or the model failed to the end.
     """
-    from trapd.cli.daemon import stop_on_signal
+    from trapd.cli.daemon import leave_if_left_behind, stop_on_signal
     from trapd.config import Here, find
     from trapd.host import logs
     from trapd.remote.start import in_force
@@ -55,7 +55,9 @@ def walktest(ctx: click.Context, config: str | None, seconds: float | None, as_j
     click.echo(json.dumps({"summary": _fields(summary)}) if as_json else _sentence(summary))
     if summary.failed:
         click.echo(f"trapd: {summary.failed}", err=True)
-    ctx.exit(1 if summary.alerts or summary.failed else 0)
+    status = 1 if summary.alerts or summary.failed else 0
+    leave_if_left_behind(status)
+    ctx.exit(status)
 
 
 def _invite() -> None:

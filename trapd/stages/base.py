@@ -20,6 +20,8 @@ log = logging.getLogger("trapd.supervisor")
 
 _LOOK_S = 1.0
 _STOP_WITHIN_S = 8.0  # a second less than the service manager's patience
+_LEFT_AFTER_S = 3.0  # a stage that may be left behind
+_JOIN_S = 0.1
 
 
 class Stage(ABC):
@@ -30,6 +32,8 @@ class Stage(ABC):
 
     def __init__(self) -> None:
         self.stop = threading.Event()
+        # Set by its thread, in a call that may take long and holds nothing: a stop need not wait for it then.
+        self.may_be_left = False
         self._beat_s = time.monotonic()
 
     @abstractmethod
@@ -52,7 +56,8 @@ class Supervisor:
     """Owns the threads of all stages. `with Supervisor(stages) as s: s.watch(...)`.
 
     Leaving the block stops the stages one after another in the order given: producers first, the one that
-    tells the operator last. Raises StageStuck when they do not end within 8 s altogether.
+    tells the operator last. Raises StageStuck when they do not end within 8 s altogether. One that may be
+    left behind is given 3 s; the process has to leave without its thread then.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
@@ -91,8 +96,7 @@ class Supervisor:
         stuck = []
         for stage, thread in self._threads.items():
             stage.stop.set()
-            thread.join(max(0.0, deadline_s - time.monotonic()))
-            if thread.is_alive():
+            if not self._joined(stage, thread, deadline_s):
                 stuck.append(stage.name)
         if stuck:
             log.error("stages that did not end: %s", ", ".join(stuck))
@@ -102,6 +106,16 @@ class Supervisor:
                 raise StageStuck(f"did not stop within {_STOP_WITHIN_S:.0f} s: {', '.join(stuck)}")
             for stage in self._stages:
                 stage.ended()
+
+    def _joined(self, stage: Stage, thread: threading.Thread, deadline_s: float) -> bool:
+        """Whether it has ended in time, or may be left behind."""
+        left_s = min(deadline_s, time.monotonic() + _LEFT_AFTER_S)
+        while thread.is_alive() and (now_s := time.monotonic()) < deadline_s:
+            if stage.may_be_left and now_s >= left_s:
+                log.info("stage %s is left behind", stage.name)
+                return True
+            thread.join(min(_JOIN_S, deadline_s - now_s))
+        return not thread.is_alive()
 
     def _run(self, stage: Stage) -> None:
         try:

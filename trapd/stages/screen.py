@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from trapd.errors import BadInput, ModelUnavailable, StoreError, StoreFull
 from trapd.frozen import Frozen, replace
@@ -36,7 +37,7 @@ _FINISH_WITHIN_S = 1.5  # what is left of a burst when the stop comes
 
 
 class _ToldToStop(Exception):
-    """In the middle of a burst."""
+    """In the middle of a burst, or of opening a model."""
 
 
 class ScreenPlan(Frozen):
@@ -111,7 +112,7 @@ class Screen(Stage):
 
     def run(self) -> None:
         """Until told to stop."""
-        with self._store.session() as session:
+        with self._store.session() as session, suppress(_ToldToStop):
             try:
                 self._open_model()
                 while not self.stop.is_set():
@@ -181,14 +182,21 @@ class Screen(Stage):
     def _open_model(self) -> None:
         if self._classifier is None or self._clock.boot_ns() < self._retry_ns:
             return
+        self.may_be_left = True  # a library is read from a slow card, or a child process tries the file
         try:
-            self._info = self._classifier.open()
+            found: ModelInfo | ModelUnavailable = self._classifier.open()
         except ModelUnavailable as error:
-            self._model_failed(error)
-        else:
-            self._model_failures = 0
-            self._alerts.clear("model")
-            log.info("model %s, threshold %.2f", self._info.name, self._info.threshold)
+            found = error
+        self.may_be_left = False
+        if self.stop.is_set():  # it may have left us behind, and closed the store
+            raise _ToldToStop
+        if isinstance(found, ModelUnavailable):
+            self._model_failed(found)
+            return
+        self._info = found
+        self._model_failures = 0
+        self._alerts.clear("model")
+        log.info("model %s, threshold %.2f", found.name, found.threshold)
 
     def _model_failed(self, error: ModelUnavailable) -> None:
         if self._classifier is not None:
