@@ -2,9 +2,9 @@
 
 One file of JSON lines. The first says what every judgement depends on; each other is a burst, with all that
 either format says of it. A line outlives a kill as soon as it is noted, and a power cut 10 s later. Whoever
-opens the file again with the same first line gets back what still holds: bursts of the same files, each of the
-same size and time, of which every frame has a score. Nothing that the file holds is an error: what cannot be
-used is judged again.
+opens the file again with the same first line gets back what still holds: bursts of the same files, each of
+the same size and time, of which every frame has a score. Nothing that the file holds is an error: what cannot
+be used is judged again.
 
 In memory there is one number a burst, where its line begins, whatever was found.
 """
@@ -249,7 +249,7 @@ def _holds(said: Any, burst: Burst) -> bool:
     """Whether it may be taken for a judgement of the burst as it lies there now. Raises one of _ODD."""
     result = _restored(said, burst)
     scores = [frame.score for frame in result.frames if frame.score is not None]
-    boxes = [box for found in (result.verdict, *scores) for box in found.detections]
+    boxes = [*result.verdict.detections, *(box for score in scores for box in score.detections)]
     numbers = [value for box in boxes for value in (box.conf, *box.bbox)]
     numbers += [value for score in scores for value in score.by_class.values()]
     return (
