@@ -215,6 +215,14 @@ def test_another_grouping_takes_nothing_and_loses_nothing(tmp_path: Path) -> Non
     assert go(part, single)[1:] == (4, 2)
 
 
+def test_photographs_that_came_went_or_are_named_in_another_order_cost_nothing(tmp_path: Path) -> None:
+    bursts, part = season(tmp_path, 8), tmp_path / ".out.part"
+    go(part, bursts[1:], stop_after=5)
+    results, taken, judged = go(part, [*bursts[4:], *bursts[:3]])
+    assert (taken, judged) == (4, 3)
+    assert [result.burst for result in results] == [*bursts[4:], *bursts[:3]]
+
+
 def test_what_had_no_score_is_judged_again(tmp_path: Path) -> None:
     bursts = season(tmp_path, 4)
     bursts[0].files[0].write_bytes(b"damaged")

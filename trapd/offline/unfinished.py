@@ -141,13 +141,13 @@ class Unfinished:
 
     def _look_through(self, end: int) -> int:
         """Note where what holds begins; the end of the last whole line."""
-        numbers = {str(burst.files[0]): number for number, burst in enumerate(self._bursts)}
+        number_of = _Numbers(self._bursts)
         while line := self._file.readline(_LONGEST_BYTES):
             if not line.endswith(b"\n"):
                 break  # torn, or longer than any of ours
             with suppress(*_ODD):
                 said = json.loads(line)
-                number = numbers.get(said["files"][0][0])
+                number = number_of(said["files"][0][0])
                 if number is not None and _holds(said, self._bursts[number]):
                     self._places[number] = end
             end += len(line)
@@ -177,6 +177,24 @@ class Unfinished:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._synced_s = self._monotonic()
+
+
+class _Numbers:
+    """Which burst begins with a file. Asked in their order it needs no memory, else a table of all names."""
+
+    def __init__(self, bursts: Sequence[Burst]) -> None:
+        self._bursts = bursts
+        self._next = 0
+        self._table: dict[str, int] = {}
+
+    def __call__(self, file: Any) -> int | None:
+        number: int | None = self._next
+        if self._next >= len(self._bursts) or str(self._bursts[self._next].files[0]) != file:
+            self._table = self._table or {str(one.files[0]): at for at, one in enumerate(self._bursts)}
+            number = self._table.get(file)
+        if number is not None:
+            self._next = number + 1
+        return number
 
 
 def _opened(path: Path) -> BufferedRandom:
