@@ -241,9 +241,9 @@ def test_missing_parts_are_alerts_and_the_unit_is_up(document: dict[str, Any]) -
 def test_the_status_line_names_what_is_missing_and_does_not_claim_to_be_armed() -> None:
     facts = {"online": False, "bursts": 0, "queue_event": 2, "armed": 1}
     told = app._status_line(facts, ("camera", "sensor"))
-    assert told == "no camera and no sensor, no link, 2 events waiting, 0 bursts; alerts: camera, sensor"
+    assert told == "no camera and no sensor, no link, events waiting: 2, bursts: 0; alerts: camera, sensor"
     facts = {"online": True, "bursts": 3, "armed": 1}
-    assert app._status_line(facts, ()) == "armed, link up, 0 events waiting, 3 bursts"
+    assert app._status_line(facts, ()) == "armed, link up, events waiting: 0, bursts: 3"
     assert app._status_line(facts | {"armed": 0}, ()).startswith("disarmed, link up")
 
 

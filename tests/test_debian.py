@@ -104,12 +104,13 @@ def test_purging_goes_on_where_the_store_is_a_mount_point(tmp_path: Path) -> Non
     "line",
     ["storage: {path: CARD, max_bytes: 5}", "storage:\n  path: 'CARD'  # x", 'storage:\n  "path": "CARD"'],
 )
-def test_purging_names_a_store_elsewhere_however_it_is_written(tmp_path: Path, line: str) -> None:
-    photograph = one_photograph(tmp_path / "card")
+@pytest.mark.parametrize("name", ["card", "my card"])
+def test_purging_names_a_store_elsewhere_however_it_is_written(tmp_path: Path, line: str, name: str) -> None:
+    photograph = one_photograph(tmp_path / name)
     (tmp_path / "etc" / "trapd").mkdir(parents=True)
-    written = line.replace("CARD", str(tmp_path / "card"))
+    written = line.replace("CARD", str(tmp_path / name))
     (tmp_path / "etc" / "trapd" / "config.yaml").write_text(f"{written}\n")
-    assert f"photographs stay in {tmp_path}/card: delete them yourself" in purged(tmp_path)
+    assert f"photographs stay in {tmp_path}/{name}: delete them yourself" in purged(tmp_path)
     assert photograph.exists()
 
 

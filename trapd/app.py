@@ -394,6 +394,6 @@ def _status_line(facts: Mapping[str, Reading], alerts: Collection[str]) -> str:
         f"no {' and no '.join(missing)}" if missing else "armed" if facts.get("armed", 1) else "disarmed"
     )
     link = "link up" if facts.get("online") else "no link"
-    waiting = f"{facts.get('queue_event', 0)} events waiting"
+    waiting = f"events waiting: {facts.get('queue_event', 0)}"
     standing = f"; alerts: {', '.join(alerts)}" if alerts else ""
-    return f"{watching}, {link}, {waiting}, {facts.get('bursts', 0)} bursts{standing}"
+    return f"{watching}, {link}, {waiting}, bursts: {facts.get('bursts', 0)}{standing}"

@@ -7,7 +7,7 @@ TrapdError
  |    +-- CameraUnavailable
  |    |    +-- CameraInUse   another process has it
  |    +-- SensorUnavailable
- |    |    +-- PinInUse      another process has it
+ |    |    +-- PinInUse      another process, or the kernel, has it
  |    +-- ModelUnavailable
  |    +-- LinkUnavailable
  |    +-- CredentialUnavailable
@@ -17,6 +17,7 @@ TrapdError
  |    +-- BadDocument
  +-- StoreError
  |    +-- StoreLocked     another process has it
+ |    +-- StoreOlder      trapd run brings it forward, and is perhaps just doing so: ask again later
  |    +-- StoreFull       refuse the trigger, raise the alert, try again when there is space
  |    +-- StoreUnwritable the disk is read-only or fails: wait, then open the store anew
  |    +-- StoreCorrupt    set it aside and rebuild

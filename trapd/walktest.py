@@ -91,7 +91,7 @@ def walk(
         try:
             alerts = Alerts(store, codec.alert, lambda: codec.rfc3339(clock.now().wall_ms))
             witness = _Witness(store, clock, tell)
-            stages = (*_stages(loaded, store, clock, alerts, stop.is_set), witness)
+            stages = (*_stages(loaded, store, clock, alerts), witness)
             failed = _until(stop, stages)
             summary = replace(witness.summary, alerts=alerts.names(), failed=failed)
         finally:
@@ -111,9 +111,7 @@ def _until(stop: threading.Event, stages: tuple[Stage, ...]) -> str:
     return ""
 
 
-def _stages(
-    loaded: Loaded, store: Store, clock: Clock, alerts: Alerts, stopping: Callable[[], bool]
-) -> tuple[Stage, ...]:
+def _stages(loaded: Loaded, store: Store, clock: Clock, alerts: Alerts) -> tuple[Stage, ...]:
     """As the daemon has them, but for thumbnails and samples."""
     settings = loaded.settings
     waiting = WaitingFrames()
@@ -127,6 +125,10 @@ def _stages(
         announce=lambda model: None,  # noqa: ARG005 - nobody is told of the model
         scene=None if settings.filter.backend == "none" else parts.build_scene(),
     )
+
+    def stopping() -> bool:
+        return capture.stop.is_set()
+
     capture = Capture(
         parts.capture_plan(loaded),
         sensor=parts.build_sensor(settings, clock),

@@ -6,13 +6,12 @@ import errno
 import logging
 import os
 import re
-import threading
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.camera import jpeg
-from tests.fakes.clock import NS_PER_S, FakeClock
+from tests.fakes.clock import FakeClock
 from trapd.backends.camera_replay import ReplayCamera
 from trapd.errors import CameraUnavailable
 from trapd.records import Trigger
@@ -159,16 +158,3 @@ def test_a_folder_that_goes_away_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "in").rmdir()
     with pytest.raises(CameraUnavailable):
         camera.probe()
-
-
-def test_a_stop_waits_for_no_second_frame(tmp_path: Path) -> None:
-    photographs(tmp_path, 4)
-    clock, told = FakeClock(), threading.Event()
-    camera = ReplayCamera(tmp_path, filter_size=(64, 36), clock=clock, stopping=told.is_set)
-    camera.open()
-    burst = camera.shoot(Trigger("timer", "timer", 0), 3, 60.0)
-    next(burst)
-    told.set()
-    before_ns = clock.boot_ns()
-    assert list(burst) == []
-    assert clock.boot_ns() - before_ns < NS_PER_S

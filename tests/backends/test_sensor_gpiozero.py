@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import threading
@@ -14,7 +15,7 @@ import pytest
 from tests.fakes.pins import Pins
 from trapd.backends import gpio_chip
 from trapd.backends.sensor_gpiozero import GpioSensor
-from trapd.errors import Broken, SensorUnavailable
+from trapd.errors import Broken, PinInUse, SensorUnavailable
 from trapd.host.clock import SystemClock
 from trapd.records import Trigger
 
@@ -47,6 +48,14 @@ def site() -> Iterator[Site]:
     made = Site()
     yield made
     made.sensor.close()
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def test_each_edge_triggers_at_once(site: Site) -> None:
@@ -279,6 +288,38 @@ def test_a_pin_in_use_does_not_silence_the_others_and_is_watched_as_soon_as_it_i
     assert site.told() == ["27", "27", "17"]
     site.sensor.close()
     assert site.pins.factory.pins == {}
+
+
+def test_a_pin_that_another_process_gives_back_is_had_at_the_next_look(without_collector: None) -> None:
+    """Not only when the collector comes by: gpiozero keeps it for the object that could not have it."""
+    site = Site((27, 17))
+    site.pins.factory.taken = {"GPIO27"}
+    site.start()
+    for _ in range(2):
+        with pytest.raises(PinInUse, match="pin 27 is in use; the other pins go on"):
+            site.sensor.check()
+    site.pins.factory.taken = frozenset()
+    site.sensor.check()
+    site.pins.pulse(27)
+    assert site.told() == ["27"]
+    site.sensor.close()
+
+
+@pytest.mark.parametrize("pins", [(27, 2, 17), (2, 27, 17), (27, 2)])
+def test_of_two_pins_that_cannot_be_had_the_one_that_is_not_in_use_is_told(pins: tuple[int, ...]) -> None:
+    """Nobody gives it back."""
+    site = Site(pins)
+    site.pins.factory.taken = {"GPIO27"}
+    site.pins.factory.pin(2)._set_bounce = fails(OSError("broken"))
+
+    def watch() -> None:
+        site.start()
+        site.sensor.check()
+
+    with pytest.raises(SensorUnavailable, match="pin 2 cannot be used: broken") as found:
+        watch()
+    assert not isinstance(found.value, PinInUse)
+    site.sensor.close()
 
 
 def test_a_pin_whose_edges_cannot_be_had_is_given_back_and_the_others_go_on() -> None:

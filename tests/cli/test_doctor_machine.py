@@ -60,6 +60,26 @@ def test_the_pins_are_the_daemons_while_it_runs(
     assert "systemctl stop trapd" in found["hint"]
 
 
+@pytest.mark.parametrize("order", [[17, 27], [27, 17]])
+def test_beside_the_daemon_a_pin_that_it_has_is_excused_and_a_pin_that_cannot_be_had_is_not(
+    unit: Unit, pins: Pins, monkeypatch: pytest.MonkeyPatch, order: list[int]
+) -> None:
+    """Also where another pin is free: it may have been written into the file just now."""
+    monkeypatch.setattr("trapd.doctor.device.in_use", lambda root: root == unit.store)
+    unit.change("sensor", backend="gpiozero", pins=order)
+    pins.factory.taken = {"GPIO17"}
+    found = unit.findings()["sensor"]
+    assert (found["ok"], found["warning"]) == (True, True)
+    assert found["message"] == "the daemon has it (pin 17 is in use; the other pins go on)"
+
+    def broken(value: float | None) -> None:
+        raise OSError("broken")
+
+    pins.factory.pin(27)._set_bounce = broken
+    found = unit.findings()["sensor"]
+    assert (found["ok"], found["message"]) == (False, "pin 27 cannot be used: broken")
+
+
 def test_what_the_daemon_cannot_have_either_is_a_fault_beside_it(
     unit: Unit, pins: Pins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +96,8 @@ def test_what_the_daemon_cannot_have_either_is_a_fault_beside_it(
     found = unit.findings()
     assert (found["sensor"]["ok"], found["sensor"]["message"]) == (False, "this machine has no GPIO chip")
     assert (found["camera"]["ok"], found["camera"]["message"]) == (False, "no camera is connected")
+    unit.change("indicator", led_pin=27)
+    assert unit.findings()["led"]["message"] == "this machine has no GPIO chip"
     said = CameraInUse("the camera is in use by another program", "stop it")
     assert unit.findings()["camera"]["ok"] is True
 

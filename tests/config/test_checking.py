@@ -57,6 +57,8 @@ WORDS: list[tuple[str, Any, str, str]] = [
      "must be a host name or IP address, without scheme, port or spaces", ""),
     ("mqtt.host", "b:1883", "must be a host name or IP address alone, without a port",
      "put 1883 into mqtt.port"),
+    ("mqtt.host", "192.168.1.300", "is no IP address", "four numbers from 0 to 255, such as 192.168.1.20"),
+    ("mqtt.host", "10.0.1", "is no IP address", "four numbers from 0 to 255, such as 192.168.1.20"),
     ("mqtt.host", None, "must be a host name or IP address, without scheme, port or spaces, is empty",
      "for example host: broker.example.org"),
     ("unit.timezone", "Asia/Shanhai", "must be a time zone of the IANA list, is 'Asia/Shanhai'",

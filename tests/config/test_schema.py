@@ -108,6 +108,7 @@ GOOD: list[tuple[str, Any]] = [
     ("filter.audit_fraction", 1),
     ("storage.max_bytes", 1_000_000),
     ("mqtt.host", "10.0.0.1"),
+    ("mqtt.host", "::ffff:10.0.0.1"),
     ("mqtt.host", "fe80::1%wlan0"),
     ("mqtt.port", 1),
     ("mqtt.port", 65_535),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,19 +39,27 @@ def clock(backend: str) -> Clock:
 
 
 @pytest.fixture
-def camera(backend: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
+def told_to_stop() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def camera(
+    backend: str, clock: Clock, told_to_stop: threading.Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Camera]:
+    stopping = told_to_stop.is_set
     if backend == "fake":
         assert isinstance(clock, FakeClock)
-        yield FakeCamera(clock)
+        yield FakeCamera(clock, stopping=stopping)
         return
     if backend == "replay":
         for index in range(4):
             (tmp_path / f"{index}.jpg").write_bytes(jpeg(640, 480, 40 * index))
-        made: Camera = ReplayCamera(tmp_path, filter_size=(320, 180), clock=clock)
+        made: Camera = ReplayCamera(tmp_path, filter_size=(320, 180), clock=clock, stopping=stopping)
     else:
         if isinstance(clock, CameraClock):
             StandIn(clock).install(monkeypatch)
-        made = PicameraCamera(size=(1280, 720), filter_size=(640, 360), clock=clock)
+        made = PicameraCamera(size=(1280, 720), filter_size=(640, 360), clock=clock, stopping=stopping)
     yield made
     made.close()
 
@@ -73,6 +82,19 @@ def test_frames_are_newer_than_the_trigger_and_in_order(camera: Camera, clock: C
     assert times[0] > before_ns
     assert times == sorted(times)
     assert times[2] - times[0] >= 0.599e9
+
+
+def test_a_burst_ends_with_what_it_has_once_the_unit_is_told_to_stop(
+    camera: Camera, clock: Clock, told_to_stop: threading.Event
+) -> None:
+    camera.open()
+    burst = iter(camera.shoot(Trigger("timer", "timer", clock.boot_ns()), 3, 60.0))
+    next(burst)
+    told_to_stop.set()
+    before_ns = clock.boot_ns()
+    assert list(burst) == []
+    assert clock.boot_ns() - before_ns < 1e9
+    assert len(list(camera.shoot(Trigger("timer", "timer", clock.boot_ns()), 3, 60.0))) == 1
 
 
 def test_each_frame_is_a_jpeg_of_the_size_it_states(camera: Camera, clock: Clock) -> None:

@@ -34,8 +34,16 @@ class FakeCamera:
     `tries` counts attempts to open, `opened` those that went well, `probed` probes, `shot` bursts begun.
     """
 
-    def __init__(self, clock: FakeClock, *, frame_s: float = 0.01, with_small: bool = True) -> None:
+    def __init__(
+        self,
+        clock: FakeClock,
+        *,
+        frame_s: float = 0.01,
+        with_small: bool = True,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.clock = clock
+        self.stopping = stopping
         self.frame_s = frame_s
         self.with_small = with_small
         self.fail_open = False
@@ -70,6 +78,8 @@ class FakeCamera:
         self.shot += 1
         begin_ns = max(self.clock.boot_ns(), trigger.boot_ns + 1)
         for index in range(frames):
+            if index and self.stopping():
+                return
             self.shooting(index)
             if self.fail_shoot_at == index:
                 raise CameraUnavailable(

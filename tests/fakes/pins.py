@@ -8,7 +8,15 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 
 class DrivenPin(MockPin):  # type: ignore[misc]  # gpiozero has no types
-    """Keeps the level it is driven to; the mock's own follows its resistor as soon as it is claimed."""
+    """Keeps the level it is driven to; the mock's own follows its resistor as soon as it is claimed.
+
+    One that another process has cannot even be made, as lgpio's.
+    """
+
+    def __init__(self, factory: Any, info: Any) -> None:
+        if info.name in factory.taken:
+            raise OSError("GPIO busy")
+        super().__init__(factory, info)
 
     def _set_pull(self, value: str) -> None:
         self._pull = value
@@ -20,13 +28,18 @@ class DrivenPin(MockPin):  # type: ignore[misc]  # gpiozero has no types
 
 
 class Pins:
-    """`factory` is what a backend opens. Knobs: `fail` (raised when a pin is claimed), `unreadable`."""
+    """`factory` is what a backend opens.
+
+    Knobs: `fail` (raised when it is opened), `factory.unreadable`, `factory.taken` (what another process has:
+    names of pins as GPIO17).
+    """
 
     def __init__(self) -> None:
         self.opened = 0
         self.fail: Exception | None = None
         self.factory = MockFactory(revision="c03114", pin_class=DrivenPin)
         self.factory.unreadable = False
+        self.factory.taken = frozenset()
 
     def open(self) -> Any:
         """As gpio_chip.open_factory."""

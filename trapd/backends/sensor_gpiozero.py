@@ -17,7 +17,7 @@ from typing import Any
 
 from trapd.backends import gpio_chip
 from trapd.backends.gpio_line import Line
-from trapd.errors import Broken, SensorUnavailable
+from trapd.errors import Broken, PinInUse, SensorUnavailable
 from trapd.ports import Clock
 from trapd.records import Activity, Trigger
 from trapd.rules import NS_PER_S
@@ -110,7 +110,7 @@ class GpioSensor:
         lacking = self._claim_all()
         self._look()
         if lacking is not None:
-            raise SensorUnavailable(f"{lacking.message}; the other pins go on", lacking.hint, partly=True)
+            raise type(lacking)(f"{lacking.message}; the other pins go on", lacking.hint, partly=True)
 
     def close(self) -> None:
         """Give the pins back, also for a process that begins anew in this one's place. No trigger follows."""
@@ -132,15 +132,16 @@ class GpioSensor:
     def _claim_all(self) -> SensorUnavailable | None:
         """Claim and watch each pin that is not watched yet; why the first of the others cannot be.
 
-        Raises that where none is watched then.
+        One that is in use comes last: it may be given back. Raises it where none is watched then.
         """
-        lacking = None
+        lacking: SensorUnavailable | None = None
         ours = {each.line.pin for each in self._watched}
         for pin in (pin for pin in self._pins if pin not in ours):
             try:
                 self._watched = (*self._watched, self._claim(pin))
             except SensorUnavailable as error:
-                lacking = lacking or error
+                if lacking is None or (isinstance(lacking, PinInUse) and not isinstance(error, PinInUse)):
+                    lacking = error
         if lacking is not None and not self._watched:
             raise lacking
         return lacking

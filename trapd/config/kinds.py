@@ -46,6 +46,13 @@ def _host(value: str) -> str:
     if colon and ":" not in name:
         where = f"put {port} into mqtt.port" if port.isdecimal() else "the port goes into mqtt.port"
         refuse("must be a host name or IP address alone, without a port", where)
+    if not colon and value.rstrip(".").rpartition(".")[2].isdecimal():  # no host name ends in a number
+        from ipaddress import IPv4Address
+
+        try:
+            IPv4Address(value)
+        except ValueError:
+            refuse("is no IP address", "four numbers from 0 to 255, such as 192.168.1.20")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from tests.fakes.camera import FakeCamera
 from tests.fakes.machine import FakeMachine
 from tests.stages.driver import Bench, CaptureDriver
 from trapd.errors import CameraLost, CameraUnavailable, StoreUnwritable
+from trapd.records import Refusal, Trigger
 from trapd.stages.capture.camera_watch import CameraWatch
 from trapd.stages.capture.rare_reboot import REST_S, RareReboot
 
@@ -23,6 +25,7 @@ class Watching:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.machine = FakeMachine(bench.clock)
+        self.stop = threading.Event()
         self.again()
 
     def again(self, *, forgotten: bool = False) -> None:
@@ -30,7 +33,12 @@ class Watching:
         self.camera.open_error = CameraUnavailable("no camera is connected", "", restart_helps=True)
         reboot = RareReboot(self.bench.clock, self.machine, forgotten=forgotten)
         self.watch = CameraWatch(
-            self.camera, clock=self.bench.clock, alerts=self.bench.alerts, probe_s=300.0, reboot=reboot
+            self.camera,
+            clock=self.bench.clock,
+            alerts=self.bench.alerts,
+            probe_s=300.0,
+            reboot=reboot,
+            stopping=self.stop.is_set,
         )
 
     def pass_time(self, seconds: float) -> None:
@@ -104,10 +112,24 @@ def test_a_probe_at_its_time_proves_it_too_and_the_one_after_opening_does_not(
 
 
 def test_a_camera_that_a_stop_cut_short_leaves_no_alert(bench: Bench, unit: CaptureDriver) -> None:
-    unit.camera.fail_open = True
+    unit.camera.fail_probe = True
     unit.stage.stop.set()
+    unit.turn(after_s=300.1)
+    assert (unit.camera.probed, unit.camera.is_open, bench.alerts.names()) == (2, False, ())
+
+
+def test_a_camera_that_is_lost_takes_no_refused_trigger_with_it(bench: Bench, unit: CaptureDriver) -> None:
+    """They are written down once a second, and the process ends within that second."""
+    unit.camera.fail_shoot_at = 0
+    unit.fire()
+    unit.turn(after_s=5.1)
+    unit.stage._refuse(Trigger("pir", "17", 0), Refusal.COOLDOWN)
     unit.turn()
-    assert (unit.camera.tries, bench.alerts.names()) == (1, ())
+    unit.fire()
+    unit.sensor.fire()
+    with pytest.raises(CameraLost):
+        unit.stage.run()
+    assert bench.refused() == {"camera": 2, "cooldown": 1, "busy": 1}
 
 
 def test_photographs_that_have_gone_from_their_folder_end_nothing(bench: Bench, unit: CaptureDriver) -> None:
@@ -209,6 +231,24 @@ def test_a_store_that_was_rebuilt_counts_as_a_reboot_just_now(watching: Watching
     assert watching.machine.asked == 0
     watching.pass_time(6 * HOUR_S)
     assert watching.machine.asked == 1
+
+
+def test_a_machine_that_refuses_to_be_asked_is_not_waited_for(
+    watching: Watching, caplog: pytest.LogCaptureFixture
+) -> None:
+    watching.machine.error = OSError(28, "No space left on device")
+    watching.machine.stands = True  # the file is there, and empty: that is enough for root's unit
+    watching.pass_time(2 * HOUR_S)
+    assert not watching.machine.stands
+    assert "no reboot: [Errno 28]" in caplog.text
+    assert "the reboot did not come" not in caplog.text
+
+
+def test_a_unit_that_was_told_to_stop_asks_for_no_reboot(watching: Watching) -> None:
+    watching.pass_time(HOUR_S - TURN_S)
+    watching.stop.set()
+    watching.pass_time(HOUR_S)
+    assert watching.machine.asked == 0
 
 
 def test_a_note_that_cannot_be_read_counts_as_a_reboot_just_now(watching: Watching) -> None:

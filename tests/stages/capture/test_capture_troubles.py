@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -192,13 +193,18 @@ def test_a_sensor_that_lacks_a_pin_goes_on_with_the_others_and_tells(bench: Benc
     with capture(bench, armed=False) as unit:
         unit.sensor.lacking = True
         unit.turn()
-        assert (unit.sensor.started, bench.alerts.names()) == (1, ("sensor",))
+        assert (unit.sensor.started, bench.alerts.names()) == (1, ("sensor_pin",))
         unit.turn(after_s=10.0)
         unit.fire()
         assert (unit.sensor.started, len(bench.events())) == (1, 1)
+        unit.sensor.dead = True
+        unit.turn(after_s=10.0)
+        assert bench.alerts.names() == ("sensor", "sensor_pin")
+        unit.turn(after_s=10.0)
+        assert (unit.sensor.started, bench.alerts.names()) == (2, ("sensor_pin",))
         unit.sensor.lacking = False
         unit.turn(after_s=10.0)
-        assert (unit.sensor.started, bench.alerts.names()) == (1, ())
+        assert (unit.sensor.started, bench.alerts.names()) == (2, ())
 
 
 # --- the stage as a whole, on its own thread ---------------------------------------------------------------
@@ -284,7 +290,7 @@ def test_triggers_from_another_thread_all_leave_a_trace(bench: Bench) -> None:
 
 
 def test_a_storm_of_triggers_writes_once_a_second_and_loses_no_count(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A pin that hums would wear the card out, and fill the journal, for weeks."""
     written: list[int] = []
@@ -295,12 +301,16 @@ def test_a_storm_of_triggers_writes_once_a_second_and_loses_no_count(
         add(self, name, by)
 
     monkeypatch.setattr(Counters, "add", noted)
+    caplog.set_level(logging.INFO)
     driver = CaptureDriver(bench, replace(PLAN, max_per_hour=1, while_active=False))
     driver.turn()
     for _ in range(3000):
         driver.clock.advance(0.001)
         driver.fire()
     assert len(written) <= 4
+    assert [record.args for record in caplog.records if "refused" in record.msg] == [(1, "rate")]
+    driver.turn(after_s=60.0)
+    assert caplog.text.count("refused: rate") == 2
     driver.stage.stop.set()
     driver.stage.run()
     assert (bench.refused(), sum(written)) == ({"rate": 2999}, 2999)

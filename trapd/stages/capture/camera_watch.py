@@ -123,4 +123,6 @@ class CameraWatch:
         absent_s = (self._clock.boot_ns() - self._began_ns) / NS_PER_S
         if self._reboot is None or self._seen or not error.restart_helps or absent_s < _REBOOT_AFTER_S:
             return
+        if self._stopping():  # whoever stops the unit may have it open
+            return
         self._reboot.ask(session, f"the camera has been absent for {absent_s:.0f} s")

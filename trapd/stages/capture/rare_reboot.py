@@ -94,6 +94,8 @@ class RareReboot:
         except StoreCorrupt:
             raise
         except (StoreError, OSError) as error:
+            self._asked_ns = None
+            self._machine.forget()  # half of a request is one
             self._say(f"{why}; no reboot: {error}")
             return False
         log.error("%s: the machine reboots", why)

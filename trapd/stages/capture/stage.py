@@ -150,9 +150,11 @@ class Capture(Stage):
                 while not self.stop.is_set():
                     self.beat()
                     self._turn(session)
-                self._sensor.close()
-                self._refuse_waiting()
-                self._refusals.store(session, last=True)
+                self._leave_traces(session)
+            except Exception:
+                with suppress(StoreError):  # what counts is what has ended it
+                    self._leave_traces(session)
+                raise
             finally:
                 self._sensor.close()
                 self._watch.close()
@@ -177,12 +179,16 @@ class Capture(Stage):
                 self._sensor.start(self.offer)
                 self._sensor_started = True
             self._sensor.check()
-            self._alerts.clear("sensor")
         except SensorUnavailable as error:
             if not error.partly:
                 self._sensor.close()
                 self._sensor_started = False
-            self._alerts.raise_("sensor", error.message, error.hint)
+                self._alerts.raise_("sensor", error.message, error.hint)
+                return
+            self._alerts.raise_("sensor_pin", error.message, error.hint)
+        else:
+            self._alerts.clear("sensor_pin")
+        self._alerts.clear("sensor")
 
     def _next_trigger(self) -> Trigger | None:
         if (asked := self._orders.next()) is not None:
@@ -340,9 +346,11 @@ class Capture(Stage):
         else:
             self._alerts.raise_("disk", "a burst cannot be written: triggers are refused", error.hint)
 
-    def _refuse_waiting(self) -> None:
-        """A trigger that waited when the stop came leaves its trace too."""
+    def _leave_traces(self, session: Session) -> None:
+        """No trigger comes any more, and each that came is counted: one that waits, too."""
+        self._sensor.close()
         with suppress(queue.Empty):
             while True:
                 self._inbox.get_nowait()
                 self._refusals.add(Refusal.BUSY)
+        self._refusals.store(session, last=True)

@@ -23,7 +23,7 @@ _EVERY_S = 10.0
 _FLASH_S = 0.06
 _PAUSE_S = 0.25
 _RETRY_S = 60.0
-FAULTS = frozenset({"camera", "disk", "model", "sensor", "sensor_stuck", "store"})
+FAULTS = frozenset({"camera", "disk", "model", "sensor", "sensor_pin", "sensor_stuck", "store"})
 """Alerts of what somebody in front of the unit may be able to mend."""
 
 
