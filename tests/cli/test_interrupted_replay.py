@@ -153,6 +153,19 @@ def test_a_link_goes_on_beside_the_file_that_it_points_to(
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["real"]
 
 
+def test_where_there_is_no_room_what_was_judged_is_kept(season: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    program = [sys.executable, "-m", "trapd", "replay", str(season), "--out", str(out)]
+    limited = ["sh", "-c", 'ulimit -f 4; exec "$@"', "sh", *program]  # blocks of 512 bytes: some bursts
+    full = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=WITHIN_S)
+    assert full.returncode == 2
+    assert f"cannot write {out}: " in full.stderr
+    assert "the same command goes on from there" in full.stderr
+    assert re.match(r"\d bursts? taken", run(season, "--out", out).stderr)
+    run(season, "--out", tmp_path / "whole")
+    assert without_clock(out) == without_clock(tmp_path / "whole")
+
+
 @pytest.mark.parametrize(
     "number",
     [

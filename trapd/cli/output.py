@@ -50,7 +50,8 @@ def write_results(
     except OSError as error:
         if out is None:
             raise
-        which = "" if error.filename in (None, str(out)) else str(error.filename)
+        which = str(error.filename or out)
+        which = which if which != str(out) and os.path.lexists(which) else ""
         raise UsageError(f"cannot write {out}: {error.strerror}", which) from error
 
 
