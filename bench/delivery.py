@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ _EVENT_BYTES, _FILE_BYTES = 500, 20_000
 _WAITING = 100_000
 _MANY_WAITING = 1_000_000
 _FEWEST_ROUNDS = 5
+_WITHIN_S = 60.0  # only so that nothing hangs, as the next
+_DRAINED_WITHIN_S = 600.0
 
 EVENTS_BAR, FILES_BAR = 1 / 0.90, 1 / 0.80
 """Of raw paho's rate over Deliver's."""
@@ -81,12 +83,36 @@ def _subscriber(port: int) -> Iterator[None]:
         ["mosquitto_sub", "-h", HOST, "-p", str(port), "-q", "0", "-t", f"{_BASE}/#", "-F", "%l"],
         stdout=subprocess.DEVNULL,
     )
-    time.sleep(0.5)
     try:
+        _await_ears(port)
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(_WITHIN_S)
+
+
+def _await_ears(port: int) -> None:
+    """Until the broker hands on what it takes: else Deliver, told that nobody hears it, would wait."""
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+    heard = threading.Event()
+
+    def on_publish(_client: Any, _data: Any, _mid: int, reason: Any, _properties: Any) -> None:
+        if reason.value == 0:
+            heard.set()
+
+    client = Client(CallbackAPIVersion.VERSION2, "ears", protocol=MQTTProtocolVersion.MQTTv5)
+    client.on_publish = on_publish
+    client.connect(HOST, port)
+    client.loop_start()
+    end_s = time.monotonic() + _WITHIN_S
+    while not heard.wait(0.1):
+        if time.monotonic() > end_s:
+            raise SystemExit("nobody subscribed")
+        client.publish(f"{_BASE}/probe", b"", qos=1)
+    client.disconnect()
+    client.loop_stop()
 
 
 def _raw(port: int, folder: Path, what: str, count: int) -> float:
@@ -110,7 +136,8 @@ def _raw(port: int, folder: Path, what: str, count: int) -> float:
     client.on_connect = lambda *_: connected.set()
     client.connect(HOST, port)
     client.loop_start()
-    connected.wait(10)
+    if not connected.wait(_WITHIN_S):
+        raise SystemExit("raw paho was not connected")
     payload = bytes(_EVENT_BYTES)
     begin_s = time.perf_counter()
     for number in range(count):
@@ -118,7 +145,8 @@ def _raw(port: int, folder: Path, what: str, count: int) -> float:
             payload = (folder / "files" / str(number)).read_bytes()
         room.acquire()
         client.publish(f"{_BASE}/event", payload, qos=1)
-    done.wait(120)
+    if not done.wait(_DRAINED_WITHIN_S):
+        raise SystemExit("raw paho did not hand over all")
     taken_s = time.perf_counter() - begin_s
     client.disconnect()
     client.loop_stop()
@@ -141,16 +169,25 @@ def _trapd(port: int, folder: Path, what: str, count: int) -> float:
         thread = threading.Thread(target=stage.run)
         with store.session() as session:
             thread.start()
-            while not stage.online:
-                time.sleep(0.0005)
-            begin_s = time.perf_counter()
-            while session.outbox.depth():
-                time.sleep(0.005)
-            taken_s = time.perf_counter() - begin_s
-        stage.stop.set()
-        thread.join(10)
+            try:
+                begin_s = _until(lambda: stage.online, 0.0005, "Deliver was not connected")
+                taken_s = _until(lambda: not session.outbox.depth(), 0.005, "Deliver did not hand over all")
+                taken_s -= begin_s
+            finally:
+                stage.stop.set()
+                thread.join(_WITHIN_S)
         store.close(clean=True)
     return count / taken_s
+
+
+def _until(holds: Callable[[], bool], look_s: float, otherwise: str) -> float:
+    """When it holds. What takes too long ends the bench."""
+    end_s = time.perf_counter() + _DRAINED_WITHIN_S
+    while not holds():
+        if time.perf_counter() > end_s:
+            raise SystemExit(otherwise)
+        time.sleep(look_s)
+    return time.perf_counter()
 
 
 def deliver(store: Any, clock: Any, port: int) -> Any:

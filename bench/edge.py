@@ -32,7 +32,7 @@ from typing import Any
 
 from gpiozero.pins.mock import MockFactory
 
-from bench.sensing import MEMORY, WITHIN_S, Told, p99, running
+from bench.sensing import WITHIN_S, Told, memory, p99, running
 from trapd.backends.camera_replay import ReplayCamera
 from trapd.backends.sensor_gpiozero import GpioSensor
 from trapd.demo.photographs import make_bursts
@@ -56,7 +56,7 @@ def run(short: bool) -> dict[str, Any]:
     turns, edges = (10, 20) if short else (20, 25)
     with (
         _before_all_else() as undisturbed,
-        tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name,
+        tempfile.TemporaryDirectory(dir=memory()) as name,
     ):
         folder = Path(name)
         make_bursts(folder / "photographs")

@@ -245,7 +245,7 @@ def _watch(folder: Path, port: int, bursts: int, *, max_bytes: int, store: Path 
         return _readings(daemon, store, bursts)
     finally:
         daemon.terminate()
-        daemon.wait(20)
+        daemon.wait(60)
 
 
 def _readings(daemon: subprocess.Popen[bytes], store: Path, bursts: int) -> _Soak:

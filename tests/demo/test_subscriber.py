@@ -8,11 +8,12 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.system.daemon import until
 from trapd.demo.broker import EmbeddedBroker, free_port
 from trapd.demo.subscriber import Subscriber
 from trapd.errors import Unavailable
 
-WAIT_S = 10.0
+WAIT_S = 60.0  # only so that nothing hangs
 
 
 def publish(port: int, topic: str, payload: bytes) -> None:
@@ -34,6 +35,7 @@ def test_what_is_published_right_after_connect_arrives_in_each_life_of_the_broke
             subscriber.connect(WAIT_S)
             publish(broker.port, "trapd/v1/unit/event", b'{"id": "%d", "media": []}' % life)
             publish(broker.port, "trapd/v1/other/event", b'{"id": "not ours", "media": []}')
+            until(lambda: bool(subscriber.take()), "the message")
             subscriber.settle(WAIT_S)
             subscriber.disconnect()
             broker.stop()

@@ -167,7 +167,7 @@ def assert_nothing_left_over(root: Path, stored: list[Event]) -> None:
 
 def _last_done(trace: Path) -> str:
     """The call that had come back last when the process was killed."""
-    until(lambda: trace.exists() and "killed by SIGKILL" in trace.read_text(), "the trace's end", within_s=5)
+    until(lambda: trace.exists() and "killed by SIGKILL" in trace.read_text(), "the trace's end")
     done = [
         found["call"]
         for line in trace.read_text().splitlines()

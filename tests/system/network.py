@@ -43,7 +43,7 @@ class Network:
 
     def _make(self) -> None:
         for place in _PLACES:
-            until(lambda: self._is_there(place), f"a namespace for the {place}", within_s=5)  # noqa: B023 - used at once
+            until(lambda: self._is_there(place), f"a namespace for the {place}", within_s=60)  # noqa: B023 - used at once
             with self.at(place):
                 _ip("link", "set", "lo", "up")
         router = str(self._keepers["router"].pid)

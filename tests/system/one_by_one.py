@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 
-from trapd.demo.broker import HOST
+from trapd.demo.broker import HOST, free_port
 
 
 class OneByOne:
@@ -14,8 +14,10 @@ class OneByOne:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._listening = socket.create_server((HOST, 0))
-        self.port: int = self._listening.getsockname()[1]
+        # Of those that the kernel gives to no connection: who tries it again and again while nobody listens
+        # would in the end be given this very port for its own end, and talk to itself.
+        self.port = free_port()
+        self._listening = socket.create_server((HOST, self.port))
         self._thread = threading.Thread(target=self._run, name=type(self).__name__)
         self._thread.start()
 

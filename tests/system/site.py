@@ -304,10 +304,12 @@ class Site:
         assert self.daemon.stop() == 0
         stored = self.daemon.events()
         due = {event.id for event in stored if event.state is State.DELIVERED}
-        ids = {found.document["id"] for found in self.take() if found.topic.endswith(f"/{UNIT}/event")}
         assert due
-        assert due <= ids
+        until(lambda: due <= self._events(), "the last events, which the broker has", WITHIN_S)
         assert [event.seq for event in stored] == list(range(1, len(stored) + 1))
+
+    def _events(self) -> set[str]:
+        return {found.document["id"] for found in self.take() if found.topic.endswith(f"/{UNIT}/event")}
 
     def close(self) -> None:
         self.daemon.close()

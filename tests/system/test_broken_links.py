@@ -12,9 +12,9 @@ import pytest
 
 from tests.brokers import Listener, make_mosquitto
 from tests.figures import tell
-from tests.system.daemon import BASE, Daemon, Heard, until
+from tests.system.daemon import BASE, Daemon, Heard, end, kept, until
 from tests.system.network import BROKER, Network, network
-from tests.system.test_delivery import Rig, end, kept, rig
+from tests.system.test_delivery import Rig, rig
 
 __all__ = ["network", "rig"]
 

@@ -16,8 +16,9 @@ from PIL import Image
 
 from tests.brokers import Listener
 from tests.system.conftest import Broker
-from tests.system.daemon import BASE, Daemon, Heard, until
+from tests.system.daemon import BASE, WITHIN_S, Daemon, Heard, end, quietly, until
 from trapd.demo.broker import MosquittoBroker
+from trapd.demo.gate import Gate
 from trapd.records import Event, State
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,10 @@ def test_the_main_job(daemon: Daemon, heard: Heard) -> None:
     daemon.start()
     until(lambda: len(heard.take().events) >= 6 and len(daemon.events()) >= 12, "six events")
     assert daemon.stop() == 0
-    heard.take()
+    quietly(daemon)
+    until(daemon.drained, "what was left")
+    assert daemon.stop() == 0
+    until(lambda: heard.take().leaves["availability"][-1] == b"stopped", "the goodbye, which goes last")
     stored = daemon.events()
     heard.assert_nothing_lost(stored)
     assert [event.seq for event in stored] == list(range(1, len(stored) + 1))
@@ -42,7 +46,11 @@ def test_the_main_job(daemon: Daemon, heard: Heard) -> None:
         assert list(event) == EVENT_FIELDS
         assert event["verdict"] == "unclassified" or event["audit"]
         assert event["trigger"] == {"source": "timer", "sensor": "timer"}
-        assert event["frames"] == len(event["media"]) == 3
+        # The stop may have come within the last burst: what there is of it is kept.
+        assert (
+            event["frames"] == len(event["media"]) == (3 if event["seq"] < len(stored) else event["frames"])
+        )
+        assert 1 <= event["frames"] <= 3
         assert event["filter"]["model"] == "default"
         assert event["filter"]["ms"] >= 0
         _photographs_are_as_described(daemon, event)
@@ -76,48 +84,37 @@ def _photographs_are_as_described(daemon: Daemon, event: dict[str, Any]) -> None
 def test_a_broker_that_is_away_loses_nothing(
     tmp_path: Path, photographs: Path, outage_s: float, request: pytest.FixtureRequest
 ) -> None:
-    """The unit starts without a broker, and goes on for 20 s of triggers; all arrives after."""
+    """The unit starts without a broker, and goes on for 20 s of triggers; all arrives after.
+
+    The embedded broker throws away what nobody subscribes to and says it took it: the gate lets the unit in
+    once the receiver is there.
+    """
     broker: Broker = request.getfixturevalue("embedded")
-    port = broker.port
     broker.stop()
-    daemon = Daemon(tmp_path, photographs, port)
+    gate = Gate(0, broker.port)
+    daemon = Daemon(tmp_path, photographs, gate.port)
+    listener = None
     try:
         daemon.start()
         began_s = time.monotonic()
         until(lambda: time.monotonic() - began_s > outage_s, "the outage")
         until(lambda: len(_kept(daemon)) > 10, "events that wait")
         waiting = _kept(daemon)
-        with _wire_closed_until_heard(broker) as heard:
-            until(lambda: len(heard.take().events) >= len(waiting), "the catch-up")
-            assert daemon.stop() == 0
-            heard.take().assert_nothing_lost(daemon.events())
+        broker.start()
+        listener = Listener(broker.port, f"{BASE}/#")
+        heard = Heard(listener)
+        gate.open()
+        until(lambda: len(heard.take().events) >= len(waiting), "the catch-up")
+        end(daemon, heard)
     finally:
         daemon.close()
+        if listener is not None:
+            listener.close()
+        gate.close()
 
 
 def _kept(daemon: Daemon) -> list[Event]:
     return [event for event in daemon.events() if event.state is State.KEPT]
-
-
-class _wire_closed_until_heard:  # noqa: N801 - used like a function
-    """The broker comes back, and the receiver subscribes before the unit's next attempt to connect.
-
-    The embedded broker throws away what nobody subscribes to and says it took it. Subscribing takes
-    milliseconds, the unit waits up to seconds; should it win all the same, the gap fails the test loudly.
-    """
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._listener: Listener | None = None
-
-    def __enter__(self) -> Heard:
-        self._broker.start()
-        self._listener = Listener(self._broker.port, f"{BASE}/#")
-        return Heard(self._listener)
-
-    def __exit__(self, *_: object) -> None:
-        if self._listener is not None:
-            self._listener.close()
 
 
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
@@ -136,20 +133,13 @@ def test_kill_nine_at_random_loses_nothing(daemon: Daemon, heard: Heard) -> None
     before = len(daemon.events())
     daemon.start()
     until(lambda: len(daemon.events()) > before, "a burst of the last life")
-    until(lambda: _caught_up(daemon, heard.take()), "the rest")
-    assert daemon.stop() == 0
+    end(daemon, heard)
     stored = daemon.events()
-    heard.take().assert_nothing_lost(stored)
     assert len(stored) >= 20
     assert not any((daemon.root / "tmp").iterdir())
     rows = {medium.path for event in stored for medium in event.media}
     files = {str(path.relative_to(daemon.root)) for path in (daemon.root / "media").rglob("*.jpg")}
     assert files == rows
-
-
-def _caught_up(daemon: Daemon, heard: Heard) -> bool:
-    due = {event.id for event in daemon.events() if event.state in (State.KEPT, State.DELIVERED)}
-    return due <= set(heard.payloads)
 
 
 def test_a_second_daemon_on_the_same_store_is_refused_in_one_sentence(daemon: Daemon, tmp_path: Path) -> None:
@@ -159,16 +149,18 @@ def test_a_second_daemon_on_the_same_store_is_refused_in_one_sentence(daemon: Da
     second.config.write_text(daemon.config.read_text())
     second.start()
     assert second.process is not None
-    assert second.process.wait(20) == 1
+    assert second.process.wait(WITHIN_S) == 1
     assert len([line for line in second.log.read_text().splitlines() if line]) == 1
     assert daemon.stop() == 0
 
 
 def test_the_service_manager_hears_ready_and_watchdog(daemon: Daemon, tmp_path: Path) -> None:
+    # Without a filter: a stop while its library is being imported takes, on a slow machine, too long.
+    daemon.configure(filter={"backend": "none"})
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(str(path))
-        ear.settimeout(30)
+        ear.settimeout(WITHIN_S)
         daemon.start({"NOTIFY_SOCKET": str(path)})
         seen = b""
         # Opening the store feeds the watchdog too; what counts here is what comes after.
@@ -193,8 +185,7 @@ def test_nobody_subscribed_is_not_taken_for_delivered(
         listener = Listener(mosquitto.port, f"{BASE}/#")
         heard = Heard(listener)
         until(lambda: heard.take() is not None and len(heard.events) >= 3, "the probe and what follows it")
-        assert daemon.stop() == 0
-        heard.take().assert_nothing_lost(daemon.events())
+        end(daemon, heard)
         listener.close()
     finally:
         daemon.close()
@@ -203,8 +194,9 @@ def test_nobody_subscribed_is_not_taken_for_delivered(
 @pytest.mark.parametrize(
     ("sections", "alert"),
     [
-        ({"camera": {"backend": "picamera2"}}, "camera"),
-        ({"sensor": {"backend": "gpiozero"}}, "sensor"),
+        # Without a filter: a stop while its library is being imported takes, on a slow machine, too long.
+        ({"camera": {"backend": "picamera2"}, "filter": {"backend": "none"}}, "camera"),
+        ({"sensor": {"backend": "gpiozero"}, "filter": {"backend": "none"}}, "sensor"),
         ({"filter": {"model": "not-there"}}, "model"),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.brokers import Listener, make_mosquitto
-from tests.system.daemon import BASE, UNIT, Daemon, Heard, until
+from tests.system.daemon import BASE, UNIT, Daemon, Heard, all_delivered, end, kept, quietly, until
 from tests.wires import Wire
 from trapd.demo.broker import MosquittoBroker
 from trapd.records import State
@@ -89,31 +88,6 @@ def rig(tmp_path: Path, photographs: Path) -> Iterator[Rig]:
     )
     yield made
     made.close()
-
-
-def kept(daemon: Daemon) -> int:
-    return sum(event.state in (State.KEPT, State.DELIVERED) for event in daemon.events())
-
-
-def all_delivered(daemon: Daemon) -> bool:
-    return all(event.state in (State.DELIVERED, State.DISCARDED) for event in daemon.events())
-
-
-def end(daemon: Daemon, heard: Heard) -> None:
-    """No more triggers; what is left arrives, and nothing was lost."""
-    assert daemon.stop() == 0
-    quietly(daemon)
-    until(lambda: all_delivered(daemon), "everything delivered")
-    assert daemon.stop() == 0
-    heard.take().assert_nothing_lost(daemon.events())
-
-
-def quietly(daemon: Daemon) -> None:
-    """Start it again, with a single trigger; it is connected when this returns."""
-    before = daemon.log.read_text().count("trapd.deliver: connected")
-    daemon.config.write_text(re.sub(r"every_s: .*", "every_s: 3600", daemon.config.read_text()))
-    daemon.start()
-    until(lambda: daemon.log.read_text().count("trapd.deliver: connected") > before, "the link")
 
 
 def test_receipts_are_what_frees_events(rig: Rig) -> None:

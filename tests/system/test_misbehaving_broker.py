@@ -14,10 +14,9 @@ import pytest
 
 from tests.brokers import Listener
 from tests.figures import PROVE, tell
-from tests.system.daemon import BASE, Daemon, Heard, until
+from tests.system.daemon import BASE, Daemon, Heard, end, kept, until
 from tests.system.rogue import RogueBroker
 from tests.system.sender import Sender
-from tests.system.test_delivery import end, kept
 from tests.system.test_thin_link import noise
 from trapd.demo.broker import MosquittoBroker
 from trapd.records import State

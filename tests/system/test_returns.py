@@ -49,7 +49,7 @@ def outage(broker: MosquittoBroker, units: list[Sender]) -> list[float]:
     until(lambda: all(unit.stage.online and answered(unit) for unit in units), "all units online")
     broker.stop()
     gone_s = time.monotonic()
-    until(lambda: not any(unit.stage.online for unit in units), "the outage noticed", 5)
+    until(lambda: not any(unit.stage.online for unit in units), "the outage noticed", OUTAGE_S)
     until(lambda: time.monotonic() - gone_s > OUTAGE_S, "the outage")
     broker.start()
     back_s = time.monotonic()

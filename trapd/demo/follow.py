@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trapd.demo.narrator import Narrator
+from trapd.demo.subscriber import Arrivals
 from trapd.frozen import Frozen, field
 from trapd.records import Event, State, Verdict
 from trapd.store import Store
@@ -33,10 +34,18 @@ class Look(Frozen):
         waiting = any(event.state in (State.CAPTURED, State.KEPT) for event in self.events.values())
         return not waiting and not self.queue.get("event") and not self.queue.get("thumb")
 
+    def accounts_for(self, arrivals: Arrivals) -> bool:
+        """Each event and thumbnail that is due has arrived, or waits here to be sent."""
+        thumbs = {event_id for event_id in self.due if self.events[event_id].thumb}
+        return len(self.due - arrivals.events.keys()) <= self.queue.get("event", 0) and len(
+            thumbs - arrivals.thumbnails
+        ) <= self.queue.get("thumb", 0)
+
 
 def look_at(root: Path) -> Look:
     """Read the store at `root`, which a unit has made."""
     with Store.peek(root) as session:
+        queue = session.outbox.depth()  # first: what comes to wait meanwhile counts as missing, not as sent
         return Look(
             events={event.id: event for event in session.events.page(limit=_MOST_EVENTS)},
             refused={
@@ -44,7 +53,7 @@ def look_at(root: Path) -> Look:
                 for name, count in session.counters.all().items()
                 if name.startswith(_REFUSED)
             },
-            queue=session.outbox.depth(),
+            queue=queue,
         )
 
 
