@@ -56,7 +56,7 @@ def without_clock(path: Path) -> str:
 
 @pytest.mark.parametrize("form", ["jsonl", "megadetector"])
 @pytest.mark.parametrize("burst", [[], ["--burst", 3], ["--by-folder"]], ids=["single", "threes", "folder"])
-@pytest.mark.parametrize("stops", [[1], [1, 2]], ids=str)
+@pytest.mark.parametrize("stops", [[1], [1, 2], [99]], ids=["once", "twice", "at the end"])
 def test_interrupted_and_said_again_it_is_the_same_to_the_last_byte(
     season: Path,
     tmp_path: Path,

@@ -279,6 +279,14 @@ def test_what_another_model_or_threshold_has_judged_is_not_taken(tmp_path: Path)
     assert kept.taken == 2
 
 
+def test_a_kill_takes_nothing_that_was_judged(tmp_path: Path) -> None:
+    kept = Unfinished(tmp_path / ".out.part", ABOUT, season(tmp_path, 4))
+    results = kept.finish(lambda burst: judge(burst, Scores(), INFO, threshold=None))
+    for number, _ in enumerate(results, start=1):
+        assert kept.path.read_bytes().count(b"\n") == 1 + number
+    kept.close()
+
+
 def test_a_power_cut_takes_ten_seconds_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
