@@ -100,7 +100,7 @@ def test_wrong_usage_is_said(tmp_path: Path) -> None:
     assert isinstance(run(tmp_path, "--burst", 3, "--by-folder").exception, UsageError)
 
 
-def test_an_interrupt_says_how_far_it_came_and_that_nothing_is_written(
+def test_an_interrupt_says_how_far_it_came_and_what_is_kept(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def two(items: Iterable[Any], *_: object) -> Iterator[Any]:
@@ -111,9 +111,10 @@ def test_an_interrupt_says_how_far_it_came_and_that_nothing_is_written(
     out = tmp_path / "result.jsonl"
     result = run(folder, "--by-folder", "--out", out)
     assert result.exit_code == 1  # click's own; trapd's main makes it 130
-    assert f"{out} is not written: it appears only when it is whole" in result.stderr
+    part = tmp_path / ".result.jsonl.part"
+    assert f"kept in {part}: the same command goes on from there" in result.stderr
     assert "2 bursts in" in result.stderr
-    assert not list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == [part]
 
 
 def test_the_batch_names_files_below_the_folder_that_was_named(tmp_path: Path) -> None:

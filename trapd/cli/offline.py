@@ -19,6 +19,7 @@ from trapd.cli.words import counted
 from trapd.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
+    from trapd.cli.output import Write
     from trapd.offline.gather import Trouble
     from trapd.offline.replay import Result
     from trapd.ports import Classifier
@@ -48,7 +49,7 @@ _labels_option = click.option(
     type=FiniteRange(0, 1),
     help="Keep from this score on. Default: the model's.",
 )
-@click.option("--out", metavar="FILE", type=ANY_PATH, help="Write there instead of to stdout.")
+@click.option("--out", metavar="FILE", type=ANY_PATH, help="Write there, when all is judged; not to stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "megadetector"]), default="jsonl", show_default=True
 )
@@ -71,11 +72,16 @@ def replay(
     One JSON line a burst, or MegaDetector's batch format. What cannot be read is named on stderr and counted,
     and the rest goes on; a photograph that cannot be judged keeps its burst as `unknown`. Exits with 1 if
     nothing could be judged.
+
+    With --out FILE what was judged before an interrupt or a power cut is kept beside it, as .FILE.part: the
+    same command goes on from there. FILE appears when it is whole.
     """
+    from trapd.cli.output import write_results
     from trapd.frozen import replace
     from trapd.offline.gather import Trouble, bursts, folders_named, gather
-    from trapd.offline.megadetector import shared_folder
-    from trapd.offline.replay import replay as judge
+    from trapd.offline.megadetector import document, shared_folder
+    from trapd.offline.replay import judge
+    from trapd.offline.unfinished import depends_on
     from trapd.offline.video import require_video
     from trapd.parts import build_scene
 
@@ -103,16 +109,27 @@ def replay(
     root = shared_folder(folders_named(paths))
     begin_s = time.monotonic()
     with _opened(model, models, labels) as (classifier, info):
-        limit = info.threshold if threshold is None else threshold
-        results = _shown(
-            judge(groups, classifier, info, threshold=threshold, scene=build_scene()), len(groups), "bursts"
-        )
+        scene = build_scene()
+
+        def render(results: Iterable[Result], write: Write) -> None:
+            if form == "jsonl":
+                for result in results:
+                    write(json.dumps(result.line()) + "\n")
+                return
+            every = list(results)
+            limit = info.threshold if threshold is None else threshold
+            batch = document(every, info, threshold=limit, finished=datetime.now(UTC), root=root)
+            write(json.dumps(batch, indent=1) + "\n")
+
         try:
-            with _output(out) as write:
-                if form == "megadetector":
-                    _write_batch(results, tally, info, limit, root, write)
-                else:
-                    _write_lines(results, tally, write)
+            write_results(
+                out,
+                groups,
+                lambda burst: judge(burst, classifier, info, threshold=threshold, scene=scene),
+                about=depends_on(info, threshold, paths),
+                watched=lambda results: tally.counted(_shown(results, len(groups), "bursts")),
+                render=render,
+            )
         except KeyboardInterrupt:
             tally.tell(time.monotonic() - begin_s, None)
             raise
@@ -219,6 +236,12 @@ class _Tally:
         else:
             self.discarded += 1
 
+    def counted(self, results: Iterable[Result]) -> Iterator[Result]:
+        """The same results, each counted."""
+        for result in results:
+            self.count(result)
+            yield result
+
     def tell(self, seconds: float, out: Path | None) -> None:
         """The closing line, on stderr."""
         total = self.judged + self.unknown
@@ -231,25 +254,6 @@ class _Tally:
         )
 
 
-def _write_lines(results: Iterable[Result], tally: _Tally, write: Any) -> None:
-    for result in results:
-        tally.count(result)
-        write(json.dumps(result.line()) + "\n")
-
-
-def _write_batch(
-    results: Iterable[Result], tally: _Tally, info: ModelInfo, threshold: float, root: Path, write: Any
-) -> None:
-    from trapd.offline import megadetector
-
-    kept = []
-    for result in results:
-        tally.count(result)
-        kept.append(result)
-    batch = megadetector.document(kept, info, threshold=threshold, finished=datetime.now(UTC), root=root)
-    write(json.dumps(batch, indent=1) + "\n")
-
-
 @contextlib.contextmanager
 def _opened(model: str, models: Path | None, labels: Path | None) -> Iterator[tuple[Classifier, ModelInfo]]:
     from trapd.parts import build_classifier
@@ -259,48 +263,6 @@ def _opened(model: str, models: Path | None, labels: Path | None) -> Iterator[tu
         yield classifier, classifier.open()
     finally:
         classifier.close()
-
-
-@contextlib.contextmanager
-def _output(out: Path | None) -> Iterator[Any]:
-    """Where to write. A regular file appears under its name only when it is whole; a link stays a link.
-
-    What is no regular file (a pipe, a device) is written to as it stands, and so is standard output or error
-    under its name in /dev, whatever the shell has put behind it.
-    """
-    if out is None:
-        yield lambda text: click.echo(text, nl=False)
-        return
-    part: Path | None = None
-    try:
-        if (out.exists() and not out.is_file()) or _is_standard(out):
-            with out.open("a", encoding="utf-8") as stream:
-                yield stream.write
-            return
-        file = Path(os.path.realpath(out))
-        part = file.with_name(f".{file.name}.part")
-        with part.open("w", encoding="utf-8") as whole:
-            yield whole.write
-        part.replace(file)
-    except KeyboardInterrupt:
-        if part is not None:
-            click.echo(f"{out} is not written: it appears only when it is whole", err=True)
-        raise
-    except OSError as error:
-        raise UsageError(f"cannot write {out}: {error.strerror}") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-
-def _is_standard(out: Path) -> bool:
-    """Whether `out` is the file that standard output or error goes to: a new one must not take its place."""
-    found = out.stat() if out.exists() else None
-    for number in (1, 2):
-        with contextlib.suppress(OSError):  # closed by who started us
-            if found is not None and os.path.samestat(found, os.fstat(number)):
-                return True
-    return False
 
 
 def _shown(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:

@@ -69,19 +69,36 @@ def replay(
     threshold: float | None,
     scene: Scene | None = None,
 ) -> Iterator[Result]:
-    """Judge each burst. A photograph that cannot be judged keeps its burst as unknown.
-
-    `scene` adds what the photographs of a burst show together, as on the unit; of a video it does not.
-    """
+    """Judge each burst, see `judge`."""
     for burst in bursts:
-        begin_s = time.monotonic()
-        if burst.video:
-            judged, look = _judge_video(classifier, burst.files[0]), Look()
-        else:
-            judged = tuple(judge_file(classifier, path) for path in burst.files)
-            look = look_at(scene, judged)
-        verdict = _verdict(judged, info, threshold, look)
-        yield Result(burst, replace(verdict, ms=round((time.monotonic() - begin_s) * 1000)), judged)
+        yield judge(burst, classifier, info, threshold=threshold, scene=scene)
+
+
+def judge(
+    burst: Burst,
+    classifier: Classifier,
+    info: ModelInfo,
+    *,
+    threshold: float | None,
+    scene: Scene | None = None,
+) -> Result:
+    """Judge one burst. A photograph that cannot be judged keeps its burst as unknown.
+
+    `scene` adds what the photographs of a burst show together, as on the unit; of a video it does not. The
+    model's embeddings end here: of a season they would be most of the memory.
+    """
+    begin_s = time.monotonic()
+    if burst.video:
+        judged, look = _judge_video(classifier, burst.files[0]), Look()
+    else:
+        judged = tuple(judge_file(classifier, path) for path in burst.files)
+        look = look_at(scene, judged)
+    verdict = _verdict(judged, info, threshold, look)
+    frames = tuple(
+        frame if frame.score is None else replace(frame, score=replace(frame.score, embedding=b""))
+        for frame in judged
+    )
+    return Result(burst, replace(verdict, ms=round((time.monotonic() - begin_s) * 1000)), frames)
 
 
 def look_at(scene: Scene | None, judged: Sequence[Judged]) -> Look:
