@@ -22,9 +22,10 @@ from trapd.errors import UsageError
 
 WITHIN_S = 180.0  # only so that nothing hangs
 
-# The command itself, but that it never comes to an end with one photograph.
+# The command itself, but that it never comes to an end with one photograph; and that it hears Ctrl-C also
+# where a shell runs these tests in the background, which makes all that they begin deaf to it.
 _WAITS_AT = """
-import sys, time
+import signal, sys, time
 from trapd.cli import main
 from trapd.offline import replay
 
@@ -34,6 +35,7 @@ def judge_or_wait(classifier, path):
         time.sleep(3600)
     return judge(classifier, path)
 replay.judge_file = judge_or_wait
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
 _OF_THE_CLOCK = re.compile(r'"ms": \d+|"detection_completion_time": "[^"]*"')
@@ -200,16 +202,18 @@ def test_the_real_process_is_ended_in_the_middle(
         (many / f"{count:02}.jpg").hardlink_to(season / f"{count % 6}.jpg")
     out, part = tmp_path / "out", tmp_path / ".out.part"
     arguments = ["replay", str(many), "--out", str(out)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _WAITS_AT, *arguments], stderr=subprocess.PIPE, text=True
-    )
-    until_s = time.monotonic() + WITHIN_S
-    while not (part.exists() and part.read_bytes().count(b"\n") == 21):
-        assert process.poll() is None
-        assert time.monotonic() < until_s
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=WITHIN_S)
+    waiting = [sys.executable, "-c", _WAITS_AT, *arguments]
+    with subprocess.Popen(waiting, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until_s = time.monotonic() + WITHIN_S
+            while not (part.exists() and part.read_bytes().count(b"\n") == 21):
+                assert process.poll() is None
+                assert time.monotonic() < until_s
+                time.sleep(0.01)
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=WITHIN_S)
+        finally:
+            process.kill()
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert ("the same command goes on" in stderr) == (number == signal.SIGINT)
     assert not out.exists()
